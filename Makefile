@@ -1,0 +1,36 @@
+# What a developer types. CI calls `check` and `test` and nothing else (.ci/run).
+.PHONY: demo filters test check bench fmt
+
+# See it work: upstreams, a proxy, filters, one of them replaced under traffic.
+demo: filters
+	cargo build --release --package spliceway
+	target/release/spliceway demo
+
+# All filters of the project, and those that exist for tests, as components: target/filters, target/guests.
+filters:
+	scripts/wasm-target
+	scripts/build-filters
+
+# Unit tests, then the real binary between real programs. nextest runs each test as a process and ends those that hang;
+# it runs no doctests, hence the second command.
+test: filters
+	scripts/apt-packages
+	cargo build --package spliceway
+	if cargo nextest --version >/dev/null 2>&1; then \
+		cargo nextest run --workspace; \
+	else \
+		cargo test --workspace --lib --bins --tests; \
+	fi
+	cargo test --workspace --doc
+
+check:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+# What a filter adds to a request and to a connection.
+bench: filters
+	cargo bench --workspace
+
+fmt:
+	cargo fmt --all

@@ -1,0 +1,256 @@
+//! The command line: what it says, and which exit code stands for what.
+
+use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{
+    self, Address, Balance, Config, FilterConfig, ListenAddress, ListenerConfig, LoadError, OnError, ServerConfig,
+    UpstreamConfig, defaults,
+};
+use crate::observe::log;
+use crate::{demo, server};
+
+/// A TCP proxy whose connections move in the kernel until a WebAssembly filter asks to see them.
+#[derive(Debug, Parser)]
+#[command(name = "spliceway", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0; 1: it could not start, or failed while running; 2: the command line or the configuration is wrong.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// How the log on standard error is written; for people on a terminal, JSON otherwise
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    log_format: Option<log::Format>,
+
+    /// What is logged: error, warn, info, debug, trace, or directives such as `info,filter=debug`
+    #[arg(long, global = true, default_value = "info", value_name = "LEVEL")]
+    log_level: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Forward connections without a configuration file
+    Forward(Forward),
+    /// Serve what a configuration file says
+    Run(File),
+    /// Say everything that is wrong with a configuration file, and change nothing
+    Check(File),
+    /// Show the proxy at work: routing, filtering, and a filter replaced under live traffic
+    Demo,
+}
+
+#[derive(Debug, Args)]
+struct File {
+    /// The configuration file
+    #[arg(long, default_value = defaults::CONFIG_FILE, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Addresses: ip:port, [v6]:port, host:port, unix:/path. LISTEN may have port 0, and may be :port.")]
+struct Forward {
+    /// Where clients connect
+    listen: ListenAddress,
+
+    /// Where connections go: the upstream named `default`
+    upstream: Address,
+
+    /// One more upstream, for filters that route; may be repeated
+    #[arg(long = "upstream", value_name = "NAME=ADDRESS", value_parser = named_address)]
+    upstreams: Vec<(String, Address)>,
+
+    /// A filter's file; may be repeated, and they are asked in this order
+    #[arg(long = "filter", value_name = "FILE")]
+    filters: Vec<PathBuf>,
+
+    /// The configuration of the `--filter` before it, as JSON
+    #[arg(long = "filter-config", value_name = "JSON", value_parser = json)]
+    filter_configs: Vec<serde_json::Value>,
+
+    /// Worker threads; one for each CPU otherwise
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
+}
+
+/// What the process was asked to do could not be done.
+const FAILED: u8 = 1;
+
+/// What the process was asked to do makes no sense.
+const WRONG: u8 = 2;
+
+/// Runs what the command line says, and says how it went.
+pub fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if let Err(error) = log::start(cli.log_format, &cli.log_level) {
+        return complain(WRONG, &format!("--log-level {}: {error}", cli.log_level));
+    }
+    match cli.command {
+        Command::Forward(forward) => {
+            let Some(("forward", matches)) = matches.subcommand() else {
+                unreachable!("the command was parsed from these matches")
+            };
+            match forward.config(matches) {
+                Ok(config) => serve(&config),
+                Err(error) => complain(WRONG, &error),
+            }
+        }
+        Command::Run(File { config }) => match load(&config) {
+            Ok(config) => serve(&config),
+            Err(code) => code,
+        },
+        Command::Check(File { config: path }) => match load(&path) {
+            Ok(config) => {
+                say(&format!(
+                    "{} is valid: {}, {}, {}",
+                    path.display(),
+                    count(config.listeners.len(), "listener"),
+                    count(config.upstreams.len(), "upstream"),
+                    count(config.filters.len(), "filter"),
+                ));
+                ExitCode::SUCCESS
+            }
+            Err(code) => code,
+        },
+        Command::Demo => match demo::run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(FAILED, &format!("{error:#}")),
+        },
+    }
+}
+
+fn serve(config: &Config) -> ExitCode {
+    match server::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(FAILED, &format!("{error:#}")),
+    }
+}
+
+fn load(path: &Path) -> Result<Config, ExitCode> {
+    config::load(path).map_err(|error| {
+        let text = error.render(std::io::stderr().is_terminal());
+        match error {
+            LoadError::Invalid(problems) => {
+                say_error(&text);
+                let count = count(problems.count(), "problem");
+                complain(WRONG, &format!("{count} in {}", path.display()))
+            }
+            LoadError::Unreadable { .. } | LoadError::NotText { .. } => complain(WRONG, &text),
+        }
+    })
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[expect(clippy::print_stdout, reason = "the answer to a command belongs on standard output")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "a command that fails says why, once, outside of the log")]
+fn say_error(text: &str) {
+    eprintln!("{text}");
+}
+
+fn complain(code: u8, message: &str) -> ExitCode {
+    say_error(&format!("spliceway: {message}"));
+    ExitCode::from(code)
+}
+
+impl Forward {
+    /// The configuration that these arguments stand for.
+    fn config(self, matches: &ArgMatches) -> Result<Config, String> {
+        let mut upstreams = vec![upstream("default", self.upstream)];
+        for (name, address) in self.upstreams {
+            if upstreams.iter().any(|known: &UpstreamConfig| known.name == name) {
+                return Err(format!("--upstream {name}: there is an upstream of that name already"));
+            }
+            upstreams.push(upstream(&name, address));
+        }
+        let configs = paired(matches, self.filter_configs)?;
+        let mut filters: Vec<FilterConfig> = Vec::new();
+        for (index, source) in self.filters.into_iter().enumerate() {
+            let config = configs.iter().find(|(filter, _)| *filter == index).map(|(_, config)| config.clone());
+            let name = free_name(&source, &filters);
+            filters.push(FilterConfig {
+                name,
+                source,
+                config: config.unwrap_or_default(),
+                on_error: OnError::default(),
+                limits: defaults::FILTER_LIMITS,
+                sessions_per_instance: defaults::SESSIONS_PER_INSTANCE,
+            });
+        }
+        let listener = ListenerConfig {
+            name: "forward".to_owned(),
+            address: self.listen,
+            filters: filters.iter().map(|filter| filter.name.clone()).collect(),
+            upstream: Some("default".to_owned()),
+            timeouts: defaults::TIMEOUTS,
+        };
+        Ok(Config {
+            workers: self.workers,
+            filters,
+            upstreams,
+            listeners: vec![listener],
+        })
+    }
+}
+
+fn upstream(name: &str, address: Address) -> UpstreamConfig {
+    UpstreamConfig {
+        name: name.to_owned(),
+        balance: Balance::default(),
+        servers: vec![ServerConfig { address }],
+    }
+}
+
+/// Each configuration with the number of the filter that it follows on the command line.
+fn paired(
+    matches: &ArgMatches,
+    configs: Vec<serde_json::Value>,
+) -> Result<Vec<(usize, serde_json::Value)>, String> {
+    let places = |id| matches.indices_of(id).map(Iterator::collect::<Vec<_>>).unwrap_or_default();
+    let filters = places("filters");
+    let mut paired: Vec<(usize, serde_json::Value)> = Vec::new();
+    for (place, config) in places("filter_configs").into_iter().zip(configs) {
+        let before = filters.iter().filter(|filter| **filter < place).count();
+        let Some(filter) = before.checked_sub(1) else {
+            return Err("--filter-config comes after the --filter that it belongs to".to_owned());
+        };
+        if paired.iter().any(|(known, _)| *known == filter) {
+            return Err("--filter-config is given twice for one --filter".to_owned());
+        }
+        paired.push((filter, config));
+    }
+    Ok(paired)
+}
+
+/// A filter is called after its file; a second one of that name gets a number.
+fn free_name(source: &Path, taken: &[FilterConfig]) -> String {
+    let stem = source.file_stem().unwrap_or(source.as_os_str()).to_string_lossy().into_owned();
+    let is_free = |name: &String| taken.iter().all(|filter| filter.name != *name);
+    let numbered = (2..).map(|number| format!("{stem}-{number}"));
+    std::iter::once(stem.clone()).chain(numbered).find(is_free).unwrap_or_default()
+}
+
+fn named_address(text: &str) -> Result<(String, Address), String> {
+    let Some((name, address)) = text.split_once('=') else {
+        return Err("expected NAME=ADDRESS, as in blue=10.0.0.1:5432".to_owned());
+    };
+    if name.is_empty() {
+        return Err("expected a name before the `=`".to_owned());
+    }
+    let address = address.parse().map_err(|error| format!("{error}"))?;
+    Ok((name.to_owned(), address))
+}
+
+fn json(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("this is no JSON: {error}"))
+}

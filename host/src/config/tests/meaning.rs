@@ -1,0 +1,153 @@
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::{
+    Address, Balance, FilterLimits, ListenAddress, LoadError, OnError, Timeouts, defaults, load,
+    parse,
+};
+use super::{COMPLETE, accepted};
+
+#[test]
+fn every_key_arrives() {
+    let config = accepted(COMPLETE);
+    assert_eq!(config.workers, NonZeroUsize::new(2));
+
+    let router = &config.filters[0];
+    assert_eq!(router.name, "router");
+    assert_eq!(
+        router.source,
+        PathBuf::from("/etc/spliceway/filters/router.wasm")
+    );
+    assert_eq!(
+        router.config,
+        json!({
+            "default": "blue",
+            "since": "1979-05-27T07:32:00Z",
+            "share": 0.5,
+            "big": u64::MAX,
+            "tags": ["a", {}],
+        })
+    );
+    assert_eq!(router.on_error, OnError::Pass);
+    assert_eq!(router.sessions_per_instance, 16);
+    let (call, init) = (Duration::from_millis(5), Duration::from_secs(10));
+    assert_eq!(
+        router.limits,
+        FilterLimits {
+            memory: 1 << 20,
+            call,
+            init
+        }
+    );
+
+    let blue = &config.upstreams[0];
+    assert_eq!(
+        (blue.name.as_str(), blue.balance),
+        ("blue", Balance::RoundRobin)
+    );
+    let addresses: Vec<String> = blue
+        .servers
+        .iter()
+        .map(|server| server.address.to_string())
+        .collect();
+    assert_eq!(
+        addresses,
+        [
+            "10.0.0.1:5432",
+            "[2001:db8::1]:5432",
+            "unix:/run/x.sock",
+            "db.example:5432"
+        ]
+    );
+    assert_eq!(blue.servers[2].address, Address::Unix("/run/x.sock".into()));
+
+    let postgres = &config.listeners[0];
+    assert_eq!(postgres.name, "postgres");
+    assert_eq!(
+        postgres.address,
+        ListenAddress::Socket("[::]:5432".parse().unwrap())
+    );
+    assert_eq!(postgres.filters, ["router", "audit"]);
+    assert_eq!(postgres.upstream.as_deref(), Some("blue"));
+    let (connect, idle) = (
+        Some(Duration::from_millis(250)),
+        Some(Duration::from_secs(5400)),
+    );
+    assert_eq!(
+        postgres.timeouts,
+        Timeouts {
+            connect,
+            route: None,
+            idle
+        }
+    );
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let config = accepted(COMPLETE);
+    let audit = &config.filters[1];
+    assert_eq!(audit.source, PathBuf::from("/opt/audit.wasm"));
+    assert_eq!(audit.config, json!(null));
+    assert_eq!(audit.on_error, OnError::Close);
+    assert_eq!(audit.limits, defaults::FILTER_LIMITS);
+    assert_eq!(audit.sessions_per_instance, defaults::SESSIONS_PER_INSTANCE);
+    assert_eq!(config.listeners[1].timeouts, defaults::TIMEOUTS);
+    assert_eq!(config.listeners[1].upstream, None);
+
+    let least = accepted(
+        "listeners = [{ name = 'a', address = ':1', upstream = 'a' }]\nupstreams.a.servers = ['a:1']",
+    );
+    assert_eq!(least.workers, None);
+    assert!(least.filters.is_empty());
+}
+
+#[test]
+fn the_order_is_that_of_the_file() {
+    let names: Vec<String> = accepted(COMPLETE)
+        .upstreams
+        .into_iter()
+        .map(|upstream| upstream.name)
+        .collect();
+    assert_eq!(names, ["blue", "a-second"]);
+}
+
+#[test]
+fn listeners_on_port_0_are_no_duplicates() {
+    accepted(
+        "[filters.f]\nsource = 'f'\n\
+         [[listeners]]\nname = 'a'\naddress = '[::1]:0'\nfilters = ['f']\n\
+         [[listeners]]\nname = 'b'\naddress = '[::1]:0'\nfilters = ['f']\n",
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_line() {
+    let missing = load(Path::new("/nowhere/proxy.toml")).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "cannot read /nowhere/proxy.toml: No such file or directory (os error 2)"
+    );
+
+    let path = std::env::temp_dir().join(format!("spliceway-latin1-{}.toml", std::process::id()));
+    std::fs::write(&path, b"# first\n# caf\xe9\n").unwrap();
+    let latin1 = load(&path).unwrap_err();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(
+        latin1.to_string(),
+        format!("cannot read {}: line 2 is not UTF-8", path.display())
+    );
+    assert!(!matches!(latin1, LoadError::Invalid(_)));
+}
+
+#[test]
+fn colour_is_for_those_who_ask() {
+    let problems = parse(Path::new("proxy.toml"), "worker = 1").unwrap_err();
+    assert_eq!(problems.count(), 2);
+    assert!(problems.render(true).contains("\x1b["));
+    assert!(!problems.render(false).contains('\x1b'));
+    assert_eq!(problems.render(false), problems.to_string());
+}

@@ -1,0 +1,112 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::super::schema;
+use super::refused;
+
+/// Where each object of the schema stands in a file, with a key that no object has.
+const PLACES: [(&str, &str); 7] = [
+    ("", "zzzzzzzz = 1"),
+    ("Filter", "[filters.x]\nzzzzzzzz = 1"),
+    ("Limits", "[filters.x]\n[filters.x.limits]\nzzzzzzzz = 1"),
+    ("Upstream", "[upstreams.x]\nzzzzzzzz = 1"),
+    (
+        "ServerTable",
+        "[upstreams.x]\n[[upstreams.x.servers]]\nzzzzzzzz = 1",
+    ),
+    ("Listener", "[[listeners]]\nzzzzzzzz = 1"),
+    (
+        "Timeouts",
+        "[[listeners]]\n[listeners.timeouts]\nzzzzzzzz = 1",
+    ),
+];
+
+#[test]
+fn the_schema_in_the_repository_is_that_of_the_code() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/spliceway.schema.json");
+    if std::env::var_os("BLESS").is_some() {
+        let text = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+        std::fs::write(&path, text).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let committed: Value = serde_json::from_str(&committed).unwrap();
+    assert!(
+        committed == schema(),
+        "{} is out of date: run the tests once with BLESS=1",
+        path.display()
+    );
+}
+
+#[test]
+fn the_reader_takes_the_keys_of_the_schema_and_no_others() {
+    let schema = schema();
+    let mut objects: BTreeSet<&str> = BTreeSet::from([""]);
+    let definitions = schema["definitions"].as_object().unwrap();
+    objects.extend(
+        definitions
+            .iter()
+            .filter(|(_, value)| !value["properties"].is_null())
+            .map(|(key, _)| key.as_str()),
+    );
+    assert_eq!(
+        objects,
+        PLACES.iter().map(|(name, _)| *name).collect(),
+        "an object without a place in this test"
+    );
+
+    for (name, text) in PLACES {
+        let object = if name.is_empty() {
+            &schema
+        } else {
+            &schema["definitions"][name]
+        };
+        let said = refused(text);
+        assert_eq!(
+            accepted_keys(&said),
+            keys(object["properties"].as_object().unwrap().keys()),
+            "{name}"
+        );
+        assert_eq!(object["additionalProperties"], false, "{name}");
+        if name.is_empty() {
+            assert_eq!(object["required"], serde_json::json!(["listeners"]));
+            assert!(said.contains("there are no listeners"));
+        } else {
+            let required = object["required"].as_array().into_iter().flatten();
+            let required = keys(required.map(|key| key.as_str().unwrap()));
+            // The place of one object may lack the keys of another around it: those stand on another line.
+            let line = text.lines().count() - 1;
+            assert_eq!(missing_keys(&said, line), required, "{name}");
+        }
+    }
+}
+
+fn keys(names: impl IntoIterator<Item: AsRef<str>>) -> BTreeSet<String> {
+    names
+        .into_iter()
+        .map(|name| name.as_ref().to_owned())
+        .collect()
+}
+
+fn accepted_keys(said: &str) -> BTreeSet<String> {
+    let (_, list) = said.split_once("known keys: ").unwrap();
+    let list = list.lines().next().unwrap();
+    list.split(", ")
+        .map(|key| key.trim_matches('`').to_owned())
+        .collect()
+}
+
+fn missing_keys(said: &str, line: usize) -> BTreeSet<String> {
+    said.split("\n\n")
+        .filter(|problem| problem.contains(&format!("proxy.toml:{line}:")))
+        .filter_map(|problem| {
+            problem
+                .strip_prefix("error: missing key `")?
+                .split('`')
+                .next()
+        })
+        .map(str::to_owned)
+        .collect()
+}

@@ -1,0 +1,70 @@
+//! One of a few words.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use super::diagnostics::{Problem, Problems, Reported};
+use super::reader::{Read, Value};
+use super::suggest;
+use super::{Balance, OnError};
+
+/// A type whose values are words in a file.
+pub(super) trait Words: Copy + PartialEq + 'static {
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+impl Words for OnError {
+    const WORDS: &'static [(&'static str, Self)] = &[("close", Self::Close), ("pass", Self::Pass)];
+}
+
+impl Words for Balance {
+    const WORDS: &'static [(&'static str, Self)] = &[("round-robin", Self::RoundRobin)];
+}
+
+/// A value that was typed as its word.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Word<T>(pub(super) T);
+
+impl<T: Words> Word<T> {
+    /// The word for a value.
+    pub(super) fn of(value: T) -> &'static str {
+        let word = T::WORDS.iter().find(|(_, candidate)| *candidate == value);
+        word.map_or("", |(word, _)| word)
+    }
+
+    fn words() -> impl Iterator<Item = &'static str> {
+        T::WORDS.iter().map(|(word, _)| *word)
+    }
+}
+
+impl<T: Words> Read for Word<T> {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
+        let text = String::read(value, problems)?;
+        if let Some((_, meant)) = T::WORDS.iter().find(|(word, _)| *word == text) {
+            return Ok(Self(*meant));
+        }
+        let problem = Problem::at(value.span(), format!("unknown value `{text}`"))
+            .note(format!("known values: {}", suggest::list(Self::words())));
+        Err(
+            problems.report(match suggest::similar(&text, Self::words()) {
+                Some(meant) => problem.label(format!("did you mean `{meant}`?")),
+                None => problem,
+            }),
+        )
+    }
+}
+
+impl<T: Words> JsonSchema for Word<T> {
+    fn schema_name() -> Cow<'static, str> {
+        "Word".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "enum": Self::words().collect::<Vec<_>>() })
+    }
+}

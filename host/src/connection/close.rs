@@ -1,0 +1,52 @@
+//! The end of a connection that had both of its sockets: FIN is not RST, and neither is lost.
+
+use std::io;
+
+use super::{Cause, Outcome, Stage};
+use crate::filter::Stop;
+use crate::flow::Side;
+use crate::relay::{Ending, Transfer};
+use crate::upstream::Connected;
+
+/// Closes what is still open. A peer that failed is passed on to the other as a RST, unless that one has been sent the
+/// complete stream: the RST would drop what it has not read yet.
+pub(super) fn close(connected: Connected, transfer: Transfer) -> Outcome {
+    let (client, upstream) = (&connected.routed.client, &connected.socket);
+    let outcome = |cause, side| Outcome::new(Stage::Relay, cause, side);
+    match transfer.ending {
+        Ending::Finished { first } => outcome(Cause::Finished, Some(first)),
+        Ending::Failed { side, error } => {
+            match side {
+                Side::Client if !transfer.up_complete => upstream.reset_on_close(),
+                Side::Upstream if !transfer.down_complete => client.reset_on_close(),
+                Side::Client | Side::Upstream => {}
+            }
+            outcome(cause(&error), Some(side))
+        }
+        Ending::Idle => outcome(Cause::IdleTimeout, None),
+        Ending::Stopped(Stop::Refused { filter, reset, reason }) => {
+            tracing::debug!(%filter, reason, "refused by a filter");
+            if reset {
+                client.reset_on_close();
+                upstream.reset_on_close();
+            }
+            outcome(Cause::FilterRefused, None)
+        }
+        Ending::Stopped(Stop::Failed { .. }) => {
+            // Cut off in the middle: that must not look like an end.
+            client.reset_on_close();
+            upstream.reset_on_close();
+            outcome(Cause::FilterFailed, None)
+        }
+    }
+}
+
+fn cause(error: &io::Error) -> Cause {
+    match error.kind() {
+        // EPIPE is what is left of a reset that an earlier call has reported.
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Cause::Reset,
+        io::ErrorKind::TimedOut => Cause::Timeout,
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Cause::Unreachable,
+        _ => Cause::Error,
+    }
+}

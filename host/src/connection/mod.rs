@@ -1,0 +1,46 @@
+//! The journey of a connection. Each stage is a module of its own, and its type can only be made from the one before.
+//!
+//! ```text
+//! listener   accept              -> Accepted   { socket, client, listener, filters }
+//! route      filters, then rules -> Routed     { upstream, bytes already read, watching filters }
+//! upstream   pick, dial          -> Connected  { both sockets }
+//! relay      move the bytes      -> Transfer   { per direction: copied, spliced, filtered bytes }
+//! outcome    close and record    -> Outcome    { stage x cause x side } -> log, observers
+//! ```
+
+mod close;
+mod outcome;
+mod stages;
+
+use std::rc::Rc;
+
+pub use outcome::{Cause, Outcome, Stage};
+pub use stages::{Accepted, Routed};
+
+use crate::worker::Worker;
+use crate::{relay, route, upstream};
+use outcome::Record;
+
+/// Serves one connection from its first byte to its last.
+pub async fn serve(worker: Rc<Worker>, accepted: Accepted) {
+    let _counted = worker.count();
+    let mut record = Record::of(&accepted);
+    let outcome = journey(&worker, accepted, &mut record).await;
+    record.finish(outcome);
+}
+
+async fn journey(worker: &Worker, accepted: Accepted, record: &mut Record) -> Outcome {
+    let routed = match route::choose(worker, accepted).await {
+        Ok(routed) => routed,
+        Err(outcome) => return outcome,
+    };
+    record.routed(&routed);
+    let mut connected = match upstream::connect(routed).await {
+        Ok(connected) => connected,
+        Err(outcome) => return outcome,
+    };
+    record.connected(&connected);
+    let transfer = relay::run(worker, &mut connected).await;
+    record.transferred(&transfer);
+    close::close(connected, transfer)
+}

@@ -1,0 +1,59 @@
+//! What is known of a connection, stage by stage.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::config::Timeouts;
+use crate::filter::{Chain, Facts, Generation};
+use crate::listener::Listener;
+use crate::sys::Stream;
+use crate::upstream::Upstream;
+
+/// A client that has connected.
+pub struct Accepted {
+    pub id: u64,
+    pub socket: Stream,
+    /// `None` on a unix socket.
+    pub client: Option<SocketAddr>,
+    pub listener: Arc<Listener>,
+    pub started: Instant,
+    /// The generations that this connection keeps, in the order of the configuration.
+    pub generations: Vec<Arc<Generation>>,
+    /// Present where a router or an inspector will ask.
+    pub facts: Option<Arc<Facts>>,
+}
+
+/// A connection whose upstream is chosen. Made by `route` alone, from [`Accepted`].
+pub struct Routed {
+    pub client: Stream,
+    pub upstream: Arc<Upstream>,
+    /// Read from the client while its route was looked for; not yet forwarded.
+    pub seen: Vec<u8>,
+    /// The inspectors that watch it.
+    pub chain: Option<Box<Chain>>,
+    pub timeouts: Timeouts,
+}
+
+impl Accepted {
+    pub fn new(socket: Stream, client: Option<SocketAddr>, listener: &Arc<Listener>) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let id = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        let generations: Vec<_> = listener.filters.iter().map(|filter| filter.current()).collect();
+        let asks = |generation: &Arc<Generation>| generation.is_router() || generation.is_inspector();
+        let facts = generations.iter().any(asks).then(|| {
+            let local = socket.local();
+            Arc::new(Facts::new(id, client, local, Arc::clone(&listener.name)))
+        });
+        Self {
+            id,
+            socket,
+            client,
+            listener: Arc::clone(listener),
+            started: Instant::now(),
+            generations,
+            facts,
+        }
+    }
+}

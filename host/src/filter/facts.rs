@@ -1,0 +1,117 @@
+//! What a filter can find out about the connection that it is asked about, and what it can add.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One per connection with filters; shared between the connection and the call that is about it.
+#[derive(Debug)]
+pub struct Facts {
+    pub id: u64,
+    pub client: Option<SocketAddr>,
+    pub local: Option<SocketAddr>,
+    pub listener: Arc<str>,
+    annotations: Mutex<Vec<Attribute>>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attribute {
+    pub key: String,
+    pub value: Value,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+    Bytes(Vec<u8>),
+}
+
+/// What a connection holds of its filters' annotations: see `annotate` in the contract.
+const MOST_ANNOTATIONS: usize = 32;
+const LONGEST_KEY: usize = 128;
+const LONGEST_VALUE: usize = 1 << 10;
+
+impl Facts {
+    pub fn new(id: u64, client: Option<SocketAddr>, local: Option<SocketAddr>, listener: Arc<str>) -> Self {
+        Self {
+            id,
+            client,
+            local,
+            listener,
+            annotations: Mutex::default(),
+        }
+    }
+
+    pub fn attribute(&self, key: &str) -> Option<Value> {
+        let annotations = self.annotations.lock().unwrap_or_else(PoisonError::into_inner);
+        annotations.iter().find(|known| known.key == key).map(|known| known.value.clone())
+    }
+
+    /// Keeps the annotation, in place of an earlier one with the same key.
+    ///
+    /// # Errors
+    /// It is too long or there are too many; nothing is kept then.
+    pub fn annotate(&self, key: String, value: Value) -> Result<(), &'static str> {
+        if key.len() > LONGEST_KEY {
+            return Err("the key of an annotation is longer than 128 bytes");
+        }
+        if value.len() > LONGEST_VALUE {
+            return Err("the value of an annotation is longer than 1 KiB");
+        }
+        let mut annotations = self.annotations.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = annotations.iter_mut().find(|known| known.key == key) {
+            known.value = value;
+        } else if annotations.len() < MOST_ANNOTATIONS {
+            annotations.push(Attribute { key, value });
+        } else {
+            return Err("a connection holds 32 annotations and no more");
+        }
+        Ok(())
+    }
+
+    /// All annotations, in the order in which their keys came.
+    pub fn annotations(&self) -> Vec<Attribute> {
+        self.annotations.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Value {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Integer(_) | Self::Boolean(_) => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> Facts {
+        Facts::new(1, None, None, "test".into())
+    }
+
+    #[test]
+    fn the_last_annotation_of_a_key_counts() {
+        let facts = facts();
+        facts.annotate("tenant".into(), Value::Text("blue".into())).unwrap();
+        facts.annotate("tenant".into(), Value::Integer(7)).unwrap();
+        assert_eq!(facts.attribute("tenant"), Some(Value::Integer(7)));
+        assert_eq!(facts.annotations().len(), 1);
+    }
+
+    #[test]
+    fn annotations_are_bounded_in_number_and_size() {
+        let facts = facts();
+        for n in 0..MOST_ANNOTATIONS {
+            facts.annotate(n.to_string(), Value::Boolean(true)).unwrap();
+        }
+        assert!(facts.annotate("one more".into(), Value::Boolean(true)).is_err());
+        assert!(facts.annotate("0".into(), Value::Text("x".repeat(LONGEST_VALUE + 1))).is_err());
+        assert!(facts.annotate("x".repeat(LONGEST_KEY + 1), Value::Boolean(true)).is_err());
+        assert_eq!(facts.attribute("0"), Some(Value::Boolean(true)));
+    }
+}

@@ -1,0 +1,56 @@
+//! The ways in which a filter fails, as the log and the metrics name them.
+
+use std::fmt;
+
+#[derive(Debug)]
+pub struct Failure {
+    pub kind: Kind,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It panicked, or did what WebAssembly forbids.
+    Trap,
+    /// A call took too long.
+    Deadline,
+    /// It wanted more memory than it may have.
+    Memory,
+    /// It gave an answer that the contract forbids.
+    Contract,
+    /// Its `init` refused the configuration.
+    Init,
+    /// There is no instance to be had for it.
+    Budget,
+}
+
+impl Failure {
+    pub(super) fn new(kind: Kind, message: String) -> Self {
+        Self { kind, message }
+    }
+
+    pub(super) fn contract(message: impl Into<String>) -> Self {
+        Self::new(Kind::Contract, message.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trap => "trap",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::Contract => "contract",
+            Self::Init => "init",
+            Self::Budget => "budget",
+        })
+    }
+}

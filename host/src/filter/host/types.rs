@@ -1,0 +1,63 @@
+//! Between the contract's types and ours.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::filter::abi::types::{self, Endpoint, IpAddress};
+use crate::filter::facts::{Attribute, Value};
+use crate::filter::instance::State;
+use crate::flow::Direction;
+
+/// The interface has types only.
+impl types::Host for State {}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            address: match address.ip() {
+                IpAddr::V4(ip) => IpAddress::V4(ip.octets().into()),
+                IpAddr::V6(ip) => IpAddress::V6(ip.segments().into()),
+            },
+            port: address.port(),
+        }
+    }
+}
+
+impl From<Direction> for types::Direction {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Up => Self::Up,
+            Direction::Down => Self::Down,
+        }
+    }
+}
+
+impl From<types::Value> for Value {
+    fn from(value: types::Value) -> Self {
+        match value {
+            types::Value::Text(text) => Self::Text(text),
+            types::Value::Integer(number) => Self::Integer(number),
+            types::Value::Boolean(truth) => Self::Boolean(truth),
+            types::Value::Bytes(bytes) => Self::Bytes(bytes),
+        }
+    }
+}
+
+impl From<Value> for types::Value {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Text(text) => Self::Text(text),
+            Value::Integer(number) => Self::Integer(number),
+            Value::Boolean(truth) => Self::Boolean(truth),
+            Value::Bytes(bytes) => Self::Bytes(bytes),
+        }
+    }
+}
+
+impl From<Attribute> for types::Attribute {
+    fn from(attribute: Attribute) -> Self {
+        Self {
+            key: attribute.key,
+            value: attribute.value.into(),
+        }
+    }
+}

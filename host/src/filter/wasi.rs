@@ -1,0 +1,299 @@
+//! WASI for components whose language cannot do without: an empty world. There are no files, no network, no environment and
+//! no arguments; there are clocks and random numbers, and what is printed goes to the log under the filter's name.
+//!
+//! wasmtime-wasi's own synchronous bindings enter a tokio runtime to wait in, which a worker is in already. Nothing here has
+//! anything to wait for, so each of its futures is polled once; one that is not ready then belongs to a filter that tries
+//! to sleep, and that is refused.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::AsyncWrite;
+use wasmtime::component::{Component, HasData, Linker, Resource, ResourceTable};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView as _};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+use wasmtime_wasi::p2::bindings::{self, sync};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_io::bindings::wasi::io::{error, poll, streams};
+
+use super::generation::Generation;
+use super::instance::State;
+use crate::observe::log;
+
+/// One instance's WASI: its resources, and what it printed last.
+pub(super) struct Wasi {
+    context: WasiCtx,
+    table: ResourceTable,
+    last_line: Arc<Mutex<Option<String>>>,
+}
+
+impl Wasi {
+    pub(super) fn new(generation: &Generation) -> Self {
+        let last_line = Arc::default();
+        let printer = |level| Printer {
+            filter: Arc::clone(generation.name()),
+            generation: generation.number(),
+            level,
+            last_line: Arc::clone(&last_line),
+        };
+        let context = WasiCtx::builder()
+            .stdout(printer(tracing::Level::INFO))
+            .stderr(printer(tracing::Level::WARN))
+            .build();
+        Self {
+            context,
+            table: ResourceTable::new(),
+            last_line,
+        }
+    }
+
+    /// What the guest printed last: if it trapped, most likely why.
+    pub(super) fn last_words(&mut self) -> Option<String> {
+        self.last_line.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Adds the empty world. Whatever else of WASI the component imports exists, and traps when it is called.
+pub(super) fn link(linker: &mut Linker<State>, component: &Component) -> wasmtime::Result<()> {
+    use bindings::{cli, clocks, random};
+    clocks::wall_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
+    random::random::add_to_linker::<State, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
+    random::insecure::add_to_linker::<State, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
+    random::insecure_seed::add_to_linker::<State, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
+    cli::exit::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::environment::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::stdin::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::stdout::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::stderr::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_input::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_output::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    error::add_to_linker::<State, Streams>(linker, |state| state.ctx().table)?;
+    sync::io::poll::add_to_linker::<State, NoWait>(linker, |state| Table(state.ctx().table))?;
+    sync::io::streams::add_to_linker::<State, NoWait>(linker, |state| Table(state.ctx().table))?;
+    linker.define_unknown_imports_as_traps(component)
+}
+
+impl WasiView for State {
+    /// # Panics
+    /// Never: the interfaces that ask are linked for components with WASI only, and those have a context.
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let wasi = self.wasi.as_mut().unwrap_or_else(|| unreachable!("WASI without a context"));
+        WasiCtxView {
+            ctx: &mut wasi.context,
+            table: &mut wasi.table,
+        }
+    }
+}
+
+struct Streams;
+
+impl HasData for Streams {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+struct NoWait;
+
+impl HasData for NoWait {
+    type Data<'a> = Table<'a>;
+}
+
+/// The resources of an instance, for calls that wait elsewhere and here do not.
+struct Table<'a>(&'a mut ResourceTable);
+
+/// The answer of a future that has nothing to wait for.
+fn once<T>(future: impl Future<Output = T>) -> wasmtime::Result<T> {
+    let refused = || wasmtime::Error::msg("a filter may not wait");
+    // Timers need a runtime to exist at all; the thread of the observers has none.
+    tokio::runtime::Handle::try_current().map_err(|_| refused())?;
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => Ok(answer),
+        Poll::Pending => Err(refused()),
+    }
+}
+
+/// As [`once`], for what a stream answers.
+fn stream_once<T>(future: impl Future<Output = StreamResult<T>>) -> StreamResult<T> {
+    once(future).map_err(StreamError::Trap)?
+}
+
+impl sync::io::poll::Host for Table<'_> {
+    fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        once(poll::Host::poll(self.0, pollables))?
+    }
+}
+
+impl sync::io::poll::HostPollable for Table<'_> {
+    fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        once(poll::HostPollable::ready(self.0, pollable))?
+    }
+
+    fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        once(poll::HostPollable::block(self.0, pollable))?
+    }
+
+    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        poll::HostPollable::drop(self.0, pollable)
+    }
+}
+
+impl sync::io::streams::Host for Table<'_> {
+    fn convert_stream_error(&mut self, error: StreamError) -> wasmtime::Result<sync::io::streams::StreamError> {
+        streams::Host::convert_stream_error(self.0, error).map(Into::into)
+    }
+}
+
+type Output = Resource<DynOutputStream>;
+type Input = Resource<DynInputStream>;
+
+impl sync::io::streams::HostOutputStream for Table<'_> {
+    fn check_write(&mut self, stream: Output) -> StreamResult<u64> {
+        streams::HostOutputStream::check_write(self.0, stream)
+    }
+
+    fn write(&mut self, stream: Output, bytes: Vec<u8>) -> StreamResult<()> {
+        streams::HostOutputStream::write(self.0, stream, bytes)
+    }
+
+    fn blocking_write_and_flush(&mut self, stream: Output, bytes: Vec<u8>) -> StreamResult<()> {
+        // Without the library's loop, which asks for a runtime: a printer takes everything at once.
+        streams::HostOutputStream::write(self.0, stream, bytes)
+    }
+
+    fn flush(&mut self, stream: Output) -> StreamResult<()> {
+        streams::HostOutputStream::flush(self.0, stream)
+    }
+
+    fn blocking_flush(&mut self, stream: Output) -> StreamResult<()> {
+        streams::HostOutputStream::flush(self.0, stream)
+    }
+
+    fn subscribe(&mut self, stream: Output) -> wasmtime::Result<Resource<DynPollable>> {
+        streams::HostOutputStream::subscribe(self.0, stream)
+    }
+
+    fn write_zeroes(&mut self, stream: Output, length: u64) -> StreamResult<()> {
+        streams::HostOutputStream::write_zeroes(self.0, stream, length)
+    }
+
+    fn blocking_write_zeroes_and_flush(&mut self, stream: Output, length: u64) -> StreamResult<()> {
+        streams::HostOutputStream::write_zeroes(self.0, stream, length)
+    }
+
+    fn splice(&mut self, stream: Output, source: Input, length: u64) -> StreamResult<u64> {
+        stream_once(streams::HostOutputStream::blocking_splice(self.0, stream, source, length))
+    }
+
+    fn blocking_splice(&mut self, stream: Output, source: Input, length: u64) -> StreamResult<u64> {
+        stream_once(streams::HostOutputStream::blocking_splice(self.0, stream, source, length))
+    }
+
+    fn drop(&mut self, stream: Output) -> wasmtime::Result<()> {
+        self.0.delete(stream)?;
+        Ok(())
+    }
+}
+
+impl sync::io::streams::HostInputStream for Table<'_> {
+    fn read(&mut self, stream: Input, length: u64) -> StreamResult<Vec<u8>> {
+        streams::HostInputStream::read(self.0, stream, length)
+    }
+
+    fn blocking_read(&mut self, stream: Input, length: u64) -> StreamResult<Vec<u8>> {
+        stream_once(streams::HostInputStream::blocking_read(self.0, stream, length))
+    }
+
+    fn skip(&mut self, stream: Input, length: u64) -> StreamResult<u64> {
+        streams::HostInputStream::skip(self.0, stream, length)
+    }
+
+    fn blocking_skip(&mut self, stream: Input, length: u64) -> StreamResult<u64> {
+        stream_once(streams::HostInputStream::blocking_skip(self.0, stream, length))
+    }
+
+    fn subscribe(&mut self, stream: Input) -> wasmtime::Result<Resource<DynPollable>> {
+        streams::HostInputStream::subscribe(self.0, stream)
+    }
+
+    fn drop(&mut self, stream: Input) -> wasmtime::Result<()> {
+        self.0.delete(stream)?;
+        Ok(())
+    }
+}
+
+/// Standard output or standard error: a log record for each line.
+#[derive(Clone)]
+struct Printer {
+    filter: Arc<str>,
+    generation: u64,
+    level: tracing::Level,
+    last_line: Arc<Mutex<Option<String>>>,
+}
+
+/// The longest line; what is over begins another one.
+const LONGEST_LINE: usize = 4 << 10;
+
+impl Printer {
+    fn print(&self, bytes: &[u8]) {
+        for line in bytes.split(|byte| *byte == b'\n').flat_map(|line| line.chunks(LONGEST_LINE)) {
+            let message = String::from_utf8_lossy(line);
+            let message = message.trim();
+            // A panic message is printed in several pieces, and the last of them explains how to get a backtrace.
+            if message.is_empty() || message.starts_with("note: ") {
+                continue;
+            }
+            *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.to_owned());
+            log::guest(log::Guest {
+                level: self.level,
+                filter: &self.filter,
+                generation: self.generation,
+                connection: None,
+                message,
+                fields: serde_json::Map::new(),
+            });
+        }
+    }
+}
+
+impl IsTerminal for Printer {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Printer {
+    /// Asked for by WASI 0.3 only, which no filter speaks.
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl OutputStream for Printer {
+    fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
+        self.print(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(LONGEST_LINE)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Printer {
+    async fn ready(&mut self) {}
+}

@@ -1,0 +1,28 @@
+//! Spliceway: a TCP proxy whose connections move in the kernel until a filter asks to see them.
+//!
+//! Read [`connection`] first: it is the journey that everything else is a stage of. The modules below stand in the order of
+//! that journey.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("Spliceway runs on Linux only: it is built on splice(2), epoll(7) and SO_REUSEPORT");
+
+pub mod cli;
+pub mod config;
+mod demo;
+mod server;
+
+mod listener;
+
+mod connection;
+
+mod route;
+
+mod upstream;
+
+mod relay;
+
+mod filter;
+mod flow;
+mod observe;
+mod sys;
+mod worker;

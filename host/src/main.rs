@@ -1,0 +1,7 @@
+//! The command `spliceway`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    spliceway::cli::main()
+}

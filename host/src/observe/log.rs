@@ -1,0 +1,207 @@
+//! The log on standard error: for people on a terminal, one JSON object a line otherwise.
+
+use std::fmt::{self, Write as _};
+use std::io::IsTerminal;
+
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::registry::LookupSpan;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Starts logging, once for the process. `level` is a level, or directives as `tracing_subscriber::EnvFilter` reads them.
+///
+/// # Errors
+/// `level` is neither.
+pub fn start(format: Option<Format>, level: &str) -> anyhow::Result<()> {
+    let terminal = std::io::stderr().is_terminal();
+    let format = format.unwrap_or(if terminal { Format::Text } else { Format::Json });
+    // Cranelift and wasmtime narrate what they compile.
+    let directives = format!("{level},cranelift=warn,wasmtime=warn,regalloc2=warn");
+    let filter = EnvFilter::builder().parse(directives)?;
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal)
+        .with_env_filter(filter)
+        .event_format(Line { format })
+        .init();
+    Ok(())
+}
+
+/// A record of a guest's.
+pub struct Guest<'a> {
+    pub level: Level,
+    pub filter: &'a str,
+    pub generation: u64,
+    pub connection: Option<u64>,
+    pub message: &'a str,
+    pub fields: Map<String, Value>,
+}
+
+/// Where guests' records are filed: `--log-level filter=debug` is about them alone.
+const GUEST: &str = "filter";
+
+/// The name of the field that holds a JSON object and not a text.
+const OBJECT: &str = "fields";
+
+pub fn guest_enabled(level: Level) -> bool {
+    match level {
+        Level::TRACE => tracing::enabled!(target: GUEST, Level::TRACE),
+        Level::DEBUG => tracing::enabled!(target: GUEST, Level::DEBUG),
+        Level::INFO => tracing::enabled!(target: GUEST, Level::INFO),
+        Level::WARN => tracing::enabled!(target: GUEST, Level::WARN),
+        Level::ERROR => tracing::enabled!(target: GUEST, Level::ERROR),
+    }
+}
+
+pub fn guest(record: Guest<'_>) {
+    let Guest {
+        filter,
+        generation,
+        connection,
+        message,
+        ..
+    } = record;
+    let fields = (!record.fields.is_empty()).then(|| Value::Object(record.fields).to_string());
+    let fields = fields.as_deref();
+    macro_rules! emit {
+        ($level:ident) => {
+            tracing::event!(target: GUEST, Level::$level, filter, generation, connection, fields, "{message}")
+        };
+    }
+    match record.level {
+        Level::TRACE => emit!(TRACE),
+        Level::DEBUG => emit!(DEBUG),
+        Level::INFO => emit!(INFO),
+        Level::WARN => emit!(WARN),
+        Level::ERROR => emit!(ERROR),
+    }
+}
+
+struct Line {
+    format: Format,
+}
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let now = jiff::Timestamp::now();
+        let level = *event.metadata().level();
+        match self.format {
+            Format::Json => {
+                let mut object = Map::new();
+                object.insert("timestamp".to_owned(), format!("{now:.6}").into());
+                object.insert("level".to_owned(), level.as_str().into());
+                object.insert("target".to_owned(), event.metadata().target().into());
+                object.insert("message".to_owned(), fields.message.into());
+                object.extend(fields.rest);
+                writeln!(writer, "{}", Value::Object(object))
+            }
+            Format::Text => {
+                let (dim, colour, plain) = match writer.has_ansi_escapes() {
+                    true => ("\x1b[2m", colour(level), "\x1b[0m"),
+                    false => ("", "", ""),
+                };
+                write!(writer, "{dim}{now:.3}{plain} {colour}{level:>5}{plain} {}", printable(&fields.message))?;
+                for (key, value) in fields.rest {
+                    write!(writer, " {dim}{key}={plain}{}", text(&value))?;
+                }
+                writeln!(writer)
+            }
+        }
+    }
+}
+
+fn colour(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "\x1b[31m",
+        Level::WARN => "\x1b[33m",
+        Level::INFO => "\x1b[32m",
+        Level::DEBUG | Level::TRACE => "\x1b[34m",
+    }
+}
+
+/// A value as a person reads it: quoted only where it would run into the next.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) if !text.is_empty() && !text.contains([' ', '"', '=']) => printable(text),
+        other => other.to_string(),
+    }
+}
+
+/// Bytes from outside end up in messages; a terminal must not obey them.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() => _ = write!(out, "{}", c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    rest: Map<String, Value>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            (OBJECT, Value::String(text)) => {
+                let object = serde_json::from_str(&text).unwrap_or(Value::String(text));
+                self.rest.insert(OBJECT.to_owned(), object);
+            }
+            (name, value) => _ = self.rest.insert(name.to_owned(), value),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.put(field, u64::try_from(value).unwrap_or(u64::MAX).into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}").into());
+    }
+}

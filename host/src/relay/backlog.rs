@@ -1,0 +1,31 @@
+//! Bytes that were read and that the other socket did not take yet.
+
+use std::task::{Context, Poll, ready};
+
+use crate::sys::Stream;
+
+/// Empty nearly always, and then it owns no memory: an idle connection costs nothing here.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Backlog {
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Ready when everything is written.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &Stream) -> Poll<std::io::Result<()>> {
+        while self.sent < self.bytes.len() {
+            self.sent += ready!(sink.poll_send(cx, &self.bytes[self.sent..]))?;
+        }
+        *self = Self::default();
+        Poll::Ready(Ok(()))
+    }
+}

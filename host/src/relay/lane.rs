@@ -1,0 +1,347 @@
+//! One direction of a connection.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::task::{Context, Poll, ready};
+
+use super::Ending;
+use super::backlog::Backlog;
+use crate::filter::{Chain, Stop, View};
+use crate::flow::Direction;
+use crate::sys::{Lent, Stream};
+use crate::worker::{BUFFER, Worker};
+
+/// Bytes that went from one peer to the other, by the way they went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Through the worker's buffer, seen by nobody.
+    pub copied: u64,
+    /// Through a pipe in the kernel.
+    pub spliced: u64,
+    /// Shown to a filter.
+    pub filtered: u64,
+}
+
+impl Moved {
+    pub fn total(&self) -> u64 {
+        self.copied + self.spliced + self.filtered
+    }
+}
+
+/// What a lane works with; it owns none of it.
+pub(super) struct Tools<'a> {
+    pub worker: &'a Worker,
+    pub source: &'a Stream,
+    pub sink: &'a Stream,
+    pub filters: &'a mut Option<Box<Chain>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    direction: Direction,
+    phase: Phase,
+    path: Path,
+    backlog: Backlog,
+    moved: Moved,
+}
+
+/// ```text
+/// Open --FIN read--> Ended --all owed is written--> Closed
+///   \________a write fails: nothing more can be passed on________> Broken
+/// ```
+#[derive(Debug)]
+enum Phase {
+    Open,
+    Ended,
+    Closed,
+    Broken(Option<io::Error>),
+}
+
+/// How bytes that no filter watches are moved.
+#[derive(Debug)]
+enum Path {
+    /// `may_splice` is false once the kernel refused to splice these sockets.
+    Copy { may_splice: bool },
+    /// The pipe is lent by the worker's pool while bytes are in flight. `small` counts transfers in a row that a copy would
+    /// have moved for less.
+    Splice { pipe: Option<Lent>, small: u8 },
+}
+
+/// What one splice asks for: a whole pipe.
+const SPLICE: usize = 1 << 20;
+
+/// Below this a transfer is cheaper as a copy: one recv and one send against two splices.
+const SMALL: usize = 16 << 10;
+
+/// So many small ones in a row, and the lane copies again. A lone small one is only the gap between two large ones.
+const SMALL_IN_A_ROW: u8 = 4;
+
+/// What one lane moves before the other lanes of the worker get their turn.
+const TURN: usize = 1 << 20;
+
+/// A part that may go unseen but is shorter than this is not worth leaving the buffer for.
+const WORTH_LEAVING: u64 = 16 << 10;
+
+impl Lane {
+    pub(super) fn new(direction: Direction) -> Self {
+        Self {
+            direction,
+            phase: Phase::Open,
+            path: Path::Copy { may_splice: true },
+            backlog: Backlog::default(),
+            moved: Moved::default(),
+        }
+    }
+
+    pub(super) fn moved(&self) -> Moved {
+        self.moved
+    }
+
+    /// Whether the source has said its FIN.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended | Phase::Closed)
+    }
+
+    /// Whether the sink was sent everything, and FIN.
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    pub(super) fn take_broken(&mut self) -> Option<io::Error> {
+        match &mut self.phase {
+            Phase::Broken(error) => error.take(),
+            _ => None,
+        }
+    }
+
+    /// Reads nothing more: what is owed goes out, then the FIN.
+    pub(super) fn finish(&mut self) {
+        if let Phase::Open = self.phase {
+            self.phase = Phase::Ended;
+        }
+    }
+
+    /// Takes bytes that were read before the relay began.
+    pub(super) fn start_with(&mut self, seen: &[u8], filters: &mut Option<Box<Chain>>) -> Result<(), Stop> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let Some(chain) = filters.as_mut().filter(|chain| chain.watches(self.direction)) else {
+            self.moved.copied += seen.len() as u64;
+            self.backlog.push(seen);
+            return Ok(());
+        };
+        self.moved.filtered += seen.len() as u64;
+        let mut passed = Vec::new();
+        let fed = chain.feed(self.direction, seen, false, &mut passed);
+        self.backlog.push(&passed);
+        fed
+    }
+
+    /// Goes on until the lane is through (`Ok`), its source fails (`Err`), or there is nothing to do now.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut tools: Tools<'_>) -> Poll<Result<(), Ending>> {
+        let start = self.moved.total();
+        loop {
+            match self.poll_flush(cx, tools.sink) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => self.give_up(error),
+                Poll::Pending => return Poll::Pending,
+            }
+            match self.phase {
+                Phase::Open => {}
+                Phase::Ended => {
+                    tools.sink.finish();
+                    self.phase = Phase::Closed;
+                    return Poll::Ready(Ok(()));
+                }
+                Phase::Closed | Phase::Broken(_) => return Poll::Ready(Ok(())),
+            }
+            if self.moved.total() - start >= TURN as u64 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if let ControlFlow::Break(ending) = ready!(self.poll_move(cx, &mut tools)) {
+                return Poll::Ready(Err(ending));
+            }
+        }
+    }
+
+    /// Ready when nothing is owed, neither in memory nor in the kernel.
+    fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &Stream) -> Poll<io::Result<()>> {
+        if let Path::Splice { pipe: Some(pipe), .. } = &mut self.path {
+            while pipe.owed() > 0 {
+                match ready!(sink.poll_drain(cx, pipe)) {
+                    Ok(bytes) => self.moved.spliced += bytes as u64,
+                    Err(error) if refuses_splice(&error) => {
+                        self.moved.copied += pipe.owed() as u64;
+                        self.backlog.push(&pipe.take()?);
+                    }
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+        }
+        if self.backlog.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.backlog.poll_flush(cx, sink)
+    }
+
+    /// Nothing can be passed on any more. What is owed has nobody to go to.
+    fn give_up(&mut self, error: io::Error) {
+        self.path = Path::Copy { may_splice: false };
+        self.backlog = Backlog::default();
+        self.phase = Phase::Broken(Some(error));
+    }
+
+    /// Reads once and passes on what the sink takes at once. Nothing is owed when this is called.
+    fn poll_move(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>) -> Poll<ControlFlow<Ending>> {
+        if tools.filters.as_ref().is_some_and(|chain| chain.has_released(self.direction)) {
+            return Poll::Ready(self.pass_released(cx, tools));
+        }
+        let view = tools.filters.as_ref().map_or(View::Nothing, |chain| chain.view(self.direction));
+        let read = match view {
+            View::Nothing => self.poll_native(cx, tools, u64::MAX),
+            View::After(unseen) if unseen >= WORTH_LEAVING => self.poll_native(cx, tools, unseen),
+            View::After(_) | View::Next => return self.poll_filtered(cx, tools),
+        };
+        match ready!(read) {
+            Ok(0) => self.phase = Phase::Ended,
+            Ok(bytes) => {
+                if let (View::After(_), Some(chain)) = (view, tools.filters.as_mut()) {
+                    chain.passed_unseen(self.direction, bytes as u64);
+                }
+            }
+            Err(error) => return Poll::Ready(ControlFlow::Break(self.failed(error))),
+        }
+        Poll::Ready(ControlFlow::Continue(()))
+    }
+
+    fn failed(&self, error: io::Error) -> Ending {
+        Ending::Failed {
+            side: self.direction.from(),
+            error,
+        }
+    }
+
+    fn poll_native(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, most: u64) -> Poll<io::Result<usize>> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        match self.path {
+            Path::Copy { .. } => self.poll_copy(cx, tools, most),
+            Path::Splice { .. } => self.poll_splice(cx, tools, most),
+        }
+    }
+
+    fn poll_copy(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, most: usize) -> Poll<io::Result<usize>> {
+        let mut buffer = tools.worker.buffer();
+        let room = most.min(BUFFER);
+        let read = ready!(tools.source.poll_recv(cx, &mut buffer[..room]))?;
+        self.moved.copied += read as u64;
+        self.pass_on(cx, tools, &buffer[..read]);
+        // A full buffer says that there is more than one: bulk.
+        if read == BUFFER && matches!(self.path, Path::Copy { may_splice: true }) {
+            self.path = Path::Splice { pipe: None, small: 0 };
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// Writes what the sink takes now, and keeps the rest. An error stays with the socket, and the next flush meets it.
+    fn pass_on(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let sent = match tools.sink.poll_send(cx, bytes) {
+            Poll::Ready(Ok(sent)) => sent,
+            Poll::Ready(Err(error)) => return self.give_up(error),
+            Poll::Pending => 0,
+        };
+        self.backlog.push(&bytes[sent..]);
+    }
+
+    fn poll_splice(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, most: usize) -> Poll<io::Result<usize>> {
+        let Path::Splice { pipe: held, small } = &mut self.path else {
+            return self.poll_copy(cx, tools, most);
+        };
+        let lent = if *small < SMALL_IN_A_ROW {
+            held.take().or_else(|| tools.worker.pipes().lend())
+        } else {
+            None
+        };
+        let Some(lent) = lent else {
+            // Too small to be worth it, or no pipe to be had: a full buffer brings us back here.
+            self.path = Path::Copy { may_splice: true };
+            return self.poll_copy(cx, tools, most);
+        };
+        let pipe = held.insert(lent);
+        match tools.source.poll_fill(cx, pipe, most.min(SPLICE)) {
+            Poll::Ready(Ok(bytes @ 1..)) => {
+                *small = if bytes < SMALL { *small + 1 } else { 0 };
+                Poll::Ready(Ok(bytes))
+            }
+            Poll::Ready(Err(error)) if refuses_splice(&error) => {
+                self.path = Path::Copy { may_splice: false };
+                self.poll_copy(cx, tools, most)
+            }
+            // The end, an error, or nothing there now: an idle lane owns no pipe.
+            nothing => {
+                *held = None;
+                nothing
+            }
+        }
+    }
+
+    fn poll_filtered(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>) -> Poll<ControlFlow<Ending>> {
+        let mut buffer = tools.worker.buffer();
+        let read = match ready!(tools.source.poll_recv(cx, &mut buffer)) {
+            Ok(read) => read,
+            Err(error) => return Poll::Ready(ControlFlow::Break(self.failed(error))),
+        };
+        self.moved.filtered += read as u64;
+        if read == 0 {
+            self.phase = Phase::Ended;
+        }
+        let Some(chain) = tools.filters else {
+            return Poll::Ready(ControlFlow::Continue(()));
+        };
+        let mut passed = tools.worker.passed();
+        passed.clear();
+        let fed = chain.feed(self.direction, &buffer[..read], read == 0, &mut passed);
+        let other = self.direction.other();
+        if chain.has_released(other) {
+            // The other lane was polled before this one, or sleeps.
+            cx.waker().wake_by_ref();
+        }
+        if chain.is_done() {
+            *tools.filters = None;
+        }
+        self.pass_on(cx, tools, &passed);
+        Poll::Ready(continues(fed))
+    }
+
+    /// Passes on what a filter that failed had held: nothing is read for it.
+    fn pass_released(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>) -> ControlFlow<Ending> {
+        let Some(chain) = tools.filters else {
+            return ControlFlow::Continue(());
+        };
+        let mut passed = tools.worker.passed();
+        passed.clear();
+        let fed = chain.feed(self.direction, &[], false, &mut passed);
+        self.pass_on(cx, tools, &passed);
+        continues(fed)
+    }
+}
+
+fn continues(fed: Result<(), Stop>) -> ControlFlow<Ending> {
+    match fed {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(stop) => ControlFlow::Break(Ending::Stopped(stop)),
+    }
+}
+
+/// The kernel does not splice between these two, and nothing was moved: EINVAL for a socket without splice support, ENOSYS
+/// and EOPNOTSUPP where something forbids or lacks it (splice(2); gVisor and seccomp profiles answer so).
+fn refuses_splice(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP)
+    )
+}

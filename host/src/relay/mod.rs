@@ -1,0 +1,229 @@
+//! Moves the bytes of one connection until it ends.
+//!
+//! Each direction is a [`Lane`] of its own. It starts by copying, moves to splicing where it proves to be bulk, and is shown
+//! to filters for as long as one of them watches it; it may change at any chunk. What holds for all three:
+//!
+//! | | |
+//! | --- | --- |
+//! | order | everything owed is written before anything more is read |
+//! | memory | so a lane owes at most one buffer, one pipe, and what filters hold |
+//! | end | at a FIN, what is owed is written, then the FIN is passed on; the other lane goes on |
+//! | error | a peer that cannot be written to may still have sent something: its own lane runs to its end first |
+//!
+//! All that the rest of the proxy knows of the relay is [`run`]: two sockets, the bytes already read, the filters, a timeout,
+//! and a [`Transfer`] back. A second engine would stand behind the same function.
+
+mod backlog;
+mod lane;
+
+use std::io;
+use std::mem;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::filter::{Chain, Stop};
+use crate::flow::{Direction, Side};
+use crate::sys::{Coarse, Stream};
+use crate::upstream::Connected;
+use crate::worker::Worker;
+
+pub use lane::Moved;
+use lane::{Lane, Tools};
+
+/// What has become of the bytes of one connection, and why it ended.
+#[derive(Debug)]
+pub struct Transfer {
+    pub up: Moved,
+    pub down: Moved,
+    /// The upstream, and the client, have been sent everything and then FIN.
+    pub up_complete: bool,
+    pub down_complete: bool,
+    pub ending: Ending,
+}
+
+#[derive(Debug)]
+pub enum Ending {
+    /// Both peers have finished and everything is delivered; `first` was the one that finished first.
+    Finished { first: Side },
+    /// The socket of `side` failed: it reset the connection, or the kernel gave it up.
+    Failed { side: Side, error: io::Error },
+    /// Nothing moved for as long as the idle timeout says.
+    Idle,
+    /// A filter refused the connection, or failed and its policy is to close.
+    Stopped(Stop),
+}
+
+/// How long a connection that we end may take to be told what is still owed to it. Longer than a round trip to anywhere,
+/// short enough that a peer which does not read holds nothing for long.
+const WIND_DOWN: Duration = Duration::from_secs(1);
+
+/// Runs until the connection has ended.
+pub async fn run(worker: &Worker, connected: &mut Connected) -> Transfer {
+    let mut relay = Relay {
+        worker,
+        client: &connected.routed.client,
+        upstream: &connected.socket,
+        up: Lane::new(Direction::Up),
+        down: Lane::new(Direction::Down),
+        filters: connected.routed.chain.take(),
+        first: None,
+    };
+    // What was read from the client before there was an upstream goes first, and the way of all others.
+    let seen = mem::take(&mut connected.routed.seen);
+    let ending = match relay.up.start_with(&seen, &mut relay.filters) {
+        Err(stop) => Ending::Stopped(stop),
+        Ok(()) => relay.run(connected.routed.timeouts.idle).await,
+    };
+    if let Ending::Idle | Ending::Stopped(Stop::Refused { reset: false, .. }) = ending {
+        relay.wind_down().await;
+    }
+    Transfer {
+        up: relay.up.moved(),
+        down: relay.down.moved(),
+        up_complete: relay.up.is_complete(),
+        down_complete: relay.down.is_complete(),
+        ending,
+    }
+}
+
+struct Relay<'a> {
+    worker: &'a Worker,
+    client: &'a Stream,
+    upstream: &'a Stream,
+    up: Lane,
+    down: Lane,
+    filters: Option<Box<Chain>>,
+    /// Who finished first.
+    first: Option<Side>,
+}
+
+impl Relay<'_> {
+    async fn run(&mut self, idle: Option<Duration>) -> Ending {
+        let mut clock = idle.map(IdleClock::new);
+        let mut sleep = pin!(sleep(idle.unwrap_or_default()));
+        std::future::poll_fn(|cx| {
+            let before = self.moved();
+            if let Poll::Ready(ending) = self.poll(cx) {
+                return Poll::Ready(ending);
+            }
+            let moved = self.moved() != before;
+            match &mut clock {
+                Some(clock) => clock.poll(cx, sleep.as_mut(), moved).map(|()| Ending::Idle),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    fn moved(&self) -> u64 {
+        self.up.moved().total() + self.down.moved().total()
+    }
+
+    /// Both lanes as far as they go now. Either one may have been what woke us; asking the other costs no system call.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let up = self.poll_lane(cx, Direction::Up);
+        let down = self.poll_lane(cx, Direction::Down);
+        match (up, down) {
+            (Poll::Ready(Err(ending)), _) | (_, Poll::Ready(Err(ending))) => Poll::Ready(ending),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(self.end()),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn poll_lane(&mut self, cx: &mut Context<'_>, direction: Direction) -> Poll<Result<(), Ending>> {
+        let (lane, source, sink) = match direction {
+            Direction::Up => (&mut self.up, self.client, self.upstream),
+            Direction::Down => (&mut self.down, self.upstream, self.client),
+        };
+        let tools = Tools {
+            worker: self.worker,
+            source,
+            sink,
+            filters: &mut self.filters,
+        };
+        let polled = lane.poll(cx, tools);
+        if lane.has_ended() && self.first.is_none() {
+            self.first = Some(direction.from());
+        }
+        polled
+    }
+
+    /// Both lanes are through: each delivered its FIN, or could not be written to any more.
+    fn end(&mut self) -> Ending {
+        for (lane, direction) in [(&mut self.up, Direction::Up), (&mut self.down, Direction::Down)] {
+            if let Some(error) = lane.take_broken() {
+                return Ending::Failed {
+                    side: direction.to(),
+                    error,
+                };
+            }
+        }
+        Ending::Finished {
+            first: self.first.unwrap_or(Side::Client),
+        }
+    }
+
+    /// Ends a connection from our side: reads nothing more of what is to be passed on, delivers what is owed, says FIN to
+    /// both, and waits for theirs. Closing at once would turn into a RST if a peer still sends (RFC 1122, 4.2.2.13), and the
+    /// RST may overtake the last bytes that it should have read.
+    async fn wind_down(&mut self) {
+        self.filters = None;
+        self.up.finish();
+        self.down.finish();
+        let delivered = std::future::poll_fn(|cx| {
+            let flushed = self.poll(cx).is_ready();
+            let client = poll_discard(cx, self.worker, self.client);
+            let upstream = poll_discard(cx, self.worker, self.upstream);
+            if flushed && client.is_ready() && upstream.is_ready() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        let _ = tokio::time::timeout(WIND_DOWN, delivered).await;
+    }
+}
+
+/// Reads and drops what `stream` sends, until its end.
+fn poll_discard(cx: &mut Context<'_>, worker: &Worker, stream: &Stream) -> Poll<()> {
+    let mut buffer = worker.buffer();
+    while let Poll::Ready(read) = stream.poll_recv(cx, &mut buffer) {
+        if !matches!(read, Ok(1..)) {
+            return Poll::Ready(());
+        }
+    }
+    Poll::Pending
+}
+
+/// One timer for the connection, set again at most once per timeout and not at each read.
+struct IdleClock {
+    timeout: Duration,
+    last: Coarse,
+}
+
+impl IdleClock {
+    fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            last: Coarse::now(),
+        }
+    }
+
+    /// Ready when nothing has `moved` for the timeout. `sleep` wakes us when that could be.
+    fn poll(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>, moved: bool) -> Poll<()> {
+        if moved {
+            self.last = Coarse::now();
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            let left = self.timeout.saturating_sub(Coarse::now().since(self.last));
+            if left.is_zero() {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(Instant::now() + left);
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,68 @@
+//! Chooses a connection's upstream: routers in their order, until one of them decides; then the listener's own.
+
+mod dialogue;
+
+use std::sync::Arc;
+
+use crate::connection::{Accepted, Cause, Outcome, Routed, Stage};
+use crate::filter::{Chain, Stop};
+use crate::flow::Side;
+use crate::listener::Listener;
+use crate::upstream::Upstream;
+use crate::worker::Worker;
+use dialogue::{Dialogue, End};
+
+/// # Errors
+/// The outcome of the connection: it was refused, it failed before an upstream was chosen, or there is none for it.
+pub async fn choose(worker: &Worker, accepted: Accepted) -> Result<Routed, Outcome> {
+    let mut dialogue = Dialogue::new(worker, &accepted);
+    let asked = dialogue.ask_routers().await;
+    let seen = dialogue.into_seen();
+    let ended = |end| ended(&accepted, end);
+    let upstream = asked.map_err(ended)?.or_else(|| accepted.listener.upstream.clone());
+    let Some(upstream) = upstream else {
+        return Err(Outcome::new(Stage::Route, Cause::NoUpstream, None));
+    };
+    let chain = watchers(worker, &accepted).map_err(|stop| ended(End::Stopped(stop)))?;
+    Ok(Routed {
+        timeouts: accepted.listener.timeouts,
+        client: accepted.socket,
+        upstream,
+        seen,
+        chain,
+    })
+}
+
+fn watchers(worker: &Worker, accepted: &Accepted) -> Result<Option<Box<Chain>>, Stop> {
+    match &accepted.facts {
+        Some(facts) => Chain::open(worker.instances(), &accepted.generations, facts),
+        None => Ok(None),
+    }
+}
+
+/// Without an upstream there is one socket to close: with RST where that was asked for or where something is cut off, with
+/// FIN otherwise.
+fn ended(accepted: &Accepted, end: End) -> Outcome {
+    let outcome = |cause, side: Option<Side>| Outcome::new(Stage::Route, cause, side);
+    match end {
+        End::Failed => outcome(Cause::Reset, Some(Side::Client)),
+        End::Stopped(Stop::Refused { filter, reset, reason }) => {
+            tracing::debug!(connection = accepted.id, %filter, reason, "refused by a filter");
+            if reset {
+                accepted.socket.reset_on_close();
+            } else {
+                accepted.socket.finish();
+            }
+            outcome(Cause::FilterRefused, None)
+        }
+        End::Stopped(Stop::Failed { .. }) => {
+            accepted.socket.reset_on_close();
+            outcome(Cause::FilterFailed, None)
+        }
+    }
+}
+
+/// The upstream that a filter named, if the listener may use it.
+fn find(listener: &Listener, name: &str) -> Option<Arc<Upstream>> {
+    listener.upstreams.find(name).cloned()
+}

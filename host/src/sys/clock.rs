@@ -1,0 +1,35 @@
+//! Clocks that are cheap enough to read at every wake-up.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// A moment of `CLOCK_MONOTONIC_COARSE` (clock_gettime(2)): as old as the last timer tick, so up to 10 ms (CONFIG_HZ=100)
+/// behind, and read in a few nanoseconds. Right for timeouts, wrong for measuring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Coarse(Duration);
+
+impl Coarse {
+    pub fn now() -> Self {
+        Self(since_zero(ClockId::MonotonicCoarse))
+    }
+
+    /// The time from `earlier` to `self`; zero if that is the later one.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// The CPU time that this thread has used. A real system call: not for the data path.
+pub fn thread_cpu_time() -> Duration {
+    since_zero(ClockId::ThreadCPUTime)
+}
+
+fn since_zero(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
+    // Neither clock is ever negative; a conversion that fails could only mean a kernel bug, and zero is harmless then.
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or(0),
+        time.tv_nsec.try_into().unwrap_or(0),
+    )
+}

@@ -1,0 +1,154 @@
+//! Listening sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::task::{Context, Poll, ready};
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen, socket_with,
+    sockopt,
+};
+use tokio::io::unix::AsyncFd;
+
+use super::register::register;
+use super::stream::client_address;
+
+/// The length of the accept queue; the kernel cuts it to net.core.somaxconn (listen(2)), whose default is 4096.
+const BACKLOG: i32 = 4096;
+
+const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
+
+/// `count` sockets that share one TCP address, and that address with the port that the kernel chose for port 0. The kernel
+/// spreads new connections over them (SO_REUSEPORT, socket(7)): a worker never sees another one's.
+///
+/// # Errors
+/// What bind(2) or listen(2) says; EADDRINUSE also where the other one is a Spliceway that shares its address between its
+/// own workers.
+pub fn listen_tcp(address: SocketAddr, count: usize) -> io::Result<(Vec<OwnedFd>, SocketAddr)> {
+    // The first one is bound without SO_REUSEPORT, so that nobody else's socket is joined, and allows it only then.
+    let first = tcp_socket(address)?;
+    bind(&first, &address)?;
+    sockopt::set_socket_reuseport(&first, true)?;
+    let bound: SocketAddr = getsockname(&first)?.try_into()?;
+    let mut sockets = vec![first];
+    while sockets.len() < count {
+        let next = tcp_socket(address)?;
+        sockopt::set_socket_reuseport(&next, true)?;
+        bind(&next, &bound)?;
+        sockets.push(next);
+    }
+    for socket in &sockets {
+        listen(socket, BACKLOG)?;
+    }
+    Ok((sockets, bound))
+}
+
+fn tcp_socket(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = socket_with(family, SocketType::STREAM, FLAGS, None)?;
+    // Connections of an earlier process that linger in TIME_WAIT do not keep this one from its port (socket(7)).
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if address.is_ipv6() {
+        // `[::]` means all addresses here, whatever net.ipv6.bindv6only says.
+        sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    // Accepted sockets inherit it: one system call less for each connection.
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    Ok(socket)
+}
+
+/// `count` handles of one unix socket at `path`. A socket file that nobody listens on any more is replaced; anything else
+/// in its place is left alone.
+///
+/// # Errors
+/// What bind(2) says; EADDRINUSE where somebody listens there, or where the file is no socket.
+pub fn listen_unix(path: &Path, count: usize) -> io::Result<Vec<OwnedFd>> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+    match bind(&socket, &address) {
+        Err(Errno::ADDRINUSE) if is_stale(path, &address)? => {
+            rustix::fs::unlink(path)?;
+            bind(&socket, &address)?;
+        }
+        bound => bound?,
+    }
+    listen(&socket, BACKLOG)?;
+    let mut sockets = vec![socket];
+    while sockets.len() < count {
+        sockets.push(sockets[0].try_clone()?);
+    }
+    Ok(sockets)
+}
+
+/// Whether `path` is a socket that refuses connections: what a process that was killed leaves behind.
+fn is_stale(path: &Path, address: &SocketAddrUnix) -> io::Result<bool> {
+    let file = rustix::fs::lstat(path)?;
+    if FileType::from_raw_mode(file.st_mode) != FileType::Socket {
+        return Ok(false);
+    }
+    let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+    Ok(rustix::net::connect(&probe, address) == Err(Errno::CONNREFUSED))
+}
+
+/// A listening socket on a worker's runtime.
+#[derive(Debug)]
+pub struct Acceptor {
+    fd: AsyncFd<OwnedFd>,
+}
+
+impl Acceptor {
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        register(fd).map(|fd| Self { fd })
+    }
+
+    /// The next connection: a non-blocking socket, and where it comes from (`None` on a unix socket).
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(OwnedFd, Option<SocketAddr>)>> {
+        loop {
+            let mut ready = ready!(self.fd.poll_read_ready(cx))?;
+            match acceptfrom_with(&self.fd, FLAGS) {
+                Ok((socket, address)) => return Poll::Ready(Ok((socket, client_address(address)))),
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                // A client that was gone before it was accepted; the next one may wait behind it (accept(2)).
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(errno) => return Poll::Ready(Err(errno.into())),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_shared_between_workers_is_still_in_use_for_others() {
+        let (sockets, bound) = listen_tcp("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+        assert_eq!(sockets.len(), 2);
+        let error = listen_tcp(bound, 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn a_socket_file_left_behind_is_replaced_and_one_in_use_is_not() {
+        let directory = std::env::temp_dir().join(format!("spliceway-listen-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("socket");
+        let sockets = listen_unix(&path, 1).unwrap();
+        assert_eq!(
+            listen_unix(&path, 1).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+        drop(sockets);
+        listen_unix(&path, 2).unwrap();
+        std::fs::write(directory.join("file"), "").unwrap();
+        assert!(listen_unix(&directory.join("file"), 1).is_err());
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+}

@@ -1,0 +1,15 @@
+//! The kernel's interfaces as safe types: sockets that splice, pipes that are lent, clocks that cost nothing.
+//!
+//! This is the only module that may hold `unsafe`; thanks to rustix it needs it once. Nothing in here decides
+//! anything: it says what the kernel said.
+
+mod clock;
+mod listen;
+mod pipe;
+mod register;
+mod stream;
+
+pub use clock::{Coarse, thread_cpu_time};
+pub use listen::{Acceptor, listen_tcp, listen_unix};
+pub use pipe::{Lent, Pipes};
+pub use stream::{Peer, Stream, connect};

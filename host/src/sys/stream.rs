@@ -1,0 +1,195 @@
+//! A connected stream socket, TCP or unix, registered with the worker's runtime.
+//!
+//! Readiness is edge-triggered. It is cleared on EAGAIN, and on a read or write that moved less than was asked: a socket
+//! that gave less than the buffer holds is empty, so asking again would only buy an EAGAIN. What arrives later, a FIN or an
+//! error too, makes a new edge.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, recv, send,
+    sockopt,
+};
+use rustix::pipe::{SpliceFlags, splice};
+use tokio::io::unix::AsyncFd;
+
+use super::pipe::Pipe;
+use super::register::register;
+
+/// Where a socket leads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Peer {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Stream {
+    fd: AsyncFd<OwnedFd>,
+}
+
+impl Stream {
+    /// Takes a non-blocking, connected (or connecting) socket. Must be called on the thread whose runtime will drive it.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        register(fd).map(|fd| Self { fd })
+    }
+
+    /// Reads into `buffer`: 0 is the end of the stream.
+    pub fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let mut ready = ready!(self.fd.poll_read_ready(cx))?;
+            match recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
+                Ok((bytes, _)) => {
+                    if 0 < bytes && bytes < buffer.len() {
+                        ready.clear_ready();
+                    }
+                    return Poll::Ready(Ok(bytes));
+                }
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Poll::Ready(Err(errno.into())),
+            }
+        }
+    }
+
+    /// Writes what the socket takes now: at least one byte of a `buffer` that is not empty.
+    pub fn poll_send(&self, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let mut ready = ready!(self.fd.poll_write_ready(cx))?;
+            match send(&self.fd, buffer, SendFlags::NOSIGNAL) {
+                Ok(bytes) => {
+                    if bytes < buffer.len() {
+                        ready.clear_ready();
+                    }
+                    return Poll::Ready(Ok(bytes));
+                }
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Poll::Ready(Err(errno.into())),
+            }
+        }
+    }
+
+    /// Moves up to `most` bytes from the socket into `pipe`, which must be empty: only then does EAGAIN say that it is the
+    /// socket which has nothing, and not the pipe which is full (splice(2)). 0 is the end of the stream.
+    pub fn poll_fill(&self, cx: &mut Context<'_>, pipe: &mut Pipe, most: usize) -> Poll<io::Result<usize>> {
+        debug_assert_eq!(pipe.owed(), 0, "an ambiguous EAGAIN");
+        loop {
+            let mut ready = ready!(self.fd.poll_read_ready(cx))?;
+            match splice(&self.fd, None, pipe.write_end(), None, most, FLAGS) {
+                Ok(bytes) => {
+                    // Not cleared: a splice stops at the pipe's slots or at a packet's edge as well, so a short one says
+                    // nothing about the socket.
+                    pipe.filled(bytes);
+                    return Poll::Ready(Ok(bytes));
+                }
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Poll::Ready(Err(errno.into())),
+            }
+        }
+    }
+
+    /// Moves what the socket takes now out of `pipe`, which must hold something: so EAGAIN speaks of the socket.
+    pub fn poll_drain(&self, cx: &mut Context<'_>, pipe: &mut Pipe) -> Poll<io::Result<usize>> {
+        debug_assert_ne!(pipe.owed(), 0, "an ambiguous EAGAIN");
+        loop {
+            let mut ready = ready!(self.fd.poll_write_ready(cx))?;
+            match splice(pipe.read_end(), None, &self.fd, None, pipe.owed(), FLAGS) {
+                Ok(bytes) => {
+                    pipe.drained(bytes);
+                    return Poll::Ready(Ok(bytes));
+                }
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Poll::Ready(Err(errno.into())),
+            }
+        }
+    }
+
+    /// Sends FIN after everything that was written. A peer that is gone already is no error: there is nobody to tell.
+    pub fn finish(&self) {
+        let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
+    }
+
+    /// Makes the close that follows send RST and drop what was not delivered (SO_LINGER, socket(7)).
+    pub fn reset_on_close(&self) {
+        let _ = sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
+    }
+
+    /// This side's own address; `None` on a unix socket.
+    pub fn local(&self) -> Option<SocketAddr> {
+        rustix::net::getsockname(&self.fd).ok()?.try_into().ok()
+    }
+}
+
+// MOVE is ignored by today's kernels and asked for in case it is not (splice(2)). NONBLOCK concerns the pipe; the sockets
+// are non-blocking by themselves. MORE would make TCP wait for a full segment.
+const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
+
+/// Connects to `peer` and waits for the answer.
+///
+/// # Errors
+/// What connect(2) says: at once, or by way of SO_ERROR when the answer comes.
+pub async fn connect(peer: &Peer) -> io::Result<Stream> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (fd, begun) = match peer {
+        Peer::Tcp(address) => {
+            let family = match address {
+                SocketAddr::V4(_) => AddressFamily::INET,
+                SocketAddr::V6(_) => AddressFamily::INET6,
+            };
+            let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+            // Or a small write would wait for the acknowledgement of the one before (Nagle, RFC 896): the proxy adds no delay.
+            sockopt::set_tcp_nodelay(&fd, true)?;
+            let begun = rustix::net::connect(&fd, address);
+            (fd, begun)
+        }
+        Peer::Unix(path) => {
+            let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            let begun = rustix::net::connect(&fd, &SocketAddrUnix::new(path)?);
+            (fd, begun)
+        }
+    };
+    match begun {
+        // A unix socket connects at once, or says EAGAIN where the server's backlog is full.
+        Ok(()) => return Stream::new(fd),
+        Err(Errno::INPROGRESS) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let stream = Stream::new(fd)?;
+    // Writable without a hang-up or an error is connected: SO_ERROR needs to be read only where it is not (connect(2)).
+    let ready = stream.fd.writable().await?.ready();
+    if ready.is_write_closed() || ready.is_error() {
+        sockopt::socket_error(&stream.fd)??;
+    }
+    Ok(stream)
+}
+
+/// The address of a client as the kernel gave it with accept(2). IPv4 clients of a dual-stack socket come as
+/// `::ffff:a.b.c.d`; they are taken for what they are, once, here, so that rules, limits and logs never see the mapped form.
+pub(super) fn client_address(address: Option<SocketAddrAny>) -> Option<SocketAddr> {
+    let address: SocketAddr = address?.try_into().ok()?;
+    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

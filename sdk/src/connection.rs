@@ -1,0 +1,72 @@
+use std::net::SocketAddr;
+
+use crate::Value;
+use crate::sys::host;
+
+/// The connection that the current call is about. There is no way to name another one, and none to keep this one.
+#[derive(Debug)]
+pub struct Connection(());
+
+impl Connection {
+    pub(crate) fn current() -> Self {
+        Self(())
+    }
+
+    /// Unique while the proxy runs.
+    pub fn id(&self) -> u64 {
+        host::connection_id()
+    }
+
+    /// None on a unix socket.
+    pub fn client(&self) -> Option<SocketAddr> {
+        host::client()
+    }
+
+    /// The address that the client connected to. None on a unix socket.
+    pub fn local(&self) -> Option<SocketAddr> {
+        host::local()
+    }
+
+    /// The listener's name.
+    pub fn listener(&self) -> String {
+        host::listener()
+    }
+
+    /// What the proxy or an earlier filter knows: "tls.sni", "tls.alpn", "tls.ja4", "protocol", "proxy.tlv.ea",
+    /// "original-destination", ...
+    pub fn attribute(&self, key: &str) -> Option<Value> {
+        host::attribute(key)
+    }
+
+    /// An [`attribute`](Self::attribute) that is a string.
+    pub fn text(&self, key: &str) -> Option<String> {
+        match self.attribute(key) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// An [`attribute`](Self::attribute) that is a number.
+    pub fn integer(&self, key: &str) -> Option<i64> {
+        self.attribute(key).as_ref().and_then(Value::as_integer)
+    }
+
+    /// An [`attribute`](Self::attribute) that is true or false.
+    pub fn boolean(&self, key: &str) -> Option<bool> {
+        self.attribute(key).as_ref().and_then(Value::as_boolean)
+    }
+
+    /// An [`attribute`](Self::attribute) that is bytes.
+    pub fn bytes(&self, key: &str) -> Option<Vec<u8>> {
+        match self.attribute(key) {
+            Some(Value::Bytes(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Tells later filters, observers and the access log. The last value of a key counts. A connection holds 32
+    /// annotations, of up to 128 bytes of key and 1 KiB of value each; what is over is dropped.
+    pub fn annotate(&self, key: &str, value: impl Into<Value>) {
+        host::annotate(key, value.into());
+    }
+}

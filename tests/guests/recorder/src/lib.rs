@@ -1,0 +1,33 @@
+//! An observer that logs every record as it gets it, for tests of the host.
+
+use spliceway_sdk::log::{self, Level};
+use spliceway_sdk::prelude::{Closed, Observer};
+use spliceway_sdk::{Config, export_config, export_observer};
+
+#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Recorder {}
+
+impl Config for Recorder {}
+
+impl Observer for Recorder {
+    fn on_closed(&self, batch: &[Closed]) {
+        for closed in batch {
+            let message = format!(
+                "closed {} {} {:?} {:?} {:?} {} {} {}",
+                closed.connection,
+                closed.listener,
+                closed.client,
+                closed.upstream,
+                closed.server,
+                closed.bytes_up,
+                closed.bytes_down,
+                closed.outcome,
+            );
+            log::emit(Level::Info, &message, closed.attributes.clone());
+        }
+    }
+}
+
+export_config!(Recorder);
+export_observer!(Recorder);

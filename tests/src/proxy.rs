@@ -1,0 +1,402 @@
+//! The real `spliceway`, started for one test.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{
+    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, kill_process, pidfd_getfd,
+    pidfd_open, prlimit,
+};
+use tempfile::TempDir;
+
+use crate::command::{Finished, lasting, lasting_as, run};
+use crate::logs::{Event, Logs, Transfer};
+use crate::{DEADLINE, Peer, artifacts, eventually, wait_until_exit};
+
+/// Runs `spliceway` with these arguments to its end: for commands that are to fail, or to finish.
+#[track_caller]
+pub fn spliceway<S: AsRef<OsStr>>(
+    arguments: impl IntoIterator<Item = S>,
+    within: Duration,
+) -> Finished {
+    run(lasting(artifacts::binary()).args(arguments), within)
+}
+
+/// A running proxy. Dropped, it is killed, and its log is printed if the test failed.
+pub struct Proxy {
+    child: Child,
+    logs: Logs,
+    listeners: HashMap<String, String>,
+    first: String,
+    folder: TempDir,
+}
+
+/// How a proxy is to be started.
+pub struct Builder {
+    folder: TempDir,
+    arguments: Vec<String>,
+    log_level: String,
+    user: Option<String>,
+    listeners: usize,
+}
+
+impl Proxy {
+    /// `spliceway forward` on a port that the kernel chooses.
+    pub fn forward(upstream: impl fmt::Display) -> Builder {
+        Self::forward_from("127.0.0.1:0", upstream)
+    }
+
+    pub fn forward_from(listen: impl fmt::Display, upstream: impl fmt::Display) -> Builder {
+        Builder::new([
+            "forward".to_owned(),
+            listen.to_string(),
+            upstream.to_string(),
+        ])
+    }
+
+    /// `spliceway run` with this configuration.
+    pub fn run(config: &str) -> Builder {
+        let mut builder = Builder::new(["run".to_owned()]);
+        let file = builder.folder.path().join("spliceway.toml");
+        fs::write(&file, config).expect("a file can be written to a folder of the test's");
+        builder
+            .arguments
+            .extend(["--config".to_owned(), file.display().to_string()]);
+        builder.listeners = config.matches("[[listeners]]").count();
+        builder
+    }
+
+    /// Where the first listener listens.
+    pub fn address(&self) -> &str {
+        &self.first
+    }
+
+    /// Where the listener of that name listens.
+    #[track_caller]
+    pub fn listener(&self, name: &str) -> &str {
+        self.listeners
+            .get(name)
+            .unwrap_or_else(|| panic!("no listener {name:?} in {:?}", self.listeners))
+    }
+
+    pub fn port(&self) -> u16 {
+        self.first
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok())
+            .expect("an address with a port")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The first event, past or to come, with this message that the predicate accepts.
+    #[track_caller]
+    pub fn wait_for(&self, message: &str, accepts: impl Fn(&Event) -> bool) -> Event {
+        self.logs
+            .wait(|events| {
+                events
+                    .iter()
+                    .find(|event| event.message() == message && accepts(event))
+                    .cloned()
+            })
+            .unwrap_or_else(|| panic!("the proxy did not log {message:?} as awaited"))
+    }
+
+    /// What was logged with this message so far.
+    pub fn logged(&self, message: &str) -> Vec<Event> {
+        self.logs
+            .all()
+            .into_iter()
+            .filter(|event| event.message() == message)
+            .collect()
+    }
+
+    /// The whole log so far, as written.
+    pub fn log_text(&self) -> String {
+        self.logs.text()
+    }
+
+    /// Waits until that generation of the filter serves.
+    #[track_caller]
+    pub fn published(&self, filter: &str, generation: u64) -> Event {
+        self.wait_for("filter published", |event| {
+            event.text("filter") == filter && event.number("generation") == generation
+        })
+    }
+
+    /// Waits for a line that the filter itself logged.
+    #[track_caller]
+    pub fn wait_for_guest(&self, filter: &str, accepts: impl Fn(&Event) -> bool) -> Event {
+        let ours = [
+            "filter published",
+            "filter rejected",
+            "filter failed",
+            "generation freed",
+        ];
+        self.logs
+            .wait(|events| {
+                events
+                    .iter()
+                    .find(|event| {
+                        event.text("filter") == filter
+                            && !ours.contains(&event.message())
+                            && accepts(event)
+                    })
+                    .cloned()
+            })
+            .unwrap_or_else(|| panic!("the filter {filter:?} did not log what was awaited"))
+    }
+
+    /// Waits for the end of this client's connection, and tells how it ended.
+    #[track_caller]
+    pub fn ended(&self, client: &Peer) -> Transfer {
+        Transfer::of(&self.wait_for("connection ended", |event| {
+            event.text("client") == client.local()
+        }))
+    }
+
+    /// Waits for the end of as many connections, and tells how they ended, in that order.
+    #[track_caller]
+    pub fn all_ended(&self, count: usize) -> Vec<Transfer> {
+        self.logs
+            .wait(|events| {
+                let ended: Vec<_> = events
+                    .iter()
+                    .filter(|event| event.message() == "connection ended")
+                    .map(Transfer::of)
+                    .collect();
+                (ended.len() >= count).then_some(ended)
+            })
+            .unwrap_or_else(|| panic!("fewer than {count} connections ended"))
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the proxy can be sent a signal");
+    }
+
+    /// Asks it to stop, and waits until it has.
+    #[track_caller]
+    pub fn terminate(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits until it ends by itself.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        wait_until_exit(&mut self.child, DEADLINE).expect("the proxy ends in time")
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// A folder for files of the test's, gone with the proxy.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Resident memory, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("a running process has a status");
+        status
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("VmRSS:")?
+                    .split_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            })
+            .expect("a process has a resident size")
+    }
+
+    /// The numbers of its open descriptors.
+    pub fn descriptors(&self) -> Vec<i32> {
+        let mut numbers: Vec<i32> = fs::read_dir(format!("/proc/{}/fd", self.pid()))
+            .expect("a running process has descriptors")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    /// From now on it can open nothing more, though all that is open goes on working: the limit is put at the lowest
+    /// number that is free, and the kernel always gives the lowest.
+    pub fn forbid_new_descriptors(&self) {
+        let open = self.descriptors();
+        let lowest_free = (0..)
+            .find(|number| !open.contains(number))
+            .expect("some number is free");
+        let limit = Rlimit {
+            current: Some(lowest_free as u64),
+            maximum: Some(20_000),
+        };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit)
+            .expect("the limit of a child can be lowered");
+    }
+
+    /// The proxy's own end of its connection with that peer, borrowed from the living process, so that socket options can
+    /// be read as they are rather than as they were asked for. `None` where this user may not.
+    pub fn socket_with(&self, peer: &Peer) -> Option<OwnedFd> {
+        let process = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty()).ok()?;
+        self.descriptors().into_iter().find_map(|number| {
+            let socket = pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).ok()?;
+            let other: std::net::SocketAddr =
+                rustix::net::getpeername(&socket).ok()??.try_into().ok()?;
+            (other.to_string() == peer.local()).then_some(socket)
+        })
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if std::thread::panicking() {
+            eprintln!("---- log of the proxy\n{}\n----", self.logs.text());
+        }
+    }
+}
+
+impl Builder {
+    fn new(arguments: impl Into<Vec<String>>) -> Self {
+        Self {
+            folder: TempDir::with_prefix("spliceway-").expect("a temporary folder"),
+            arguments: arguments.into(),
+            log_level: "debug".to_owned(),
+            user: None,
+            listeners: 1,
+        }
+    }
+
+    /// Where the configuration of [`Proxy::run`] lies: for files that it names relative to itself.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    #[must_use]
+    pub fn upstream(self, name: &str, address: impl fmt::Display) -> Self {
+        self.arguments(["--upstream".to_owned(), format!("{name}={address}")])
+    }
+
+    #[must_use]
+    pub fn filter(self, file: impl AsRef<Path>) -> Self {
+        self.arguments(["--filter".to_owned(), file.as_ref().display().to_string()])
+    }
+
+    /// A filter and its configuration.
+    #[must_use]
+    pub fn filter_with(self, file: impl AsRef<Path>, config: impl fmt::Display) -> Self {
+        self.filter(file)
+            .arguments(["--filter-config".to_owned(), config.to_string()])
+    }
+
+    #[must_use]
+    pub fn workers(self, count: usize) -> Self {
+        self.arguments(["--workers".to_owned(), count.to_string()])
+    }
+
+    /// `debug` unless said; the end of a connection is told at `debug`.
+    #[must_use]
+    pub fn log_level(mut self, level: &str) -> Self {
+        level.clone_into(&mut self.log_level);
+        self
+    }
+
+    /// Only root can.
+    #[must_use]
+    pub fn as_user(mut self, user: &str) -> Self {
+        self.user = Some(user.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub fn arguments(mut self, more: impl IntoIterator<Item = String>) -> Self {
+        self.arguments.extend(more);
+        self
+    }
+
+    fn command(&self) -> Command {
+        let binary = artifacts::binary();
+        let mut command = match &self.user {
+            Some(user) => lasting_as(user, binary),
+            None => lasting(binary),
+        };
+        command.args(&self.arguments).args([
+            "--log-format",
+            "json",
+            "--log-level",
+            &self.log_level,
+        ]);
+        command
+    }
+
+    /// Starts it and waits until it is ready.
+    #[track_caller]
+    pub fn start(self) -> Proxy {
+        let mut child = self
+            .command()
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("setpriv (util-linux) is installed");
+        let logs = Logs::read(child.stderr.take().expect("stderr is piped"));
+        let mut proxy = Proxy {
+            child,
+            logs,
+            listeners: HashMap::new(),
+            first: String::new(),
+            folder: self.folder,
+        };
+        let count = self.listeners;
+        let listening = proxy.logs.wait(|events| {
+            let ready = events.iter().any(|event| event.message() == "ready");
+            let listening: Vec<Event> = events
+                .iter()
+                .filter(|event| event.message() == "listening")
+                .cloned()
+                .collect();
+            (ready && listening.len() >= count).then_some(listening)
+        });
+        let Some(listening) = listening else {
+            panic!("the proxy did not become ready")
+        };
+        proxy.first = listening[0].text("address").to_owned();
+        proxy.listeners = listening
+            .iter()
+            .map(|event| {
+                (
+                    event.text("listener").to_owned(),
+                    event.text("address").to_owned(),
+                )
+            })
+            .collect();
+        proxy
+    }
+
+    /// Starts it, expecting that it does not get that far.
+    #[track_caller]
+    pub fn fail(self) -> Finished {
+        run(&mut self.command(), DEADLINE)
+    }
+}
+
+impl Proxy {
+    /// Waits until the count of its open descriptors is as low as that again: nothing leaked.
+    #[track_caller]
+    pub fn descriptors_back_to(&self, count: usize) {
+        eventually("its descriptors are closed", || {
+            (self.descriptors().len() <= count).then_some(())
+        });
+    }
+}

@@ -1,0 +1,417 @@
+//! Real servers, each with a folder of its own, on a port of its own, gone when dropped.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::command::{Finished, lasting, lasting_as, run};
+use crate::ports::Port;
+use crate::{eventually, is_root, wait_until_exit};
+
+/// A server process that accepts connections.
+struct Server {
+    child: Child,
+    port: Port,
+    /// What ends it in an orderly way. It is killed where that takes too long.
+    end: Signal,
+}
+
+impl Server {
+    /// Starts it on a free port, and on another one where somebody outside of the tests was quicker.
+    #[track_caller]
+    fn start(folder: &Path, end: Signal, command: impl Fn(u16) -> Command) -> Self {
+        let log = folder.join("server.log");
+        for _ in 0..5 {
+            let port = Port::reserve();
+            let output = File::create(&log).expect("a file in a folder of the test's");
+            let mut child = command(port.number())
+                .stdout(output.try_clone().expect("a descriptor is free"))
+                .stderr(output)
+                .spawn()
+                .expect("setpriv (util-linux) is installed");
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
+            let accepts = eventually("a server begins to accept", || match child.try_wait() {
+                Ok(None) => TcpStream::connect_timeout(&address, Duration::from_secs(1))
+                    .is_ok()
+                    .then_some(true),
+                _ => Some(false),
+            });
+            if accepts {
+                return Self { child, port, end };
+            }
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            assert!(
+                said.contains("in use"),
+                "a server did not start (scripts/apt-packages installs what the tests need):\n{said}"
+            );
+        }
+        panic!("five ports in a row were taken by somebody else");
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port.number())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // By its process id, and only while it is ours: a child that was not waited for keeps its id.
+        kill_process(Pid::from_child(&self.child), self.end).ok();
+        if wait_until_exit(&mut self.child, Duration::from_secs(10)).is_none() {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+    }
+}
+
+fn folder(name: &str) -> TempDir {
+    TempDir::with_prefix(format!("spliceway-{name}-")).expect("a temporary folder")
+}
+
+/// redis-server, keeping nothing.
+pub struct Redis {
+    server: Server,
+    _folder: TempDir,
+}
+
+impl Redis {
+    #[track_caller]
+    pub fn start() -> Self {
+        let folder = folder("redis");
+        let server = Server::start(folder.path(), Signal::TERM, |port| {
+            let mut command = lasting("redis-server");
+            command
+                .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+                .args([
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "no",
+                    "--daemonize",
+                    "no",
+                    "--dir",
+                ])
+                .arg(folder.path());
+            command
+        });
+        Self {
+            server,
+            _folder: folder,
+        }
+    }
+
+    pub fn address(&self) -> String {
+        self.server.address()
+    }
+
+    /// Runs redis-cli against any port: the server's own, or a proxy's.
+    #[track_caller]
+    pub fn cli(port: u16, arguments: &[&str]) -> Finished {
+        run(
+            lasting("redis-cli")
+                .args(["-h", "127.0.0.1", "-p", &port.to_string()])
+                .args(arguments),
+            Duration::from_secs(30),
+        )
+    }
+
+    pub fn benchmark(port: u16, arguments: &[&str]) -> Command {
+        let mut command = lasting("redis-benchmark");
+        command
+            .args(["-h", "127.0.0.1", "-p", &port.to_string()])
+            .args(arguments);
+        command
+    }
+}
+
+/// PostgreSQL 15 with a cluster of its own. It refuses to run as root, so it runs as `postgres` where the test is root.
+pub struct Postgres {
+    server: Server,
+    _folder: TempDir,
+}
+
+impl Postgres {
+    #[track_caller]
+    pub fn start() -> Self {
+        let folder = folder("postgres");
+        let programs = Path::new("/usr/lib/postgresql/15/bin");
+        let data = folder.path().join("data");
+        let program = |name: &str| match is_root() {
+            true => lasting_as("postgres", programs.join(name)),
+            false => lasting(programs.join(name)),
+        };
+        if is_root() {
+            fs::create_dir(&data).expect("a folder in a folder of the test's");
+            give_to("postgres", &data);
+            // The folder above is the test's own; its owner lets the server pass through.
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))
+                .expect("the test owns its folder");
+        }
+        run(
+            // No sync: the data need not outlive a power failure, and two clusters are made for one test.
+            program("initdb")
+                .args([
+                    "--auth",
+                    "trust",
+                    "--no-sync",
+                    "--username",
+                    "postgres",
+                    "-D",
+                ])
+                .arg(&data)
+                .current_dir("/"),
+            Duration::from_secs(120),
+        )
+        .success();
+        // SIGINT is PostgreSQL's fast shutdown: it ends the sessions that are left.
+        let server = Server::start(folder.path(), Signal::INT, |port| {
+            let mut command = program("postgres");
+            command
+                .arg("-D")
+                .arg(&data)
+                .args([
+                    "-c",
+                    "listen_addresses=127.0.0.1",
+                    "-c",
+                    &format!("port={port}"),
+                ])
+                .args([
+                    "-c",
+                    "unix_socket_directories=",
+                    "-c",
+                    "fsync=off",
+                    "-c",
+                    "shared_buffers=16MB",
+                ])
+                .current_dir("/");
+            command
+        });
+        let postgres = Self {
+            server,
+            _folder: folder,
+        };
+        // It accepts connections a moment before it answers them.
+        let port = postgres.server.port.number();
+        eventually("PostgreSQL answers", || {
+            Self::psql(port, "postgres", "select 1")
+                .status
+                .success()
+                .then_some(())
+        });
+        postgres
+    }
+
+    pub fn address(&self) -> String {
+        self.server.address()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.server.port.number()
+    }
+
+    /// Runs one statement through any port and returns the plain result.
+    #[track_caller]
+    pub fn psql(port: u16, database: &str, statement: &str) -> Finished {
+        run(
+            Self::client("psql", port)
+                .args(["-X", "-A", "-t", "-q", "-c", statement, "-d", database]),
+            Duration::from_secs(60),
+        )
+    }
+
+    #[track_caller]
+    pub fn pgbench(port: u16, database: &str, arguments: &[&str]) -> Finished {
+        run(
+            Self::client("/usr/lib/postgresql/15/bin/pgbench", port)
+                .args(arguments)
+                .arg(database),
+            Duration::from_secs(120),
+        )
+    }
+
+    fn client(program: &str, port: u16) -> Command {
+        let mut command = lasting(program);
+        command
+            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres"])
+            // The defaults ask for TLS first and go on without, which is what the proxy's filter has to answer.
+            .env("PGSSLMODE", "prefer")
+            .env("PGCONNECT_TIMEOUT", "20");
+        command
+    }
+}
+
+fn give_to(user: &str, path: &Path) {
+    let id = |flag: &str| {
+        let said = run(
+            Command::new("id").args([flag, user]),
+            Duration::from_secs(10),
+        )
+        .success();
+        said.trim().parse::<u32>().expect("id prints a number")
+    };
+    std::os::unix::fs::chown(path, Some(id("-u")), Some(id("-g")))
+        .expect("root can give a folder away");
+}
+
+/// nginx serving a folder of files over HTTP.
+pub struct Nginx {
+    server: Server,
+    folder: TempDir,
+}
+
+impl Nginx {
+    #[track_caller]
+    pub fn start() -> Self {
+        let folder = folder("nginx");
+        let place = folder.path().display().to_string();
+        fs::create_dir(folder.path().join("files")).expect("a folder in a folder of the test's");
+        let server = Server::start(folder.path(), Signal::TERM, |port| {
+            let config = folder.path().join("nginx.conf");
+            // One process, so that killing it leaves nobody behind.
+            let text = format!(
+                "daemon off; master_process off; pid {place}/nginx.pid; error_log stderr;\n\
+                 events {{ worker_connections 512; }}\n\
+                 http {{\n\
+                   access_log off; sendfile on; keepalive_requests 100000;\n\
+                   client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi;\n\
+                   uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
+                   server {{ listen 127.0.0.1:{port}; root {place}/files; }}\n\
+                 }}\n"
+            );
+            fs::write(&config, text).expect("a file in a folder of the test's");
+            let mut command = lasting("/usr/sbin/nginx");
+            command
+                .args(["-e", "stderr", "-p", &place, "-c"])
+                .arg(config);
+            command
+        });
+        Self { server, folder }
+    }
+
+    pub fn address(&self) -> String {
+        self.server.address()
+    }
+
+    /// Where the files lie that it serves.
+    pub fn files(&self) -> PathBuf {
+        self.folder.path().join("files")
+    }
+}
+
+/// OpenSSH's sshd, for the user that runs the tests, with keys made for it.
+pub struct Sshd {
+    server: Server,
+    folder: TempDir,
+}
+
+impl Sshd {
+    #[track_caller]
+    pub fn start() -> Self {
+        let folder = folder("sshd");
+        for key in ["host", "user"] {
+            run(
+                lasting("ssh-keygen")
+                    .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+                    .arg(folder.path().join(key)),
+                Duration::from_secs(30),
+            )
+            .success();
+        }
+        if is_root() {
+            // Where sshd puts the process that speaks before the login; Debian makes it with the service, which does not run.
+            fs::create_dir_all("/run/sshd").expect("root can make a folder in /run");
+        }
+        let server = Server::start(folder.path(), Signal::TERM, |port| {
+            let mut command = lasting("/usr/sbin/sshd");
+            command
+                .args(["-D", "-e", "-f", "/dev/null", "-p", &port.to_string(), "-h"])
+                .arg(folder.path().join("host"))
+                .args([
+                    "-o",
+                    "ListenAddress=127.0.0.1",
+                    "-o",
+                    "PidFile=none",
+                    "-o",
+                    "UsePAM=no",
+                    "-o",
+                    "StrictModes=no",
+                ])
+                .args([
+                    "-o",
+                    "PermitRootLogin=prohibit-password",
+                    "-o",
+                    "Subsystem=sftp internal-sftp",
+                    "-o",
+                ])
+                .arg(format!(
+                    "AuthorizedKeysFile={}",
+                    folder.path().join("user.pub").display()
+                ));
+            command
+        });
+        Self { server, folder }
+    }
+
+    pub fn address(&self) -> String {
+        self.server.address()
+    }
+
+    /// Runs a command on it through any port.
+    #[track_caller]
+    pub fn ssh(&self, port: u16, remote: &str) -> Finished {
+        let mut command = lasting("ssh");
+        self.options(&mut command);
+        run(
+            command.args(["-p", &port.to_string(), "127.0.0.1", remote]),
+            Duration::from_secs(60),
+        )
+    }
+
+    /// Copies a file to it through any port.
+    #[track_caller]
+    pub fn scp(&self, port: u16, from: &Path, to: &Path) -> Finished {
+        let mut command = lasting("scp");
+        self.options(&mut command);
+        let to = format!("127.0.0.1:{}", to.display());
+        run(
+            command
+                .args(["-q", "-P", &port.to_string()])
+                .arg(from)
+                .arg(to),
+            Duration::from_secs(120),
+        )
+    }
+
+    /// The client reads no configuration, asks nobody, and remembers no host.
+    fn options(&self, command: &mut Command) {
+        command
+            .args([
+                "-F",
+                "/dev/null",
+                "-o",
+                "BatchMode=yes",
+                "-o",
+                "StrictHostKeyChecking=no",
+                "-o",
+                "LogLevel=ERROR",
+            ])
+            .args([
+                "-o",
+                "UserKnownHostsFile=/dev/null",
+                "-o",
+                "IdentitiesOnly=yes",
+                "-i",
+            ])
+            .arg(self.folder.path().join("user"));
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
