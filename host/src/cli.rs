@@ -17,7 +17,9 @@ use crate::{demo, server};
 /// A TCP proxy whose connections move in the kernel until a WebAssembly filter asks to see them.
 #[derive(Debug, Parser)]
 #[command(name = "spliceway", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0; 1: it could not start, or failed while running; 2: the command line or the configuration is wrong.")]
+#[command(
+    after_help = "Exit codes: 0; 1: it could not start, or failed while running; 2: the command line or the configuration is wrong."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -27,8 +29,9 @@ struct Cli {
     log_format: Option<log::Format>,
 
     /// What is logged: error, warn, info, debug, trace, or directives such as `info,filter=debug`
-    #[arg(long, global = true, default_value = "info", value_name = "LEVEL")]
-    log_level: String,
+    /// [default: info; warn for the demo]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -37,10 +40,27 @@ enum Command {
     Forward(Forward),
     /// Serve what a configuration file says
     Run(File),
-    /// Say everything that is wrong with a configuration file, and change nothing
-    Check(File),
+    /// Say everything that is wrong with a configuration file and its filters, and change nothing
+    Check(Check),
     /// Show the proxy at work: routing, filtering, and a filter replaced under live traffic
-    Demo,
+    Demo(Demo),
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    #[command(flatten)]
+    file: File,
+
+    /// Print the JSON Schema of configuration files instead, for editors
+    #[arg(long)]
+    schema: bool,
+}
+
+#[derive(Debug, Args)]
+struct Demo {
+    /// Where the project's filters lie, as `make filters` builds them
+    #[arg(long, default_value = "target/filters", value_name = "DIRECTORY")]
+    filters: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -51,7 +71,9 @@ struct File {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Addresses: ip:port, [v6]:port, host:port, unix:/path. LISTEN may have port 0, and may be :port.")]
+#[command(
+    after_help = "Addresses: ip:port, [v6]:port, host:port, unix:/path. LISTEN may have port 0, and may be :port."
+)]
 struct Forward {
     /// Where clients connect
     listen: ListenAddress,
@@ -86,8 +108,14 @@ const WRONG: u8 = 2;
 pub fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    if let Err(error) = log::start(cli.log_format, &cli.log_level) {
-        return complain(WRONG, &format!("--log-level {}: {error}", cli.log_level));
+    let usual = if matches!(cli.command, Command::Demo(_)) {
+        "warn"
+    } else {
+        "info"
+    };
+    let level = cli.log_level.as_deref().unwrap_or(usual);
+    if let Err(error) = log::start(cli.log_format, level) {
+        return complain(WRONG, &format!("--log-level {level}: {error}"));
     }
     match cli.command {
         Command::Forward(forward) => {
@@ -103,24 +131,45 @@ pub fn main() -> ExitCode {
             Ok(config) => serve(&config),
             Err(code) => code,
         },
-        Command::Check(File { config: path }) => match load(&path) {
-            Ok(config) => {
-                say(&format!(
-                    "{} is valid: {}, {}, {}",
-                    path.display(),
-                    count(config.listeners.len(), "listener"),
-                    count(config.upstreams.len(), "upstream"),
-                    count(config.filters.len(), "filter"),
-                ));
-                ExitCode::SUCCESS
-            }
-            Err(code) => code,
-        },
-        Command::Demo => match demo::run() {
+        Command::Check(Check { schema: true, .. }) => {
+            say(&format!("{:#}", config::schema()));
+            ExitCode::SUCCESS
+        }
+        Command::Check(Check { file, .. }) => check(&file.config),
+        Command::Demo(Demo { filters }) => match demo::run(&filters) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(FAILED, &format!("{error:#}")),
         },
     }
+}
+
+fn check(path: &Path) -> ExitCode {
+    let config = match load(path) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let problems = server::check_filters(&config);
+    for problem in &problems {
+        say_error(&format!("error: {problem}"));
+    }
+    if !problems.is_empty() {
+        return complain(
+            FAILED,
+            &format!(
+                "{} with the filters of {}",
+                count(problems.len(), "problem"),
+                path.display()
+            ),
+        );
+    }
+    say(&format!(
+        "{} is valid: {}, {}, {}",
+        path.display(),
+        count(config.listeners.len(), "listener"),
+        count(config.upstreams.len(), "upstream"),
+        count(config.filters.len(), "filter"),
+    ));
+    ExitCode::SUCCESS
 }
 
 fn serve(config: &Config) -> ExitCode {
@@ -153,7 +202,10 @@ fn say(text: &str) {
     println!("{text}");
 }
 
-#[expect(clippy::print_stderr, reason = "a command that fails says why, once, outside of the log")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a command that fails says why, once, outside of the log"
+)]
 fn say_error(text: &str) {
     eprintln!("{text}");
 }
@@ -176,7 +228,10 @@ impl Forward {
         let configs = paired(matches, self.filter_configs)?;
         let mut filters: Vec<FilterConfig> = Vec::new();
         for (index, source) in self.filters.into_iter().enumerate() {
-            let config = configs.iter().find(|(filter, _)| *filter == index).map(|(_, config)| config.clone());
+            let config = configs
+                .iter()
+                .find(|(filter, _)| *filter == index)
+                .map(|(_, config)| config.clone());
             let name = free_name(&source, &filters);
             filters.push(FilterConfig {
                 name,
@@ -212,11 +267,13 @@ fn upstream(name: &str, address: Address) -> UpstreamConfig {
 }
 
 /// Each configuration with the number of the filter that it follows on the command line.
-fn paired(
-    matches: &ArgMatches,
-    configs: Vec<serde_json::Value>,
-) -> Result<Vec<(usize, serde_json::Value)>, String> {
-    let places = |id| matches.indices_of(id).map(Iterator::collect::<Vec<_>>).unwrap_or_default();
+fn paired(matches: &ArgMatches, configs: Vec<serde_json::Value>) -> Result<Vec<(usize, serde_json::Value)>, String> {
+    let places = |id| {
+        matches
+            .indices_of(id)
+            .map(Iterator::collect::<Vec<_>>)
+            .unwrap_or_default()
+    };
     let filters = places("filters");
     let mut paired: Vec<(usize, serde_json::Value)> = Vec::new();
     for (place, config) in places("filter_configs").into_iter().zip(configs) {
@@ -234,10 +291,17 @@ fn paired(
 
 /// A filter is called after its file; a second one of that name gets a number.
 fn free_name(source: &Path, taken: &[FilterConfig]) -> String {
-    let stem = source.file_stem().unwrap_or(source.as_os_str()).to_string_lossy().into_owned();
+    let stem = source
+        .file_stem()
+        .unwrap_or(source.as_os_str())
+        .to_string_lossy()
+        .into_owned();
     let is_free = |name: &String| taken.iter().all(|filter| filter.name != *name);
     let numbered = (2..).map(|number| format!("{stem}-{number}"));
-    std::iter::once(stem.clone()).chain(numbered).find(is_free).unwrap_or_default()
+    std::iter::once(stem.clone())
+        .chain(numbered)
+        .find(is_free)
+        .unwrap_or_default()
 }
 
 fn named_address(text: &str) -> Result<(String, Address), String> {

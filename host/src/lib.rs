@@ -7,7 +7,7 @@
 compile_error!("Spliceway runs on Linux only: it is built on splice(2), epoll(7) and SO_REUSEPORT");
 
 pub mod cli;
-pub mod config;
+mod config;
 mod demo;
 mod server;
 

@@ -1,11 +1,10 @@
 //! Builds everything from a configuration, runs it, and takes it down.
 
-use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,12 +12,13 @@ use anyhow::Context;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, watch as signal_all};
 use tokio::time::timeout;
 
-use crate::config::{Config, ListenerConfig};
-use crate::filter::{Engine, Filter, Groups, Observers, Reloaded, watch as watch_files};
+use crate::config::{Config, FilterConfig, ListenerConfig};
+use crate::filter::{Engine, Filter, Groups, Observers, Reloaded, watch};
 use crate::listener::{self, Listener};
+use crate::observe::Counters;
 use crate::sys::Peer;
 use crate::upstream::{self, Upstreams};
 use crate::worker::Worker;
@@ -33,10 +33,10 @@ const PIPES: usize = 64;
 /// A proxy that serves. Dropping it stops it without waiting for connections.
 pub struct Server {
     workers: Vec<WorkerThread>,
-    stop: watch::Sender<()>,
+    stop: signal_all::Sender<()>,
     filters: Vec<Arc<Filter>>,
     observers: Option<JoinHandle<()>>,
-    listening: Vec<(String, Peer)>,
+    listening: Vec<(Arc<Listener>, Peer)>,
 }
 
 struct WorkerThread {
@@ -56,21 +56,25 @@ enum Command {
 /// # Errors
 /// It could not start: what cannot be bound, resolved or loaded.
 pub fn run(config: &Config) -> anyhow::Result<()> {
-    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start")?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
     runtime.block_on(async {
         // Before anything listens, so that no signal finds its default action when there is something to lose.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let server = Server::start(config)?;
-        let files = if server.filters.is_empty() { None } else { Some(watch_files(&server.filters)?) };
-        loop {
-            let changed = poll_or_never(files.as_ref().map(|files| files.changed()));
-            tokio::select! {
-                () = changed => server.reload_filters().await,
-                _ = hangup.recv() => server.reload_filters().await,
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+        {
+            let mut watching = pin!(server.watch_filters()?);
+            loop {
+                tokio::select! {
+                    () = &mut watching => {}
+                    _ = hangup.recv() => server.reload_filters().await,
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                }
             }
         }
         tracing::info!(grace_s = GRACE.as_secs(), "stopping: connections may finish");
@@ -83,13 +87,6 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         server.stop(again).await;
         Ok(())
     })
-}
-
-async fn poll_or_never<F: Future<Output = ()>>(future: Option<F>) {
-    match future {
-        Some(future) => future.await,
-        None => poll_fn(|_| Poll::Pending).await,
-    }
 }
 
 impl Server {
@@ -119,15 +116,15 @@ impl Server {
             for (share, socket) in shares.iter_mut().zip(sockets) {
                 share.push((Arc::clone(&listener), socket));
             }
-            listening.push((config.name.clone(), bound));
+            listening.push((listener, bound));
         }
-        let (stop, stopped) = watch::channel(());
+        let (stop, stopped) = signal_all::channel(());
         let pipes = (PIPES / workers).max(1);
         let start = |(index, share)| start_worker(index, share, pipes, stopped.clone());
         let workers: anyhow::Result<Vec<_>> = shares.into_iter().enumerate().map(start).collect();
         let workers = workers?;
         for (listener, address) in &listening {
-            tracing::info!(listener, %address, "listening");
+            tracing::info!(listener = %listener.name, %address, "listening");
         }
         tracing::info!(workers = workers.len(), "ready");
         Ok(Self {
@@ -139,9 +136,37 @@ impl Server {
         })
     }
 
-    /// The listeners by name, and where they listen: with the port that the kernel chose for port 0.
-    pub fn listening(&self) -> &[(String, Peer)] {
-        &self.listening
+    /// Where a listener listens (with the port that the kernel chose for port 0), and what it has seen.
+    pub fn listener(&self, name: &str) -> Option<(&Peer, &Counters)> {
+        let found = self.listening.iter().find(|(listener, _)| &*listener.name == name);
+        found.map(|(listener, address)| (address, &listener.counters))
+    }
+
+    /// The number of a filter's generation that serves now.
+    pub fn generation(&self, filter: &str) -> Option<u64> {
+        let found = self.filters.iter().find(|known| &**known.name() == filter);
+        found.map(|filter| filter.generation())
+    }
+
+    /// Reloads filters whenever their files change, for as long as it is polled.
+    ///
+    /// # Errors
+    /// The files cannot be watched.
+    pub fn watch_filters(&self) -> anyhow::Result<impl Future<Output = ()>> {
+        let files = if self.filters.is_empty() {
+            None
+        } else {
+            Some(watch(&self.filters)?)
+        };
+        Ok(async move {
+            let Some(files) = files else {
+                return std::future::pending().await;
+            };
+            loop {
+                files.changed().await;
+                self.reload_filters().await;
+            }
+        })
     }
 
     /// Looks at every filter's file and publishes what is new. What does not load changes nothing.
@@ -151,7 +176,7 @@ impl Server {
             let reloaded = tokio::task::spawn_blocking(move || reloading.reload()).await;
             match reloaded.unwrap_or_else(|panicked| Err(panicked.into())) {
                 Ok(Reloaded::Unchanged) => {}
-                Ok(Reloaded::Published(_)) => self.command(|| Command::Retire),
+                Ok(Reloaded::Published) => self.command(|| Command::Retire),
                 Err(error) => {
                     let generation = filter.generation();
                     let error = format!("{error:#}");
@@ -188,6 +213,9 @@ impl Server {
         if let Some(observers) = self.observers.take() {
             let _ = tokio::task::spawn_blocking(|| observers.join()).await;
         }
+        for filter in &self.filters {
+            filter.log_metrics();
+        }
         tracing::info!("stopped");
     }
 
@@ -215,13 +243,36 @@ fn load_filters(config: &Config, upstreams: &Arc<Upstreams>) -> anyhow::Result<V
         return Ok(Vec::new());
     }
     let engine = Engine::new()?;
-    let load = |config: &crate::config::FilterConfig| {
-        let groups = Arc::clone(upstreams) as Arc<dyn Groups>;
-        let filter = Filter::new(config.clone(), &engine, groups);
-        filter.reload().with_context(|| format!("filter \"{}\"", config.name))?;
-        Ok(Arc::new(filter))
+    config
+        .filters
+        .iter()
+        .map(|filter| load_filter(filter, &engine, upstreams))
+        .collect()
+}
+
+fn load_filter(config: &FilterConfig, engine: &Engine, upstreams: &Arc<Upstreams>) -> anyhow::Result<Arc<Filter>> {
+    let groups = Arc::clone(upstreams) as Arc<dyn Groups>;
+    let filter = Filter::new(config.clone(), engine, groups);
+    filter.reload().with_context(|| format!("filter \"{}\"", config.name))?;
+    Ok(Arc::new(filter))
+}
+
+/// Everything that keeps a configuration's filters from loading: each of them is compiled, and its `init` is run.
+pub fn check_filters(config: &Config) -> Vec<String> {
+    if config.filters.is_empty() {
+        return Vec::new();
+    }
+    let engine = match Engine::new() {
+        Ok(engine) => engine,
+        Err(error) => return vec![format!("{error:#}")],
     };
-    config.filters.iter().map(load).collect()
+    let nobody = Arc::new(Upstreams::default());
+    let load = |filter| {
+        load_filter(filter, &engine, &nobody)
+            .err()
+            .map(|error| format!("{error:#}"))
+    };
+    config.filters.iter().filter_map(load).collect()
 }
 
 fn listener_of(
@@ -239,6 +290,7 @@ fn listener_of(
         upstream: config.upstream.as_ref().and_then(|name| upstreams.find(name).cloned()),
         upstreams: Arc::clone(upstreams),
         timeouts: config.timeouts,
+        counters: Counters::default(),
     }
 }
 
@@ -246,15 +298,22 @@ fn start_worker(
     index: usize,
     share: Vec<(Arc<Listener>, OwnedFd)>,
     pipes: usize,
-    stop: watch::Receiver<()>,
+    stop: signal_all::Receiver<()>,
 ) -> anyhow::Result<WorkerThread> {
     let (commands, received) = mpsc::unbounded_channel();
-    let runtime = move || Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    let runtime = move || {
+        Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default())
+    };
     let work = move || match runtime() {
         Ok(runtime) => run_worker(&runtime, share, pipes, &stop, received),
         Err(error) => tracing::error!(worker = index, %error, "cannot start a worker"),
     };
-    let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(work).context("cannot start a worker")?;
+    let thread = thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(work)
+        .context("cannot start a worker")?;
     Ok(WorkerThread { thread, commands })
 }
 
@@ -262,7 +321,7 @@ fn run_worker(
     runtime: &LocalRuntime,
     share: Vec<(Arc<Listener>, OwnedFd)>,
     pipes: usize,
-    stop: &watch::Receiver<()>,
+    stop: &signal_all::Receiver<()>,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
     let worker = Rc::new(Worker::new(pipes));

@@ -53,9 +53,15 @@ fn from_object<C: Config>(json: &str) -> Result<C, String> {
     let config = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let reason = without_position(&error.into_inner());
-        if path == "." { reason } else { format!("{path}: {reason}") }
+        if path == "." {
+            reason
+        } else {
+            format!("{path}: {reason}")
+        }
     })?;
-    deserializer.end().map_err(|error| without_position(&error))?;
+    deserializer
+        .end()
+        .map_err(|error| without_position(&error))?;
     Ok(config)
 }
 
@@ -108,7 +114,10 @@ mod tests {
             "rules[1].nmae: unknown field `nmae`, expected `name`"
         );
         assert_eq!(error(r#"{"rules":[{}]}"#), "rules[0]: missing field `name`");
-        assert_eq!(error(r#"{"rules":7}"#), "rules: invalid type: integer `7`, expected a sequence");
+        assert_eq!(
+            error(r#"{"rules":7}"#),
+            "rules: invalid type: integer `7`, expected a sequence"
+        );
         assert_eq!(error(r#"{"rules":[]} x"#), "trailing characters");
         assert_eq!(error(r#"{"rules":[{"name":""}]}"#), "a rule has no name");
     }

@@ -1,13 +1,13 @@
-// Each macro has a second half for `cargo test` and `cargo check` on the author's machine: symbols like
-// "spliceway:filter/router@0.1.0#route" do not link natively, but a type that does not fit should still be an error there.
+// Each macro has a second half for `cargo test` and `cargo check` on the author's machine. Symbols like
+// "spliceway:filter/router@0.1.0#route" do not link natively; a type that does not fit should be an error there too.
 
 /// Makes a [`Config`](crate::Config) the configuration of this filter. Once in a filter.
 ///
-/// The component makes the JSON Schema of the configuration itself, which takes 100 KB of code. A published filter keeps
-/// it in a file instead, named as for [`include_str!`], and has a test that
-/// [asserts](https://docs.rs/spliceway-sdk/latest/spliceway_sdk/testing/fn.assert_schema.html) that it is up to date:
+/// The component makes the JSON Schema of the configuration itself, which takes 100 KB of code. A published filter
+/// keeps it in a file instead, named as for [`include_str!`], and has a test that
+/// [asserts](crate::testing::assert_schema) that it is up to date:
 ///
-/// ```ignore
+/// ```text
 /// export_config!(Tenants, schema = "../schema.json");
 /// ```
 #[macro_export]
@@ -52,7 +52,7 @@ macro_rules! export_router {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::__exports::Router<$router>;
-            $crate::__exports::router_world!(Exported with_types_in $crate::__exports::router);
+    $crate::__exports::router_world!(Exported with_types_in $crate::__exports::router);
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: () = {
@@ -103,7 +103,7 @@ macro_rules! export_observer {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::__exports::Observer<$observer>;
-            $crate::__exports::observer_world!(Exported with_types_in $crate::__exports::observer);
+    $crate::__exports::observer_world!(Exported with_types_in $crate::__exports::observer);
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: () = {

@@ -4,7 +4,7 @@ use crate::{Chunk, Config, Connection, Directions, Refusal};
 /// it is dropped when the connection ends.
 ///
 /// A chunk is whatever the network delivered: a message may come in pieces, and many in one chunk.
-/// [`Scene::cuts`](https://docs.rs/spliceway-sdk/latest/spliceway_sdk/testing/struct.Scene.html#method.cuts) tests that.
+/// [`Scene::cuts`](crate::testing::Scene::cuts) tests that.
 pub trait Inspector: Sized + 'static {
     /// What the operator can set; `()` where that is nothing.
     type Config: Config;
@@ -27,8 +27,8 @@ pub trait Inspector: Sized + 'static {
 pub enum Verdict {
     /// Forward what was shown.
     Forward,
-    /// Forward nothing of this direction until so many more bytes came, or it finished. Then these bytes are shown again,
-    /// in front of the ones that came. 64 KiB can be held; at the end of the direction this means `Forward`.
+    /// Forward nothing of this direction until so many more bytes came, or it finished. Then these bytes are shown
+    /// again, in front of the ones that came. 64 KiB can be held; at the end of the direction this means `Forward`.
     Hold(usize),
     /// Forward these, and do not show the next so many.
     Skip(u64),

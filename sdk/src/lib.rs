@@ -32,9 +32,9 @@
 //! ```
 //!
 //! Its `Cargo.toml` has `crate-type = ["cdylib", "rlib"]`, and `serde` and `schemars` beside this crate. Built for
-//! `wasm32-unknown-unknown` with the linker `wasm-component-ld`, it is a component of some 100 KB that imports nothing but
-//! Spliceway's own interfaces. For any other target the export macros only check their types, so `cargo test` runs
-//! filters as plain code: see [`testing`](https://docs.rs/spliceway-sdk/latest/spliceway_sdk/testing/).
+//! `wasm32-unknown-unknown` with the linker `wasm-component-ld`, it is a component that imports nothing but Spliceway's
+//! own interfaces. For any other target the export macros only check their types, so `cargo test` runs
+//! filters as plain code: see [`testing`].
 //!
 //! What a filter may ask the host is in [`Connection`], [`log`], [`metrics`], [`store`], [`upstreams`] and
 //! [`environment`]. It has no files, no network and no clock but these. `std::time::Instant::now` panics,
@@ -73,10 +73,12 @@ pub use words::{Chunk, Direction, Directions, Ending, Refusal};
 /// What nearly every filter uses.
 pub mod prelude {
     pub use crate::{
-        Chunk, Closed, Config, Connection, Decision, Direction, Directions, Inspector, Next, Observer, Output, Refusal,
-        Router, Transformer, Value, Verdict, Window, log,
+        Chunk, Closed, Config, Connection, Decision, Direction, Directions, Inspector, Next,
+        Observer, Output, Refusal, Router, Transformer, Value, Verdict, Window, log,
     };
-    pub use crate::{export_config, export_inspector, export_observer, export_router, export_transformer};
+    pub use crate::{
+        export_config, export_inspector, export_observer, export_router, export_transformer,
+    };
 }
 
 #[cfg(target_arch = "wasm32")]

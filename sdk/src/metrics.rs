@@ -117,7 +117,12 @@ struct Definition {
 
 impl Definition {
     const fn new(name: &'static str, kind: Kind, help: &'static str) -> Self {
-        Self { name, kind, help, number: OnceLock::new() }
+        Self {
+            name,
+            kind,
+            help,
+            number: OnceLock::new(),
+        }
     }
 
     fn define(&self) -> Result<(), String> {

@@ -39,6 +39,9 @@ pub struct Closed {
 impl Closed {
     /// The first attribute with this key.
     pub fn attribute(&self, key: &str) -> Option<&Value> {
-        self.attributes.iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
+        self.attributes
+            .iter()
+            .find(|attribute| attribute.key == key)
+            .map(|attribute| &attribute.value)
     }
 }

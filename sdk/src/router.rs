@@ -58,7 +58,10 @@ impl Decision {
 
     /// Drops `consume` bytes from the front of the window and sends `reply`.
     pub fn exchange(consume: usize, reply: impl Into<Vec<u8>>) -> Self {
-        Self::Exchange { consume, reply: reply.into() }
+        Self::Exchange {
+            consume,
+            reply: reply.into(),
+        }
     }
 
     /// Closes the connection. The reason is for the access log.
@@ -86,7 +89,10 @@ pub struct Choice {
 impl Choice {
     /// Without options.
     pub fn new(upstream: impl Into<String>) -> Self {
-        Self { upstream: upstream.into(), options: Vec::new() }
+        Self {
+            upstream: upstream.into(),
+            options: Vec::new(),
+        }
     }
 
     /// "server", "hash-key", "idle-timeout-ms", "proxy-protocol", ... The proxy ignores a key that it does not know.

@@ -57,7 +57,9 @@ pub fn add(key: &str, by: i64, ttl: Option<Duration>) -> Result<i64, Error> {
 
 /// What [`add`] has counted. Zero where there is no such counter.
 pub fn count(key: &str) -> i64 {
-    get(key).and_then(|value| value.try_into().ok()).map_or(0, i64::from_le_bytes)
+    get(key)
+        .and_then(|value| value.try_into().ok())
+        .map_or(0, i64::from_le_bytes)
 }
 
 /// True where the key may go on: a token bucket, full at first.
@@ -67,5 +69,7 @@ pub fn take(key: &str, tokens: u32, rate: Rate) -> bool {
 
 /// Zero would mean for ever, so that the shortest time is 1 ms.
 fn milliseconds(ttl: Option<Duration>) -> u64 {
-    ttl.map_or(0, |ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1))
+    ttl.map_or(0, |ttl| {
+        u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
+    })
 }

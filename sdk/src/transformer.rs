@@ -33,14 +33,23 @@ impl Output {
     /// These go on in a direction.
     pub fn forward(direction: Direction, bytes: Vec<u8>) -> Self {
         match direction {
-            Direction::Up => Self { to_upstream: bytes, ..Self::default() },
-            Direction::Down => Self { to_client: bytes, ..Self::default() },
+            Direction::Up => Self {
+                to_upstream: bytes,
+                ..Self::default()
+            },
+            Direction::Down => Self {
+                to_client: bytes,
+                ..Self::default()
+            },
         }
     }
 
     /// Nothing is sent, and the connection is closed. The reason is for the access log.
     pub fn refuse(refusal: impl Into<Refusal>) -> Self {
-        Self { next: Next::Refuse(refusal.into()), ..Self::default() }
+        Self {
+            next: Next::Refuse(refusal.into()),
+            ..Self::default()
+        }
     }
 
     /// This is the last of the direction that the transformer wants to see.

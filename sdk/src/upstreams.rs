@@ -18,7 +18,12 @@ pub struct Upstream {
 
 impl Upstream {
     pub(crate) fn new(name: String, servers: u32, healthy: u32, connections: u64) -> Self {
-        Self { name, servers, healthy, connections }
+        Self {
+            name,
+            servers,
+            healthy,
+            connections,
+        }
     }
 }
 

@@ -73,7 +73,10 @@ pub struct Attribute {
 impl Attribute {
     /// Takes anything that a [`Value`] can be made of.
     pub fn new(key: impl Into<String>, value: impl Into<Value>) -> Self {
-        Self { key: key.into(), value: value.into() }
+        Self {
+            key: key.into(),
+            value: value.into(),
+        }
     }
 }
 

@@ -44,7 +44,11 @@ pub struct Chunk {
 
 impl Chunk {
     pub(crate) fn new(direction: Direction, bytes: Vec<u8>, finished: bool) -> Self {
-        Self { direction, bytes, finished }
+        Self {
+            direction,
+            bytes,
+            finished,
+        }
     }
 }
 
@@ -60,12 +64,18 @@ pub struct Refusal {
 impl Refusal {
     /// Closes with a FIN, after what was already forwarded.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), ending: Ending::Graceful }
+        Self {
+            reason: reason.into(),
+            ending: Ending::Graceful,
+        }
     }
 
     /// Closes with an RST.
     pub fn reset(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), ending: Ending::Reset }
+        Self {
+            reason: reason.into(),
+            ending: Ending::Reset,
+        }
     }
 }
 

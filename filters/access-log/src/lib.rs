@@ -9,7 +9,7 @@ use spliceway_sdk::{Attribute, environment};
 /// What is logged of a connection.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct AccessLog {
+struct AccessLog {
     /// Only these fields and attributes, in this order. All of them where this is not set.
     fields: Option<Vec<String>>,
     /// None of these.
@@ -21,7 +21,11 @@ pub struct AccessLog {
 
 impl Default for AccessLog {
     fn default() -> Self {
-        Self { fields: None, exclude: Vec::new(), sample: 1.0 }
+        Self {
+            fields: None,
+            exclude: Vec::new(),
+            sample: 1.0,
+        }
     }
 }
 
@@ -34,8 +38,12 @@ impl Config for AccessLog {
             return Err(format!("sample: {} is not between 0 and 1", self.sample));
         }
         match &self.fields {
-            Some(_) if !self.exclude.is_empty() => Err("exclude: fields says already what is logged".into()),
-            Some(fields) if fields.len() > MAX_FIELDS => Err(format!("fields: a record has at most {MAX_FIELDS}")),
+            Some(_) if !self.exclude.is_empty() => {
+                Err("exclude: fields says already what is logged".into())
+            }
+            Some(fields) if fields.len() > MAX_FIELDS => {
+                Err(format!("fields: a record has at most {MAX_FIELDS}"))
+            }
             _ => Ok(()),
         }
     }
@@ -62,7 +70,10 @@ impl AccessLog {
         let named = |key: &String| all.iter().find(|field| field.key == *key).cloned();
         let mut selected: Vec<Attribute> = match &self.fields {
             Some(fields) => fields.iter().filter_map(named).collect(),
-            None => all.into_iter().filter(|field| !self.exclude.contains(&field.key)).collect(),
+            None => all
+                .into_iter()
+                .filter(|field| !self.exclude.contains(&field.key))
+                .collect(),
         };
         selected.truncate(MAX_FIELDS);
         selected
@@ -84,7 +95,11 @@ fn everything(closed: &Closed) -> Vec<Attribute> {
         Some(Attribute::new("duration-us", microseconds)),
         Some(Attribute::new("outcome", &closed.outcome)),
     ];
-    fields.into_iter().flatten().chain(closed.attributes.iter().cloned()).collect()
+    fields
+        .into_iter()
+        .flatten()
+        .chain(closed.attributes.iter().cloned())
+        .collect()
 }
 
 #[cfg(test)]

@@ -7,27 +7,46 @@ use super::*;
 #[test]
 fn logs_what_is_known() {
     let host = Scene::new().observe::<AccessLog>(&[postgres(), refused()]);
-    let [first, second] = host.logs() else { panic!("{:?}", host.logs()) };
-    assert_eq!((first.level, first.message.as_str()), (Level::Info, "connection"));
+    let [first, second] = host.logs() else {
+        panic!("{:?}", host.logs())
+    };
+    assert_eq!(
+        (first.level, first.message.as_str()),
+        (Level::Info, "connection")
+    );
     assert_eq!(
         line(first),
         "connection=7 listener=postgres client=192.0.2.7:40000 upstream=blue server=10.0.0.1:5432 bytes-up=120 \
          bytes-down=4096 duration-us=1500 outcome=relay.finished.client postgres.user=app spliced-down=4000"
     );
-    assert_eq!(line(second), "connection=8 listener=postgres bytes-up=0 bytes-down=0 duration-us=0 outcome=route.refused");
+    assert_eq!(
+        line(second),
+        "connection=8 listener=postgres bytes-up=0 bytes-down=0 duration-us=0 outcome=route.refused"
+    );
 }
 
 #[test]
 fn logs_the_fields_that_are_named_in_their_order() {
     let config = json!({"fields": ["outcome", "postgres.user", "connection"]});
-    let host = Scene::new().config(config).observe::<AccessLog>(&[postgres(), refused()]);
-    assert_eq!(lines(&host), ["outcome=relay.finished.client postgres.user=app connection=7", "outcome=route.refused connection=8"]);
+    let host = Scene::new()
+        .config(config)
+        .observe::<AccessLog>(&[postgres(), refused()]);
+    assert_eq!(
+        lines(&host),
+        [
+            "outcome=relay.finished.client postgres.user=app connection=7",
+            "outcome=route.refused connection=8"
+        ]
+    );
 }
 
 #[test]
 fn leaves_out_what_is_excluded() {
-    let config = json!({"exclude": ["client", "listener", "bytes-up", "bytes-down", "duration-us"]});
-    let host = Scene::new().config(config).observe::<AccessLog>(&[refused()]);
+    let config =
+        json!({"exclude": ["client", "listener", "bytes-up", "bytes-down", "duration-us"]});
+    let host = Scene::new()
+        .config(config)
+        .observe::<AccessLog>(&[refused()]);
     assert_eq!(lines(&host), ["connection=8 outcome=route.refused"]);
 }
 
@@ -35,7 +54,11 @@ fn leaves_out_what_is_excluded() {
 fn logs_a_share() {
     let logged = |sample: f64| {
         let batch = vec![refused(); 10_000];
-        Scene::new().config(json!({"sample": sample})).observe::<AccessLog>(&batch).logs().len()
+        Scene::new()
+            .config(json!({"sample": sample}))
+            .observe::<AccessLog>(&batch)
+            .logs()
+            .len()
     };
     assert_eq!(logged(0.0), 0);
     assert_eq!(logged(1.0), 10_000);
@@ -45,7 +68,9 @@ fn logs_a_share() {
 #[test]
 fn a_record_has_no_more_fields_than_the_proxy_takes() {
     let mut closed = postgres();
-    closed.attributes = (0..64).map(|index| Attribute::new(format!("a{index}"), index)).collect();
+    closed.attributes = (0..64)
+        .map(|index| Attribute::new(format!("a{index}"), index))
+        .collect();
     let host = Scene::new().observe::<AccessLog>(&[closed]);
     assert_eq!(host.logs()[0].fields.len(), MAX_FIELDS);
 }
@@ -53,8 +78,14 @@ fn a_record_has_no_more_fields_than_the_proxy_takes() {
 #[test]
 fn a_bad_configuration_says_where() {
     let error = |json| testing::config::<AccessLog>(&json).unwrap_err();
-    assert_eq!(error(json!({"sample": 2})), "sample: 2 is not between 0 and 1");
-    assert_eq!(error(json!({"fields": [], "exclude": ["client"]})), "exclude: fields says already what is logged");
+    assert_eq!(
+        error(json!({"sample": 2})),
+        "sample: 2 is not between 0 and 1"
+    );
+    assert_eq!(
+        error(json!({"fields": [], "exclude": ["client"]})),
+        "exclude: fields says already what is logged"
+    );
     assert!(error(json!({"field": []})).starts_with("field: unknown field `field`"));
 }
 
@@ -74,7 +105,10 @@ fn postgres() -> Closed {
     closed.bytes_down = 4096;
     closed.duration = Duration::from_micros(1500);
     closed.outcome = "relay.finished.client".into();
-    closed.attributes = vec![Attribute::new("postgres.user", "app"), Attribute::new("spliced-down", 4000)];
+    closed.attributes = vec![
+        Attribute::new("postgres.user", "app"),
+        Attribute::new("spliced-down", 4000),
+    ];
     closed
 }
 
@@ -91,6 +125,9 @@ fn lines(host: &Host) -> Vec<String> {
 }
 
 fn line(record: &Record) -> String {
-    let fields = record.fields.iter().map(|field| format!("{}={}", field.key, field.value));
+    let fields = record
+        .fields
+        .iter()
+        .map(|field| format!("{}={}", field.key, field.value));
     fields.collect::<Vec<_>>().join(" ")
 }

@@ -13,7 +13,7 @@ use startup::{Message, Parameters};
 /// Where sessions go: the first route that matches, or else the default.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PostgresRouter {
+struct PostgresRouter {
     /// Tried in order.
     #[serde(default)]
     routes: Vec<Route>,
@@ -38,8 +38,14 @@ impl Config for PostgresRouter {
         if self.routes.is_empty() && self.default.is_none() {
             return Err("neither a route nor a default: every session would be refused".into());
         }
-        match self.routes.iter().position(|route| route.database.is_none() && route.user.is_none()) {
-            Some(index) => Err(format!("routes[{index}]: names neither a database nor a user; is it the default?")),
+        match self
+            .routes
+            .iter()
+            .position(|route| route.database.is_none() && route.user.is_none())
+        {
+            Some(index) => Err(format!(
+                "routes[{index}]: names neither a database nor a user; is it the default?"
+            )),
             None => Ok(()),
         }
     }
@@ -75,12 +81,16 @@ export_router!(PostgresRouter);
 
 impl PostgresRouter {
     fn upstream(&self, parameters: &Parameters<'_>) -> Option<&str> {
-        let fits = |pattern: &Option<Pattern>, name| pattern.as_ref().is_none_or(|pattern| pattern.matches(name));
-        let route = self
-            .routes
-            .iter()
-            .find(|route| fits(&route.database, parameters.database) && fits(&route.user, parameters.user));
-        route.map(|route| &route.upstream).or(self.default.as_ref()).map(String::as_str)
+        let fits = |pattern: &Option<Pattern>, name| {
+            pattern.as_ref().is_none_or(|pattern| pattern.matches(name))
+        };
+        let route = self.routes.iter().find(|route| {
+            fits(&route.database, parameters.database) && fits(&route.user, parameters.user)
+        });
+        route
+            .map(|route| &route.upstream)
+            .or(self.default.as_ref())
+            .map(String::as_str)
     }
 }
 
@@ -96,10 +106,13 @@ fn decline_encryption(window: &Window) -> Decision {
     Decision::exchange(startup::ENCRYPTION_REQUEST_LEN, *b"N")
 }
 
-/// Tells the client in its own protocol, and leaves the parameters in the window: with them the next call knows that the
-/// client has its answer, since no message begins with a parameter.
+/// Tells the client in its own protocol, and leaves the parameters in the window: by them the next call knows that
+/// the client has its answer, since no message begins with a parameter.
 fn turn_away(parameters: &Parameters<'_>) -> Decision {
-    Decision::exchange(startup::HEADER_LEN, startup::fatal("3D000", &no_route(parameters)))
+    Decision::exchange(
+        startup::HEADER_LEN,
+        startup::fatal("3D000", &no_route(parameters)),
+    )
 }
 
 fn turned_away(window: &Window) -> Option<Parameters<'_>> {
@@ -107,11 +120,17 @@ fn turned_away(window: &Window) -> Option<Parameters<'_>> {
     if window.round == 0 || !begins_with_parameter {
         return None;
     }
-    Parameters::read(&window.bytes).ok().map(|(parameters, _)| parameters)
+    Parameters::read(&window.bytes)
+        .ok()
+        .map(|(parameters, _)| parameters)
 }
 
 fn no_route(parameters: &Parameters<'_>) -> String {
-    format!("no upstream for database \"{}\", user \"{}\"", parameters.database_text(), parameters.user_text())
+    format!(
+        "no upstream for database \"{}\", user \"{}\"",
+        parameters.database_text(),
+        parameters.user_text()
+    )
 }
 
 fn wait(window: &Window, missing: usize) -> Decision {

@@ -41,14 +41,18 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, &'static str> {
         Some(0) | None => {}
     }
     let Some((length, rest)) = bytes.split_first_chunk() else {
-        return Ok(Message::Partial { missing: HEADER_LEN - bytes.len() });
+        return Ok(Message::Partial {
+            missing: HEADER_LEN - bytes.len(),
+        });
     };
     let length = u32::from_be_bytes(*length) as usize;
     if !(HEADER_LEN..=MAX_LEN).contains(&length) {
         return Err("a startup message of an impossible length");
     }
     let Some((code, rest)) = rest.split_first_chunk() else {
-        return Ok(Message::Partial { missing: HEADER_LEN - bytes.len() });
+        return Ok(Message::Partial {
+            missing: HEADER_LEN - bytes.len(),
+        });
     };
     let code = u32::from_be_bytes(*code);
     match code {
@@ -56,13 +60,17 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, &'static str> {
             return Err("a request for encryption of an impossible length");
         }
         SSL_REQUEST | GSSENC_REQUEST => return Ok(Message::EncryptionRequest),
-        CANCEL_REQUEST if !CANCEL_LEN.contains(&length) => return Err("a cancel request of an impossible length"),
+        CANCEL_REQUEST if !CANCEL_LEN.contains(&length) => {
+            return Err("a cancel request of an impossible length");
+        }
         CANCEL_REQUEST => {}
         _ if code >> 16 == PROTOCOL_3 => {}
         _ => return Err("a protocol version that is not 3"),
     }
     let Some(body) = rest.get(..length - HEADER_LEN) else {
-        return Ok(Message::Partial { missing: length - bytes.len() });
+        return Ok(Message::Partial {
+            missing: length - bytes.len(),
+        });
     };
     if code == CANCEL_REQUEST {
         return Ok(Message::CancelRequest);
@@ -74,8 +82,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, &'static str> {
 }
 
 impl<'a> Parameters<'a> {
-    /// From the front of these bytes, and what is behind. As in PostgreSQL, the last value of a name counts, and a database that is not named,
-    /// or has an empty name, is that of the user.
+    /// From the front of these bytes, and what is behind. As in PostgreSQL, the last value of a name counts, and a
+    /// database that is not named, or has an empty name, is that of the user.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), &'static str> {
         let (mut database, mut user): (&[u8], &[u8]) = (b"", b"");
         let mut rest = bytes;
@@ -85,7 +93,8 @@ impl<'a> Parameters<'a> {
                 rest = after_name;
                 break;
             }
-            let (value, after_value) = c_string(after_name).ok_or("a startup parameter without a value")?;
+            let (value, after_value) =
+                c_string(after_name).ok_or("a startup parameter without a value")?;
             match name {
                 b"database" => database = value,
                 b"user" => user = value,
@@ -96,7 +105,13 @@ impl<'a> Parameters<'a> {
         if user.is_empty() {
             return Err("a startup message without a user");
         }
-        Ok((Self { database: if database.is_empty() { user } else { database }, user }, rest))
+        Ok((
+            Self {
+                database: if database.is_empty() { user } else { database },
+                user,
+            },
+            rest,
+        ))
     }
 
     pub(crate) fn database_text(&self) -> Cow<'a, str> {
@@ -111,7 +126,12 @@ impl<'a> Parameters<'a> {
 /// An ErrorResponse that ends the session.
 pub(crate) fn fatal(sqlstate: &str, message: &str) -> Vec<u8> {
     let mut fields = Vec::new();
-    for (kind, value) in [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', sqlstate), (b'M', message)] {
+    for (kind, value) in [
+        (b'S', "FATAL"),
+        (b'V', "FATAL"),
+        (b'C', sqlstate),
+        (b'M', message),
+    ] {
         fields.push(kind);
         fields.extend(value.bytes().filter(|&byte| byte != 0));
         fields.push(0);

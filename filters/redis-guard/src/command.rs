@@ -14,7 +14,12 @@ pub(crate) const MAX_WORDS: usize = 2;
 impl Command {
     /// Whether these are all the words that it has.
     pub(crate) fn is(&self, words: &[Vec<u8>]) -> bool {
-        self.0.len() == words.len() && self.0.iter().zip(words).all(|(own, word)| own.as_bytes().eq_ignore_ascii_case(word))
+        self.0.len() == words.len()
+            && self
+                .0
+                .iter()
+                .zip(words)
+                .all(|(own, word)| own.as_bytes().eq_ignore_ascii_case(word))
     }
 
     pub(crate) fn longest_word(&self) -> usize {
@@ -26,10 +31,15 @@ impl TryFrom<String> for Command {
     type Error = String;
 
     fn try_from(command: String) -> Result<Self, String> {
-        let words: Vec<String> = command.split_whitespace().map(str::to_ascii_uppercase).collect();
+        let words: Vec<String> = command
+            .split_whitespace()
+            .map(str::to_ascii_uppercase)
+            .collect();
         match words.len() {
             1..=MAX_WORDS => Ok(Self(words)),
-            _ => Err(format!("{command:?} is neither a command nor a command and its first argument")),
+            _ => Err(format!(
+                "{command:?} is neither a command nor a command and its first argument"
+            )),
         }
     }
 }

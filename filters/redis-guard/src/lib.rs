@@ -14,16 +14,23 @@ use parser::{Parser, Stop};
 /// What clients may not do.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct RedisGuard {
+struct RedisGuard {
     /// The commands, each with or without its first argument: "FLUSHALL", "CONFIG SET". In any case.
     refuse: Vec<Command>,
 }
 
-static REFUSED: Counter = Counter::new("redis_commands_refused_total", "Commands that a client was refused.");
+static REFUSED: Counter = Counter::new(
+    "redis_commands_refused_total",
+    "Commands that a client was refused.",
+);
 
 impl Config for RedisGuard {
     fn check(&self) -> Result<(), String> {
-        if self.refuse.is_empty() { Err("refuse: names no command".into()) } else { Ok(()) }
+        if self.refuse.is_empty() {
+            Err("refuse: names no command".into())
+        } else {
+            Ok(())
+        }
     }
 
     fn metrics() -> Vec<&'static dyn Metric> {
@@ -33,7 +40,7 @@ impl Config for RedisGuard {
 
 /// One client's commands. A server runs a command when it has all of it, so that the guard holds nothing back: what it
 /// forwards ends before the last byte that it would need to refuse.
-pub struct Session {
+struct Session {
     parser: Parser<'static>,
 }
 
@@ -41,7 +48,9 @@ impl Inspector for Session {
     type Config = RedisGuard;
 
     fn open(config: &'static RedisGuard, _connection: &Connection) -> Self {
-        Self { parser: Parser::new(&config.refuse) }
+        Self {
+            parser: Parser::new(&config.refuse),
+        }
     }
 
     fn interest(&self) -> Directions {

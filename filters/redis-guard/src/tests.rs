@@ -31,7 +31,11 @@ fn refuses_a_command_however_it_is_written() {
         for scene in guard().up(bytes).cuts() {
             let run = scene.inspect::<Session>();
             let reason = reason(&run).expect("refused");
-            assert!(reason.starts_with("the command "), "{reason}: {:?}", bytes.escape_ascii().to_string());
+            assert!(
+                reason.starts_with("the command "),
+                "{reason}: {:?}",
+                bytes.escape_ascii().to_string()
+            );
             assert_eq!(run.host.metric("redis_commands_refused_total"), Some(1.0));
             assert!(run.host.annotation("redis.refused").is_some());
         }
@@ -83,11 +87,17 @@ fn refuses_what_is_not_redis() {
         (b"*+1\r\n", "an array of an impossible length"),
         (b"*1\n$4\r\nPING\r\n", "an array of an impossible length"),
         (b"*1\rx$4\r\nPING\r\n", "an array of an impossible length"),
-        (b"*9223372036854775808\r\n", "an array of an impossible length"),
+        (
+            b"*9223372036854775808\r\n",
+            "an array of an impossible length",
+        ),
         (b"*1\r\nPING\r\n", "an argument without its length"),
         (b"*1\r\n\r\n", "an argument without its length"),
         (b"*1\r\n$-1\r\n", "an argument of an impossible length"),
-        (b"*1\r\n$99999999999999999999\r\n", "an argument of an impossible length"),
+        (
+            b"*1\r\n$99999999999999999999\r\n",
+            "an argument of an impossible length",
+        ),
         (b"\"PING\r\n", "an inline command with unbalanced quotes"),
         (b"'PING'x\r\n", "an inline command with unbalanced quotes"),
         (b"'PING\\'\r\n", "an inline command with unbalanced quotes"),
@@ -97,7 +107,12 @@ fn refuses_what_is_not_redis() {
     for (bytes, expected) in streams {
         for scene in guard().up(bytes).cuts() {
             let run = scene.inspect::<Session>();
-            assert_eq!(reason(&run), Some(expected), "{:?}", bytes.escape_ascii().to_string());
+            assert_eq!(
+                reason(&run),
+                Some(expected),
+                "{:?}",
+                bytes.escape_ascii().to_string()
+            );
         }
     }
 }
@@ -105,9 +120,21 @@ fn refuses_what_is_not_redis() {
 #[test]
 fn a_payload_goes_by_unseen() {
     let payload = vec![b'x'; 1 << 20];
-    let set = [b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048576\r\n".as_slice(), &payload, b"\r\n"].concat();
-    let run = guard().up(&set).up(b"PING\r\n").up(b"FLUSHALL\r\n").inspect::<Session>();
-    assert_eq!(run.verdicts[0], (Direction::Up, Verdict::Skip(set.len() as u64 - 16 * 1024)));
+    let set = [
+        b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1048576\r\n".as_slice(),
+        &payload,
+        b"\r\n",
+    ]
+    .concat();
+    let run = guard()
+        .up(&set)
+        .up(b"PING\r\n")
+        .up(b"FLUSHALL\r\n")
+        .inspect::<Session>();
+    assert_eq!(
+        run.verdicts[0],
+        (Direction::Up, Verdict::Skip(set.len() as u64 - 16 * 1024))
+    );
     assert_eq!(run.up.shown, 16 * 1024 + b"PING\r\nFLUSHALL\r\n".len());
     assert_eq!(run.up.forwarded, [&set[..], b"PING\r\n"].concat());
     assert_eq!(reason(&run), Some("the command FLUSHALL is refused"));
@@ -122,7 +149,9 @@ fn answers_are_never_shown() {
 
 #[test]
 fn a_long_line_is_not_kept() {
-    let mut parser = Parser::new(Box::leak(Box::new([Command::try_from("GET".to_owned()).unwrap()])));
+    let mut parser = Parser::new(Box::leak(Box::new([
+        Command::try_from("GET".to_owned()).unwrap()
+    ])));
     parser.read(&vec![b'x'; 1 << 20]).unwrap();
     assert!(parser.kept() <= 4, "{}", parser.kept());
 }
@@ -132,7 +161,10 @@ fn a_bad_configuration_says_where() {
     let error = |json| testing::config::<RedisGuard>(&json).unwrap_err();
     assert_eq!(error(json!({"refuse": []})), "refuse: names no command");
     let words = error(json!({"refuse": ["GET", "CLIENT NO-EVICT ON"]}));
-    assert_eq!(words, "refuse[1]: \"CLIENT NO-EVICT ON\" is neither a command nor a command and its first argument");
+    assert_eq!(
+        words,
+        "refuse[1]: \"CLIENT NO-EVICT ON\" is neither a command nor a command and its first argument"
+    );
 }
 
 #[test]

@@ -71,9 +71,7 @@ impl FromStr for ListenAddress {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let all = text.strip_prefix("*:").or_else(|| text.strip_prefix(':'));
         if let Some(port) = all.filter(|port| !port.contains(':')) {
-            return Ok(Self::Socket(
-                (Ipv6Addr::UNSPECIFIED, parse_port(port, "")?).into(),
-            ));
+            return Ok(Self::Socket((Ipv6Addr::UNSPECIFIED, parse_port(port, "")?).into()));
         }
         Ok(match parse(text)? {
             Address::Socket(address) => Self::Socket(address),
@@ -134,9 +132,7 @@ pub enum AddressError {
     },
     /// Four numbers that are not an IPv4 address, or anything else whose last label is a number: no name ends in one, and a
     /// resolver may take it for an address that nobody meant (`127.1` is 127.0.0.1).
-    #[error(
-        "`{host}` is neither an IPv4 address (four numbers up to 255) nor a host name (its end is a number)"
-    )]
+    #[error("`{host}` is neither an IPv4 address (four numbers up to 255) nor a host name (its end is a number)")]
     NotIpv4 {
         /// The host that was given.
         host: String,
@@ -201,9 +197,7 @@ fn parse(text: &str) -> Result<Address, AddressError> {
     }
     let (host, port) = text
         .rsplit_once(':')
-        .ok_or_else(|| AddressError::PortMissing {
-            host: text.to_owned(),
-        })?;
+        .ok_or_else(|| AddressError::PortMissing { host: text.to_owned() })?;
     let port = parse_port(port, host)?;
     Ok(Address::Host {
         host: parse_host(host, port)?,
@@ -225,14 +219,12 @@ fn parse_unix(path: &str) -> Result<Address, AddressError> {
 }
 
 fn bracket_error(text: &str) -> AddressError {
-    let (inside, after) = text[1..].split_once(']').unwrap_or((&text[1..], ""));
+    let (inside, after) = text[1..].split_once(']').unwrap_or_else(|| (&text[1..], ""));
     if inside.parse::<Ipv6Addr>().is_err() {
         return AddressError::NotIpv6;
     }
     match after.strip_prefix(':') {
-        Some(port) if !port.is_empty() => AddressError::Port {
-            port: port.to_owned(),
-        },
+        Some(port) if !port.is_empty() => AddressError::Port { port: port.to_owned() },
         _ => AddressError::PortMissing {
             host: format!("[{inside}]"),
         },
@@ -242,9 +234,7 @@ fn bracket_error(text: &str) -> AddressError {
 /// An IP address alone; or one of IPv6 whose port looks like its last group.
 fn ip_error(text: &str, address: IpAddr) -> AddressError {
     if address.is_ipv4() {
-        return AddressError::PortMissing {
-            host: text.to_owned(),
-        };
+        return AddressError::PortMissing { host: text.to_owned() };
     }
     let bracketed = match text.rsplit_once(':') {
         Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() && port.parse::<u16>().is_ok() => {
@@ -257,17 +247,13 @@ fn ip_error(text: &str, address: IpAddr) -> AddressError {
 
 fn parse_port(port: &str, host: &str) -> Result<u16, AddressError> {
     if port.is_empty() {
-        return Err(AddressError::PortMissing {
-            host: host.to_owned(),
-        });
+        return Err(AddressError::PortMissing { host: host.to_owned() });
     }
     // `parse` alone would take a sign.
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     match port.parse() {
         Ok(number) if digits => Ok(number),
-        _ => Err(AddressError::Port {
-            port: port.to_owned(),
-        }),
+        _ => Err(AddressError::Port { port: port.to_owned() }),
     }
 }
 
@@ -303,18 +289,14 @@ fn parse_host(host: &str, port: u16) -> Result<String, AddressError> {
         }
     }
     if name.rsplit('.').next().is_some_and(is_number) {
-        return Err(AddressError::NotIpv4 {
-            host: host.to_owned(),
-        });
+        return Err(AddressError::NotIpv4 { host: host.to_owned() });
     }
     Ok(host.to_ascii_lowercase())
 }
 
 /// A label that a resolver would take for a part of an IPv4 address.
 fn is_number(label: &str) -> bool {
-    let hexadecimal = label
-        .strip_prefix("0x")
-        .or_else(|| label.strip_prefix("0X"));
+    let hexadecimal = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
     match hexadecimal {
         Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
         None => label.bytes().all(|byte| byte.is_ascii_digit()),

@@ -6,9 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
-use annotate_snippets::{
-    AnnotationKind, Group, Level, Message, Origin, Renderer, Snippet, normalize_untrusted_str,
-};
+use annotate_snippets::{AnnotationKind, Group, Level, Message, Origin, Renderer, Snippet, normalize_untrusted_str};
 
 /// Bytes of the file's text, from and up to.
 pub(super) type Span = Range<usize>;
@@ -29,11 +27,7 @@ impl Problems {
 
     /// The problems as a person reads them, in colour (ANSI escapes) for a terminal or plain for everything else.
     pub fn render(&self, colour: bool) -> String {
-        let renderer = if colour {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let rendered: Vec<String> = self
             .found
             .iter()
@@ -85,10 +79,7 @@ impl Problems {
 
     /// What follows an opening bracket without a closing one was read as something that it is not.
     fn drop_after_unclosed(&mut self) {
-        let unclosed = self
-            .found
-            .iter()
-            .position(|problem| problem.nature == Nature::Unclosed);
+        let unclosed = self.found.iter().position(|problem| problem.nature == Nature::Unclosed);
         if let Some(unclosed) = unclosed {
             self.found.truncate(unclosed + 1);
         }
@@ -99,8 +90,7 @@ impl Problems {
     fn drop_echoes(&mut self) {
         let text = self.text.as_str();
         let line_of = |problem: &Problem| problem.at.as_ref().map(|at| line_start(text, at.start));
-        let syntax =
-            |problem: &Problem| matches!(problem.nature, Nature::Syntax | Nature::Unclosed);
+        let syntax = |problem: &Problem| matches!(problem.nature, Nature::Syntax | Nature::Unclosed);
         let unreadable: Vec<_> = self
             .found
             .iter()
@@ -131,11 +121,7 @@ impl Problems {
     }
 
     /// The lines from the first to the last that matter. The renderer would search the whole file, once for each problem.
-    fn snippet<'a>(
-        &'a self,
-        problem: &'a Problem,
-        at: &Span,
-    ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    fn snippet<'a>(&'a self, problem: &'a Problem, at: &Span) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
         let related = problem.related.as_ref();
         let first = related.map_or(at.start, |(span, _)| span.start.min(at.start));
         let last = related.map_or(at.start, |(span, _)| span.start.max(at.start));
@@ -146,18 +132,12 @@ impl Problems {
             span.start - start..end.max(span.start) - start
         };
 
-        let primary = AnnotationKind::Primary
-            .span(within(at))
-            .label(problem.label.as_deref());
+        let primary = AnnotationKind::Primary.span(within(at)).label(problem.label.as_deref());
         Snippet::source(source)
             .path(self.path.as_str())
             .line_start(1 + self.text[..start].matches('\n').count())
             .annotation(primary)
-            .annotations(related.map(|(span, label)| {
-                AnnotationKind::Context
-                    .span(within(span))
-                    .label(label.as_str())
-            }))
+            .annotations(related.map(|(span, label)| AnnotationKind::Context.span(within(span)).label(label.as_str())))
     }
 }
 
@@ -179,9 +159,7 @@ pub(super) struct Reported(());
 pub(super) struct Absence(usize);
 
 /// All of the values, or the proof that one of them could not be had: asks for each of them first, so that each can report.
-pub(super) fn all<T>(
-    results: impl Iterator<Item = Result<T, Reported>>,
-) -> Result<Vec<T>, Reported> {
+pub(super) fn all<T>(results: impl Iterator<Item = Result<T, Reported>>) -> Result<Vec<T>, Reported> {
     let asked: Vec<_> = results.collect();
     asked.into_iter().collect()
 }
@@ -306,7 +284,5 @@ pub(super) fn line_start(text: &str, at: usize) -> usize {
 }
 
 fn line_end(text: &str, at: usize) -> usize {
-    text[at..]
-        .find('\n')
-        .map_or(text.len(), |newline| at + newline)
+    text[at..].find('\n').map_or(text.len(), |newline| at + newline)
 }

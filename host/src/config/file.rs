@@ -79,18 +79,13 @@ pub(super) struct Filter {
 
 impl Read for Filter {
     fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
-        read_table(
-            value,
-            "a table, as in `[filters.NAME]`",
-            problems,
-            |table| Self {
-                source: table.required("source"),
-                config: table.optional("config"),
-                on_error: table.optional("on-error"),
-                sessions_per_instance: table.optional("sessions-per-instance"),
-                limits: table.optional("limits"),
-            },
-        )
+        read_table(value, "a table, as in `[filters.NAME]`", problems, |table| Self {
+            source: table.required("source"),
+            config: table.optional("config"),
+            on_error: table.optional("on-error"),
+            sessions_per_instance: table.optional("sessions-per-instance"),
+            limits: table.optional("limits"),
+        })
     }
 }
 
@@ -111,16 +106,13 @@ pub(super) struct Limits {
 
 impl Read for Limits {
     fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
-        read_table(
-            value,
-            "a table, as in `{ memory = \"16MiB\" }`",
-            problems,
-            |table| Self {
+        read_table(value, "a table, as in `{ memory = \"16MiB\" }`", problems, |table| {
+            Self {
                 memory: table.optional("memory"),
                 call: table.optional("call"),
                 init: table.optional("init"),
-            },
-        )
+            }
+        })
     }
 }
 
@@ -138,15 +130,10 @@ pub(super) struct Upstream {
 
 impl Read for Upstream {
     fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
-        read_table(
-            value,
-            "a table, as in `[upstreams.NAME]`",
-            problems,
-            |table| Self {
-                balance: table.optional("balance"),
-                servers: table.required("servers"),
-            },
-        )
+        read_table(value, "a table, as in `[upstreams.NAME]`", problems, |table| Self {
+            balance: table.optional("balance"),
+            servers: table.required("servers"),
+        })
     }
 }
 
@@ -197,14 +184,12 @@ pub(super) struct Listener {
 
 impl Read for Listener {
     fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
-        read_table(value, "a table, as in `[[listeners]]`", problems, |table| {
-            Self {
-                name: table.required("name"),
-                address: table.required("address"),
-                filters: table.optional("filters"),
-                upstream: table.optional("upstream"),
-                timeouts: table.optional("timeouts"),
-            }
+        read_table(value, "a table, as in `[[listeners]]`", problems, |table| Self {
+            name: table.required("name"),
+            address: table.required("address"),
+            filters: table.optional("filters"),
+            upstream: table.optional("upstream"),
+            timeouts: table.optional("timeouts"),
         })
     }
 }
@@ -226,16 +211,11 @@ pub(super) struct Timeouts {
 
 impl Read for Timeouts {
     fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
-        read_table(
-            value,
-            "a table, as in `{ idle = \"1h\" }`",
-            problems,
-            |table| Self {
-                connect: table.optional("connect"),
-                route: table.optional("route"),
-                idle: table.optional("idle"),
-            },
-        )
+        read_table(value, "a table, as in `{ idle = \"1h\" }`", problems, |table| Self {
+            connect: table.optional("connect"),
+            route: table.optional("route"),
+            idle: table.optional("idle"),
+        })
     }
 }
 
@@ -264,9 +244,7 @@ fn remove_null(schema: &mut Schema) {
             // Draft 7 ignores what stands beside a `$ref`: the comment on the field.
             match only.contains_key("$ref") {
                 true => _ = schema.insert("allOf".to_owned(), json!([only])),
-                false => only
-                    .into_iter()
-                    .for_each(|(key, value)| _ = schema.insert(key, value)),
+                false => only.into_iter().for_each(|(key, value)| _ = schema.insert(key, value)),
             }
         }
     }

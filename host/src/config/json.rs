@@ -15,9 +15,9 @@ impl Read for Json {
             DeValue::Datetime(datetime) => return Ok(Self::String(datetime.to_string())),
             DeValue::Array(_) => return Vec::read(value, problems).map(Self::Array),
             DeValue::Table(entries) => {
-                let entries = entries.iter().map(|(key, inner)| {
-                    Ok((key.get_ref().to_string(), Self::read(inner, problems)?))
-                });
+                let entries = entries
+                    .iter()
+                    .map(|(key, inner)| Ok((key.get_ref().to_string(), Self::read(inner, problems)?)));
                 return all(entries).map(|entries| Self::Object(Map::from_iter(entries)));
             }
             DeValue::Integer(integer) => from_integer(integer),
@@ -25,9 +25,7 @@ impl Read for Json {
         };
         number.map(Self::Number).ok_or_else(|| {
             let problem = Problem::at(value.span(), "this number cannot be given to a filter");
-            problems.report(
-                problem.label("its configuration reaches it as JSON, which has no such number"),
-            )
+            problems.report(problem.label("its configuration reaches it as JSON, which has no such number"))
         })
     }
 }

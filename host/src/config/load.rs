@@ -14,10 +14,7 @@ use super::validate::validate;
 /// The configuration in the file at `path`.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
     let shown = || path.display().to_string();
-    let bytes = fs::read(path).map_err(|reason| LoadError::Unreadable {
-        path: shown(),
-        reason,
-    })?;
+    let bytes = fs::read(path).map_err(|reason| LoadError::Unreadable { path: shown(), reason })?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         LoadError::NotText {
@@ -37,7 +34,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, Problems> {
         problems.report(problem);
     }
     let file = File::read(root.get_ref(), &mut problems);
-    let directory = path.parent().unwrap_or(Path::new(""));
+    let directory = path.parent().unwrap_or_else(|| Path::new(""));
     match validate(file, directory, &mut problems) {
         Ok(config) if problems.is_empty() => Ok(config),
         _ => {

@@ -26,10 +26,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use address::{Address, AddressError, ListenAddress};
-pub use diagnostics::Problems;
+pub use address::{Address, ListenAddress};
 pub use file::schema;
-pub use load::{LoadError, load, parse};
+pub use load::{LoadError, load};
 
 /// Everything that one process serves.
 #[derive(Debug, Clone, PartialEq)]

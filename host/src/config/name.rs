@@ -19,9 +19,8 @@ impl Name {
         if is_name(text) {
             return Ok(Self(text.to_owned()));
         }
-        let problem = Problem::at(span, format!("`{text}` cannot be a name")).label(
-            "expected 1 to 64 of a-z, 0-9, `.`, `_`, `-`, beginning with a letter or a digit",
-        );
+        let problem = Problem::at(span, format!("`{text}` cannot be a name"))
+            .label("expected 1 to 64 of a-z, 0-9, `.`, `_`, `-`, beginning with a letter or a digit");
         let lower = text.to_ascii_lowercase().replace(' ', "-");
         Err(problems.report(match is_name(&lower) {
             true => problem.help(format!("write `{lower}`")),
@@ -34,9 +33,7 @@ fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     text.len() <= 64
         && text.bytes().next().is_some_and(plain)
-        && text
-            .bytes()
-            .all(|byte| plain(byte) || b"._-".contains(&byte))
+        && text.bytes().all(|byte| plain(byte) || b"._-".contains(&byte))
 }
 
 impl Read for Name {

@@ -25,11 +25,7 @@ pub(super) struct Entry<T> {
 impl<T: Read> Read for Named<T> {
     fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
         let DeValue::Table(entries) = value.get_ref() else {
-            return Err(wrong_type(
-                value,
-                "tables with names, as in `[filters.NAME]`",
-                problems,
-            ));
+            return Err(wrong_type(value, "tables with names, as in `[filters.NAME]`", problems));
         };
         // TOML's tree sorts by name; what is done in the order of this list should follow the file.
         let mut in_order: Vec<_> = entries.iter().collect();

@@ -21,8 +21,7 @@ pub(super) const CALL: RangeInclusive<Period> = milliseconds(1)..=milliseconds(1
 pub(super) const INIT: RangeInclusive<Period> = milliseconds(1)..=milliseconds(60_000);
 
 /// From the resolution of the runtime's timer to a year: longer is for ever, which is `"0"`, and would overflow clocks.
-pub(super) const TIMEOUT: RangeInclusive<Period> =
-    milliseconds(1)..=milliseconds(365 * 24 * 3_600_000);
+pub(super) const TIMEOUT: RangeInclusive<Period> = milliseconds(1)..=milliseconds(365 * 24 * 3_600_000);
 
 const fn milliseconds(count: u64) -> Period {
     Period(Duration::from_millis(count))

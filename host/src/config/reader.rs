@@ -107,10 +107,8 @@ impl Table<'_> {
             if self.asked.contains(&word) {
                 continue;
             }
-            let problem = Problem::at(key.span(), format!("unknown key `{word}`")).note(format!(
-                "known keys: {}",
-                suggest::list(self.asked.iter().copied())
-            ));
+            let problem = Problem::at(key.span(), format!("unknown key `{word}`"))
+                .note(format!("known keys: {}", suggest::list(self.asked.iter().copied())));
             let Some(meant) = suggest::similar(word, self.asked.iter().copied()) else {
                 self.problems.report(problem);
                 continue;
@@ -118,9 +116,7 @@ impl Table<'_> {
             let problem = problem.label(format!("did you mean `{meant}`?"));
             // A key that is there with a slip in it is not missing as well.
             match self.missing.iter().position(|(key, _)| *key == meant) {
-                Some(found) => self
-                    .problems
-                    .replace(self.missing.swap_remove(found).1, problem),
+                Some(found) => self.problems.replace(self.missing.swap_remove(found).1, problem),
                 None => _ = self.problems.report(problem),
             }
         }
@@ -128,11 +124,7 @@ impl Table<'_> {
 }
 
 /// A string that is parsed further.
-pub(super) fn read_text<T>(
-    value: &Value<'_>,
-    expected: &str,
-    problems: &mut Problems,
-) -> Result<T, Reported>
+pub(super) fn read_text<T>(value: &Value<'_>, expected: &str, problems: &mut Problems) -> Result<T, Reported>
 where
     T: FromStr<Err: Display>,
 {

@@ -1,10 +1,7 @@
 //! "Did you mean ...?"
 
 /// The candidate that a person who typed `word` probably meant, if one is near enough.
-pub(super) fn similar<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn similar<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     // A third of the letters wrong: cargo's measure. More, and the suggestion puzzles rather than helps.
     let length = word.chars().count();
@@ -13,12 +10,7 @@ pub(super) fn similar<'a>(
     }
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&word, &candidate.to_lowercase()),
-                candidate,
-            )
-        })
+        .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= length.max(3) / 3 && *distance < length)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -39,9 +31,7 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_finger_is_recognised_and_another_word_is_not() {
-        let keys = [
-            "a", "address", "filters", "name", "on-error", "timeouts", "upstream",
-        ];
+        let keys = ["a", "address", "filters", "name", "on-error", "timeouts", "upstream"];
         for (typed, meant) in [
             ("adress", Some("address")),
             ("Upstream", Some("upstream")),

@@ -8,23 +8,17 @@ use super::reader::Value;
 
 /// The problems that make a text something else than TOML.
 pub(super) fn problems(root: &Spanned<DeTable<'_>>, errors: &[Error], text: &str) -> Vec<Problem> {
-    let repeated: Vec<usize> = errors
-        .iter()
-        .filter_map(|error| repeated_header(error, text))
-        .collect();
+    let repeated: Vec<usize> = errors.iter().filter_map(|error| repeated_header(error, text)).collect();
     // The keys of a table that is there twice are there twice as well: the table is enough to say.
     let echo = |error: &&Error| {
         let at = place(error, text).start;
-        is_repetition(error)
-            && repeated_header(error, text).is_none()
-            && repeated.contains(&header_before(at, text))
+        is_repetition(error) && repeated_header(error, text).is_none() && repeated.contains(&header_before(at, text))
     };
     let told = errors.iter().filter(|error| !echo(error));
     let mut problems: Vec<Problem> = told.map(|error| problem(error, text)).collect();
     if errors.iter().any(is_unclosed) {
         let unclosed = first_unclosed(root.get_ref(), text);
-        problems
-            .extend(unclosed.map(|(at, what)| Problem::unclosed(at, what).label("opened here")));
+        problems.extend(unclosed.map(|(at, what)| Problem::unclosed(at, what).label("opened here")));
     }
     problems
 }
@@ -36,9 +30,7 @@ fn problem(error: &Error, text: &str) -> Problem {
     }
     // "expected nothing" is what the parser says where it could read a value and found something behind it.
     let message = error.message();
-    let message = message
-        .strip_suffix(", expected nothing")
-        .unwrap_or(message);
+    let message = message.strip_suffix(", expected nothing").unwrap_or(message);
     let (what, expected) = match message.split_once(", expected ") {
         Some((what, expected)) => (what, Some(expected)),
         None => (message, None),
@@ -50,9 +42,7 @@ fn problem(error: &Error, text: &str) -> Problem {
             bare => problem.label(format!("expected {bare:?}")),
         },
         // `address = 10.0.0.1:80` begins like a number, over whose rest the parser stumbles.
-        "invalid float" | "invalid integer number" | "invalid boolean" => {
-            problem.help("text goes in quotes")
-        }
+        "invalid float" | "invalid integer number" | "invalid boolean" => problem.help("text goes in quotes"),
         _ => match expected {
             Some(expected) => problem.label(format!("expected {expected}")),
             None => problem,
@@ -82,10 +72,7 @@ fn header_before(at: usize, text: &str) -> usize {
 fn repetition(at: Span, text: &str) -> Problem {
     let line = line_start(text, at.start);
     let header = text[line..].lines().next().unwrap_or_default();
-    let problem = Problem::syntax(
-        at.clone(),
-        format!("`{}` is declared twice", &text[at.clone()]),
-    );
+    let problem = Problem::syntax(at.clone(), format!("`{}` is declared twice", &text[at.clone()]));
     let mut same = text[..line].match_indices(header).map(|(at, _)| at);
     match same.find(|&at| header.starts_with('[') && line_start(text, at) == at) {
         Some(first) => problem
@@ -97,13 +84,9 @@ fn repetition(at: Span, text: &str) -> Problem {
 
 fn is_unclosed(error: &Error) -> bool {
     let message = error.message();
-    [
-        "unclosed array",
-        "unclosed inline table",
-        "invalid multi-line",
-    ]
-    .iter()
-    .any(|start| message.starts_with(start))
+    ["unclosed array", "unclosed inline table", "invalid multi-line"]
+        .iter()
+        .any(|start| message.starts_with(start))
 }
 
 /// The first value that opens and never closes: everything behind it was read as a part of it, with a complaint for each line.
@@ -114,16 +97,10 @@ fn first_unclosed(entries: &DeTable<'_>, text: &str) -> Option<(Span, &'static s
             DeValue::Table(inner) if header => first_unclosed(inner, text),
             DeValue::Array(items) if header => {
                 let tables = items.iter().filter_map(|item| item.get_ref().as_table());
-                tables
-                    .filter_map(|table| first_unclosed(table, text))
-                    .next()
+                tables.filter_map(|table| first_unclosed(table, text)).next()
             }
-            DeValue::Table(_) => {
-                unclosed(value, text, "{", "}").map(|at| (at, "this table is never closed"))
-            }
-            DeValue::Array(_) => {
-                unclosed(value, text, "[", "]").map(|at| (at, "this array is never closed"))
-            }
+            DeValue::Table(_) => unclosed(value, text, "{", "}").map(|at| (at, "this table is never closed")),
+            DeValue::Array(_) => unclosed(value, text, "[", "]").map(|at| (at, "this array is never closed")),
             DeValue::String(_) => ["\"\"\"", "'''"]
                 .iter()
                 .find_map(|quotes| unclosed(value, text, quotes, quotes))
@@ -131,10 +108,7 @@ fn first_unclosed(entries: &DeTable<'_>, text: &str) -> Option<(Span, &'static s
             _ => None,
         }
     };
-    entries
-        .iter()
-        .filter_map(in_entry)
-        .min_by_key(|(at, _)| at.start)
+    entries.iter().filter_map(in_entry).min_by_key(|(at, _)| at.start)
 }
 
 /// The opening of a value that has one and no closing. A closing at the end of the file may be that of something inside.
@@ -142,6 +116,5 @@ fn unclosed(value: &Value<'_>, text: &str, open: &str, close: &str) -> Option<Sp
     let span = value.span();
     let whole = &text[span.clone()];
     let last = span.end >= text.trim_end().len();
-    (whole.starts_with(open) && (last || !whole.ends_with(close)))
-        .then(|| span.start..span.start + open.len())
+    (whole.starts_with(open) && (last || !whole.ends_with(close))).then(|| span.start..span.start + open.len())
 }

@@ -67,12 +67,7 @@ impl From<Period> for Timeout {
 pub(super) struct Size(pub(super) u64);
 
 impl Size {
-    const UNITS: [(&str, u64); 4] = [
-        ("GiB", 1 << 30),
-        ("MiB", 1 << 20),
-        ("KiB", 1 << 10),
-        ("B", 1),
-    ];
+    const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 }
 
 impl FromStr for Size {
@@ -80,10 +75,7 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let text = text.trim();
-        let (number, unit) = text.split_at(
-            text.find(|c: char| !c.is_ascii_digit())
-                .unwrap_or(text.len()),
-        );
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
         let unit = unit.trim_start();
         let Ok(number) = number.parse::<u64>() else {
             return Err(UnitError::Size);
@@ -96,10 +88,7 @@ impl FromStr for Size {
             .find(|(known, _)| *known == unit)
             .map(|(_, bytes)| bytes);
         match bytes {
-            Some(bytes) => number
-                .checked_mul(*bytes)
-                .map(Self)
-                .ok_or(UnitError::SizeTooLarge),
+            Some(bytes) => number.checked_mul(*bytes).map(Self).ok_or(UnitError::SizeTooLarge),
             None => Err(match unit.to_ascii_lowercase().as_str() {
                 "k" | "kb" | "kib" => UnitError::SizeUnit {
                     meant: format!("{number}KiB"),
@@ -155,11 +144,7 @@ impl Read for Timeout {
     }
 }
 
-fn read_period(
-    value: &Value<'_>,
-    expected: &str,
-    problems: &mut Problems,
-) -> Result<Period, Reported> {
+fn read_period(value: &Value<'_>, expected: &str, problems: &mut Problems) -> Result<Period, Reported> {
     let DeValue::Integer(number) = value.get_ref() else {
         return read_text(value, expected, problems);
     };

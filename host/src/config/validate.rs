@@ -16,16 +16,12 @@ use super::reader::Given;
 use super::units::{Period, Size, Timeout};
 use super::word::{Word, Words};
 use super::{
-    Config, FilterConfig, FilterLimits, ListenAddress, ListenerConfig, ServerConfig, Timeouts,
-    UpstreamConfig, defaults, file, ranges, suggest,
+    Config, FilterConfig, FilterLimits, ListenAddress, ListenerConfig, ServerConfig, Timeouts, UpstreamConfig,
+    defaults, file, ranges, suggest,
 };
 
 /// The configuration that the file means. Relative paths in it start at `directory`.
-pub(super) fn validate(
-    file: file::File,
-    directory: &Path,
-    problems: &mut Problems,
-) -> Result<Config, Reported> {
+pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Problems) -> Result<Config, Reported> {
     let filter_names = Names::of("filter", &file.filters);
     let upstream_names = Names::of("upstream", &file.upstreams);
 
@@ -41,25 +37,16 @@ pub(super) fn validate(
     })
 }
 
-fn workers(
-    given: Option<Given<i64>>,
-    problems: &mut Problems,
-) -> Result<Option<NonZeroUsize>, Reported> {
+fn workers(given: Option<Given<i64>>, problems: &mut Problems) -> Result<Option<NonZeroUsize>, Reported> {
     let Some(given) = given else { return Ok(None) };
     let count = within(given, &ranges::WORKERS, problems)?;
     Ok(usize::try_from(count).ok().and_then(NonZeroUsize::new))
 }
 
-fn filter(
-    entry: Entry<file::Filter>,
-    directory: &Path,
-    problems: &mut Problems,
-) -> Result<FilterConfig, Reported> {
+fn filter(entry: Entry<file::Filter>, directory: &Path, problems: &mut Problems) -> Result<FilterConfig, Reported> {
     let typed = entry.table.value()?;
     let source = source(typed.source, directory, problems);
-    let config = typed
-        .config
-        .map_or(Ok(serde_json::Value::Null), Given::value);
+    let config = typed.config.map_or(Ok(serde_json::Value::Null), Given::value);
     let on_error = word_or_default(typed.on_error);
     let limits = table_or_default(typed.limits).and_then(|typed| limits(typed, problems));
     let sessions = or_default(
@@ -78,18 +65,13 @@ fn filter(
     })
 }
 
-fn source(
-    given: Given<String>,
-    directory: &Path,
-    problems: &mut Problems,
-) -> Result<PathBuf, Reported> {
+fn source(given: Given<String>, directory: &Path, problems: &mut Problems) -> Result<PathBuf, Reported> {
     let (source, span) = apart(given.0?);
     let problem = if source.contains("://") {
         Problem::at(span, "only files can be the source of a filter so far")
             .label("expected a path, as in \"filters/router.wasm\"")
     } else if source.is_empty() || source.contains('\0') {
-        Problem::at(span, "this is no path of a file")
-            .label("expected a path, as in \"filters/router.wasm\"")
+        Problem::at(span, "this is no path of a file").label("expected a path, as in \"filters/router.wasm\"")
     } else {
         return Ok(directory.join(source));
     };
@@ -108,10 +90,7 @@ fn limits(typed: file::Limits, problems: &mut Problems) -> Result<FilterLimits, 
     })
 }
 
-fn upstream(
-    entry: Entry<file::Upstream>,
-    problems: &mut Problems,
-) -> Result<UpstreamConfig, Reported> {
+fn upstream(entry: Entry<file::Upstream>, problems: &mut Problems) -> Result<UpstreamConfig, Reported> {
     let typed = entry.table.value()?;
     let balance = word_or_default(typed.balance);
     let servers = servers(typed.servers, &entry.key, problems);
@@ -130,9 +109,7 @@ fn servers(
     let (servers, span) = apart(given.0?);
     if servers.is_empty() {
         let problem = Problem::at(span, format!("the upstream `{upstream}` has no servers"));
-        return Err(
-            problems.report(problem.label("expected at least one, as in [\"10.0.0.1:5432\"]"))
-        );
+        return Err(problems.report(problem.label("expected at least one, as in [\"10.0.0.1:5432\"]")));
     }
     all(servers.into_iter().map(|server| {
         let address = match server.value()? {
@@ -150,10 +127,7 @@ fn listeners(
     problems: &mut Problems,
 ) -> Result<Vec<ListenerConfig>, Reported> {
     let (listeners, span) = match given {
-        Some(given) => given
-            .0
-            .map(apart)
-            .map(|(listeners, span)| (listeners, Some(span)))?,
+        Some(given) => given.0.map(apart).map(|(listeners, span)| (listeners, Some(span)))?,
         None => (Vec::new(), None),
     };
     if listeners.is_empty() {
@@ -163,21 +137,19 @@ fn listeners(
     }
 
     let mut names = FirstUse::new(|name: &Name| format!("the listener name `{}` is taken", name.0));
-    let mut addresses = FirstUse::new(|address: &ListenAddress| {
-        format!("another listener has the address `{address}`")
-    });
+    let mut addresses =
+        FirstUse::new(|address: &ListenAddress| format!("another listener has the address `{address}`"));
     all(listeners.into_iter().map(|listener| {
         let (typed, span) = apart(listener.0?);
         check_reach(&typed, span, problems);
         let name = typed.name.0.and_then(|name| names.check(name, problems));
-        let address =
-            typed
-                .address
-                .0
-                .and_then(|address| match chosen_by_kernel(address.get_ref()) {
-                    true => Ok(address.into_inner()),
-                    false => addresses.check(address, problems),
-                });
+        let address = typed
+            .address
+            .0
+            .and_then(|address| match chosen_by_kernel(address.get_ref()) {
+                true => Ok(address.into_inner()),
+                false => addresses.check(address, problems),
+            });
         let filters = attached(typed.filters, filters, problems);
         let upstream = typed
             .upstream
@@ -196,13 +168,10 @@ fn listeners(
 
 /// Without a filter to choose an upstream, there must be one.
 fn check_reach(listener: &file::Listener, span: Span, problems: &mut Problems) {
-    let undecided = listener
-        .filters
-        .as_ref()
-        .is_none_or(|given| match &given.0 {
-            Ok(filters) => filters.get_ref().is_empty(),
-            Err(_) => false,
-        });
+    let undecided = listener.filters.as_ref().is_none_or(|given| match &given.0 {
+        Ok(filters) => filters.get_ref().is_empty(),
+        Err(_) => false,
+    });
     if undecided && listener.upstream.is_none() {
         problems.report(
             Problem::absence(Some(span), "this listener can never reach an upstream")
@@ -226,8 +195,7 @@ fn attached(
     problems: &mut Problems,
 ) -> Result<Vec<String>, Reported> {
     let filters = given.map_or(Ok(Vec::new()), Given::value)?;
-    let mut attached =
-        FirstUse::new(|name: &String| format!("the filter `{name}` is attached twice"));
+    let mut attached = FirstUse::new(|name: &String| format!("the filter `{name}` is attached twice"));
     all(filters.into_iter().map(|filter| {
         let filter = filter.0?;
         let span = filter.span();
@@ -259,12 +227,7 @@ fn timeout(
     let Some(period) = timeout.0 else {
         return Ok(None);
     };
-    within(
-        Given(Ok(Spanned::new(span, period))),
-        &ranges::TIMEOUT,
-        problems,
-    )
-    .map(|period| Some(period.0))
+    within(Given(Ok(Spanned::new(span, period))), &ranges::TIMEOUT, problems).map(|period| Some(period.0))
 }
 
 /// The names of one kind of table that other tables refer to.
@@ -278,12 +241,7 @@ impl Names {
     fn of<T>(kind: &'static str, given: &Option<Given<Named<T>>>) -> Self {
         let known = match given {
             None => Ok(Vec::new()),
-            Some(Given(Ok(named))) => Ok(named
-                .get_ref()
-                .0
-                .iter()
-                .map(|entry| entry.key.clone())
-                .collect()),
+            Some(Given(Ok(named))) => Ok(named.get_ref().0.iter().map(|entry| entry.key.clone()).collect()),
             Some(Given(Err(reported))) => Err(*reported),
         };
         Self { kind, known }
@@ -302,10 +260,9 @@ impl Names {
             Some(meant) => problem.label(format!("did you mean `{meant}`?")),
             None if known.is_empty() => problem.help(format!("add a table `[{kind}s.{name}]`")),
             // A dozen is enough to see what was meant; a generated file may have thousands.
-            None if known.len() > 12 => problem.note(format!(
-                "known {kind}s: {}, ...",
-                suggest::list(names().take(12))
-            )),
+            None if known.len() > 12 => {
+                problem.note(format!("known {kind}s: {}, ...", suggest::list(names().take(12))))
+            }
             None => problem.note(format!("known {kind}s: {}", suggest::list(names()))),
         }))
     }
@@ -346,7 +303,7 @@ fn entries<T>(given: Option<Given<Named<T>>>) -> impl Iterator<Item = Result<Ent
 }
 
 fn word_or_default<T: Words + Default>(given: Option<Given<Word<T>>>) -> Result<T, Reported> {
-    given.map_or(Ok(T::default()), |given| given.value().map(|word| word.0))
+    given.map_or_else(|| Ok(T::default()), |given| given.value().map(|word| word.0))
 }
 
 fn table_or_default<T: Default>(given: Option<Given<T>>) -> Result<T, Reported> {

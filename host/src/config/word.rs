@@ -46,12 +46,10 @@ impl<T: Words> Read for Word<T> {
         }
         let problem = Problem::at(value.span(), format!("unknown value `{text}`"))
             .note(format!("known values: {}", suggest::list(Self::words())));
-        Err(
-            problems.report(match suggest::similar(&text, Self::words()) {
-                Some(meant) => problem.label(format!("did you mean `{meant}`?")),
-                None => problem,
-            }),
-        )
+        Err(problems.report(match suggest::similar(&text, Self::words()) {
+            Some(meant) => problem.label(format!("did you mean `{meant}`?")),
+            None => problem,
+        }))
     }
 }
 

@@ -9,7 +9,8 @@ use super::{Accepted, Routed};
 use crate::filter::{Attribute, Closed, Facts, Value};
 use crate::flow::Side;
 use crate::listener::Listener;
-use crate::relay::{Moved, Transfer};
+use crate::observe::Moved;
+use crate::relay::Transfer;
 use crate::sys::Peer;
 use crate::upstream::Connected;
 
@@ -194,6 +195,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.log();
+        self.listener.counters.ended(self.up, self.down);
         if let (true, Some(observers)) = (self.observed, &self.listener.observers) {
             observers.closed(&self.listener.filters, self.closed());
         }

@@ -37,7 +37,11 @@ pub enum View {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stop {
     /// It refused it: with FIN after what was forwarded, or with RST.
-    Refused { filter: Arc<str>, reset: bool, reason: String },
+    Refused {
+        filter: Arc<str>,
+        reset: bool,
+        reason: String,
+    },
     /// It failed, and its policy is to close.
     Failed { filter: Arc<str> },
 }
@@ -188,7 +192,11 @@ impl Chain {
 impl Stage {
     fn new(generation: &Arc<Generation>, session: OpenSession, interest: Directions) -> Self {
         let watch = |interested: bool| Watch {
-            attention: if interested { Attention::Watching } else { Attention::Detached },
+            attention: if interested {
+                Attention::Watching
+            } else {
+                Attention::Detached
+            },
             ..Watch::default()
         };
         Self {

@@ -100,10 +100,18 @@ fn instantiable(engine: &Engine, component: &Component, exports: &[String], wasi
     let pre = linker.instantiate_pre(component)?;
     let has = |role: &str| exports.iter().any(|export| export == role);
     let roles = Roles {
-        lifecycle: has("lifecycle").then(|| lifecycle::LifecycleExportIndices::new(&pre)).transpose()?,
-        router: has("router").then(|| router::RouterExportIndices::new(&pre)).transpose()?,
-        inspector: has("inspector").then(|| inspector::InspectorExportIndices::new(&pre)).transpose()?,
-        observer: has("observer").then(|| observer::ObserverExportIndices::new(&pre)).transpose()?,
+        lifecycle: has("lifecycle")
+            .then(|| lifecycle::LifecycleExportIndices::new(&pre))
+            .transpose()?,
+        router: has("router")
+            .then(|| router::RouterExportIndices::new(&pre))
+            .transpose()?,
+        inspector: has("inspector")
+            .then(|| inspector::InspectorExportIndices::new(&pre))
+            .transpose()?,
+        observer: has("observer")
+            .then(|| observer::ObserverExportIndices::new(&pre))
+            .transpose()?,
     };
     Ok(Linked { pre, roles, wasi })
 }
@@ -137,7 +145,15 @@ fn exports(engine: &Engine, component: &Component) -> anyhow::Result<Vec<String>
 
 /// Whether it imports WASI, if it imports nothing that no host offers.
 fn check_imports(engine: &Engine, component: &Component) -> anyhow::Result<bool> {
-    const OFFERED: [&str; 7] = ["types", "connection", "environment", "log", "metrics", "store", "upstreams"];
+    const OFFERED: [&str; 7] = [
+        "types",
+        "connection",
+        "environment",
+        "log",
+        "metrics",
+        "store",
+        "upstreams",
+    ];
     let mut wasi = false;
     let mut unknown = Vec::new();
     for (name, _) in component.component_type().imports(engine.wasmtime()) {
@@ -161,7 +177,11 @@ fn check_size(component: &Component) -> anyhow::Result<()> {
     let Some(needed) = component.resources_required() else {
         bail!("it contains components or modules whose size cannot be known before they run");
     };
-    ensure!(needed.num_memories <= 1, "it has {} memories: a filter may have one", needed.num_memories);
+    ensure!(
+        needed.num_memories <= 1,
+        "it has {} memories: a filter may have one",
+        needed.num_memories
+    );
     let memory = needed.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE);
     ensure!(
         memory <= MAX_MEMORY as u64,

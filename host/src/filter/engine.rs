@@ -56,7 +56,10 @@ impl Engine {
     /// The right to one more instance, or `None`: then sessions share one.
     pub(super) fn admit(&self) -> Option<Permit> {
         let take = |left: u32| left.checked_sub(1);
-        self.budget.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
+        self.budget
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+            .ok()?;
         Some(Permit(Arc::clone(&self.budget)))
     }
 }

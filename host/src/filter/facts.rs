@@ -45,7 +45,10 @@ impl Facts {
 
     pub fn attribute(&self, key: &str) -> Option<Value> {
         let annotations = self.annotations.lock().unwrap_or_else(PoisonError::into_inner);
-        annotations.iter().find(|known| known.key == key).map(|known| known.value.clone())
+        annotations
+            .iter()
+            .find(|known| known.key == key)
+            .map(|known| known.value.clone())
     }
 
     /// Keeps the annotation, in place of an earlier one with the same key.
@@ -110,8 +113,16 @@ mod tests {
             facts.annotate(n.to_string(), Value::Boolean(true)).unwrap();
         }
         assert!(facts.annotate("one more".into(), Value::Boolean(true)).is_err());
-        assert!(facts.annotate("0".into(), Value::Text("x".repeat(LONGEST_VALUE + 1))).is_err());
-        assert!(facts.annotate("x".repeat(LONGEST_KEY + 1), Value::Boolean(true)).is_err());
+        assert!(
+            facts
+                .annotate("0".into(), Value::Text("x".repeat(LONGEST_VALUE + 1)))
+                .is_err()
+        );
+        assert!(
+            facts
+                .annotate("x".repeat(LONGEST_KEY + 1), Value::Boolean(true))
+                .is_err()
+        );
         assert_eq!(facts.attribute("0"), Some(Value::Boolean(true)));
     }
 }

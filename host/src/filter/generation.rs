@@ -1,15 +1,16 @@
 //! A filter's slot, and the generations that pass through it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow, ensure};
 use arc_swap::ArcSwapOption;
 
 use super::Groups;
 use super::component::{Digest, Linked, link, read};
 use super::engine::Engine;
+use super::failure::Kind;
 use super::instance::Instance;
 use super::metrics::Metrics;
 use super::store::Table;
@@ -19,6 +20,8 @@ use crate::config::{FilterConfig, FilterLimits, OnError};
 pub struct Filter {
     kept: Arc<Kept>,
     current: ArcSwapOption<Generation>,
+    /// A file that does not load is looked at once, not at every event in its directory.
+    rejected: Mutex<Option<Digest>>,
 }
 
 /// What outlives a filter's generations: each of them holds on to it.
@@ -45,7 +48,7 @@ pub struct Generation {
 
 /// What came of looking at a filter's file.
 pub enum Reloaded {
-    Published(Arc<Generation>),
+    Published,
     Unchanged,
 }
 
@@ -63,6 +66,7 @@ impl Filter {
                 published: AtomicU64::new(0),
             }),
             current: ArcSwapOption::empty(),
+            rejected: Mutex::default(),
         }
     }
 
@@ -75,26 +79,52 @@ impl Filter {
         let begun = Instant::now();
         let bytes = read(&self.kept.config.source)?;
         let digest = Digest::of(&bytes);
-        if self.current.load().as_ref().is_some_and(|current| current.digest == digest) {
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        let serves = self
+            .current
+            .load()
+            .as_ref()
+            .is_some_and(|current| current.digest == digest);
+        if serves || *rejected == Some(digest) {
             return Ok(Reloaded::Unchanged);
         }
-        let in_file = || self.kept.config.source.display().to_string();
+        *rejected = Some(digest);
+        let generation = self
+            .generate(&bytes, digest)
+            .with_context(|| self.kept.config.source.display().to_string())?;
+        *rejected = None;
+        let number = generation.number;
+        self.kept.published.store(number, Ordering::Relaxed);
+        self.current.store(Some(generation));
+        let elapsed_ms = begun.elapsed().as_millis();
+        tracing::info!(filter = %self.kept.name, generation = number, %digest, elapsed_ms, "filter published");
+        Ok(Reloaded::Published)
+    }
+
+    /// Compiles a component and tries it: an instance of it takes the configuration, or says why not.
+    fn generate(&self, bytes: &[u8], digest: Digest) -> anyhow::Result<Arc<Generation>> {
+        let linked = link(&self.kept.engine, bytes)?;
+        ensure!(
+            linked.roles.lifecycle.is_some() || self.kept.config.config.is_null(),
+            "it takes no configuration (it does not export `lifecycle`), and one is given"
+        );
         let generation = Arc::new(Generation {
             kept: Arc::clone(&self.kept),
-            number: self.kept.published.load(Ordering::Relaxed) + 1,
+            number: self.generation() + 1,
             digest,
-            linked: link(&self.kept.engine, &bytes).with_context(in_file)?,
+            linked,
             config: self.kept.config.config.to_string(),
         });
-        let permit = self.kept.engine.admit().context("every instance that the machine affords is in use")?;
-        Instance::new(&generation, permit)
-            .map_err(|failure| anyhow::anyhow!("its `init` failed: {failure}"))
-            .with_context(in_file)?;
-        self.kept.published.store(generation.number, Ordering::Relaxed);
-        self.current.store(Some(Arc::clone(&generation)));
-        let elapsed_ms = begun.elapsed().as_millis();
-        tracing::info!(filter = %self.kept.name, generation = generation.number, %digest, elapsed_ms, "filter published");
-        Ok(Reloaded::Published(generation))
+        let permit = self
+            .kept
+            .engine
+            .admit()
+            .context("every instance that the machine affords is in use")?;
+        Instance::new(&generation, permit).map_err(|failure| match failure.kind {
+            Kind::Init => anyhow!("it refuses its configuration: {failure}"),
+            kind => anyhow!("its `init` failed ({kind}): {failure}"),
+        })?;
+        Ok(generation)
     }
 
     /// The generation for a connection that begins now.
@@ -104,6 +134,14 @@ impl Filter {
     pub fn current(&self) -> Arc<Generation> {
         let current = self.current.load_full();
         current.unwrap_or_else(|| unreachable!("filter {} is asked for before it was loaded", self.kept.name))
+    }
+
+    /// Says what the filter has counted. Until there is a page for it, the log is where to look.
+    pub fn log_metrics(&self) {
+        for metric in self.kept.metrics.all() {
+            let (name, help, value) = (&metric.name, &metric.help, metric.value());
+            tracing::info!(filter = %self.kept.name, metric = name, help, value, "filter metric");
+        }
     }
 
     pub fn name(&self) -> &Arc<str> {

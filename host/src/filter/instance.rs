@@ -69,7 +69,10 @@ impl Instance {
         store.set_epoch_deadline(ticks(limits.init / 2));
 
         let failed = |store: &mut Store<State>, error| store.data_mut().explain(error);
-        let instance = linked.pre.instantiate(&mut store).map_err(|error| failed(&mut store, error))?;
+        let instance = linked
+            .pre
+            .instantiate(&mut store)
+            .map_err(|error| failed(&mut store, error))?;
         macro_rules! load {
             ($role:ident) => {
                 match &linked.roles.$role {
@@ -102,26 +105,23 @@ impl Instance {
         answer.map_err(|message| Failure::new(Kind::Init, message))
     }
 
-    /// The JSON Schema of the configuration; empty where the filter has none.
-    pub fn config_schema(&mut self) -> Result<String, Failure> {
-        let Some(lifecycle) = &self.lifecycle else {
-            return Ok(String::new());
-        };
-        let guest = lifecycle.spliceway_filter_lifecycle();
-        let limit = self.guest.limits().init;
-        self.guest.call(None, limit, |store| guest.call_config_schema(store))
-    }
-
     pub fn route(&mut self, facts: &Arc<Facts>, window: &Window) -> Result<Decision, Failure> {
-        let router = self.router.as_ref().ok_or_else(|| Failure::contract("it is no router"))?;
+        let router = self
+            .router
+            .as_ref()
+            .ok_or_else(|| Failure::contract("it is no router"))?;
         let guest = router.spliceway_filter_router();
         let limit = self.guest.limits().call;
-        self.guest.call(Some(facts), limit, |store| guest.call_route(store, window))
+        self.guest
+            .call(Some(facts), limit, |store| guest.call_route(store, window))
     }
 
     /// Begins a session, and asks what it wants to see.
     pub fn open_session(&mut self, facts: &Arc<Facts>) -> Result<(Session, Directions), Failure> {
-        let inspector = self.inspector.as_ref().ok_or_else(|| Failure::contract("it is no inspector"))?;
+        let inspector = self
+            .inspector
+            .as_ref()
+            .ok_or_else(|| Failure::contract("it is no inspector"))?;
         let guest = inspector.spliceway_filter_inspector().session();
         let limit = self.guest.limits().call;
         self.guest.call(Some(facts), limit, |store| {
@@ -139,7 +139,10 @@ impl Instance {
         bytes: &[u8],
         finished: bool,
     ) -> Result<Verdict, Failure> {
-        let inspector = self.inspector.as_ref().ok_or_else(|| Failure::contract("it is no inspector"))?;
+        let inspector = self
+            .inspector
+            .as_ref()
+            .ok_or_else(|| Failure::contract("it is no inspector"))?;
         let guest = inspector.spliceway_filter_inspector().session();
         let limit = self.guest.limits().call;
         self.guest.call(Some(facts), limit, |store| {
@@ -155,7 +158,10 @@ impl Instance {
     }
 
     pub fn on_closed(&mut self, batch: &[ClosedRecord]) -> Result<(), Failure> {
-        let observer = self.observer.as_ref().ok_or_else(|| Failure::contract("it is no observer"))?;
+        let observer = self
+            .observer
+            .as_ref()
+            .ok_or_else(|| Failure::contract("it is no observer"))?;
         let guest = observer.spliceway_filter_observer();
         // Off the data path, and about many connections at once: the limit for work that is nobody's wait.
         let limit = self.guest.limits().init;
@@ -240,11 +246,14 @@ impl State {
 
     /// Turns wasmtime's error into ours, with what the guest said about it.
     fn explain(&mut self, error: wasmtime::Error) -> Failure {
-        let words = self.last_words.take().or_else(|| self.wasi.as_mut()?.last_words());
+        let words = self.last_words.take().or_else(|| self.wasi.as_ref()?.last_words());
         let trap = error.downcast_ref::<Trap>();
         if trap == Some(&Trap::Interrupt) {
             let limit = self.deadline.limit;
-            return Failure::new(Kind::Deadline, format!("a call took more than its {limit:?} of CPU time"));
+            return Failure::new(
+                Kind::Deadline,
+                format!("a call took more than its {limit:?} of CPU time"),
+            );
         }
         let mut message = match trap {
             Some(trap) => trap.to_string(),
@@ -252,7 +261,10 @@ impl State {
         };
         if self.limits.exceeded {
             let memory = self.limits.memory;
-            return Failure::new(Kind::Memory, format!("it wanted more than its {memory} bytes of memory ({message})"));
+            return Failure::new(
+                Kind::Memory,
+                format!("it wanted more than its {memory} bytes of memory ({message})"),
+            );
         }
         if let Some(words) = words {
             message = format!("{words} ({message})");

@@ -109,7 +109,11 @@ impl Metric {
         match self.kind {
             Kind::Counter => self.value.load(Ordering::Relaxed) as f64,
             Kind::Gauge => f64::from_bits(self.value.load(Ordering::Relaxed)),
-            Kind::Histogram => self.buckets.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>() as f64,
+            Kind::Histogram => self
+                .buckets
+                .iter()
+                .map(|count| count.load(Ordering::Relaxed))
+                .sum::<u64>() as f64,
         }
     }
 }
@@ -155,7 +159,10 @@ mod tests {
     fn names_and_their_number_are_bounded() {
         let metrics = Metrics::default();
         for bad in ["", "1st", "a b", "a-b", &"x".repeat(LONGEST_NAME + 1)] {
-            assert!(metrics.define(bad.to_owned(), Kind::Counter, String::new()).is_err(), "{bad}");
+            assert!(
+                metrics.define(bad.to_owned(), Kind::Counter, String::new()).is_err(),
+                "{bad}"
+            );
         }
         for n in 0..MOST {
             metrics.define(format!("m{n}"), Kind::Histogram, String::new()).unwrap();
@@ -165,7 +172,16 @@ mod tests {
 
     #[test]
     fn any_number_has_a_bucket() {
-        for value in [f64::NAN, f64::NEG_INFINITY, -1.0, 0.0, 1e-300, 1.0, 1e300, f64::INFINITY] {
+        for value in [
+            f64::NAN,
+            f64::NEG_INFINITY,
+            -1.0,
+            0.0,
+            1e-300,
+            1.0,
+            1e300,
+            f64::INFINITY,
+        ] {
             assert!(bucket(value) < 64);
         }
     }

@@ -84,13 +84,19 @@ fn tell(items: &Receiver<Item>, dropped: &AtomicU64) {
         for item in std::iter::once(first).chain(items.try_iter().take(QUEUE)) {
             for filter in item.filters.iter() {
                 let new = || (Arc::clone(filter), Vec::new());
-                batches.entry(Arc::as_ptr(filter)).or_insert_with(new).1.push(record(&item.closed));
+                batches
+                    .entry(Arc::as_ptr(filter))
+                    .or_insert_with(new)
+                    .1
+                    .push(record(&item.closed));
             }
         }
         for (filter, records) in batches.into_values() {
             let generation = filter.current();
             if generation.is_observer() {
-                records.chunks(BATCH).for_each(|batch| show(&mut instances, &generation, batch));
+                records
+                    .chunks(BATCH)
+                    .for_each(|batch| show(&mut instances, &generation, batch));
             }
         }
         let lost = dropped.swap(0, Ordering::Relaxed);
@@ -103,7 +109,10 @@ fn tell(items: &Receiver<Item>, dropped: &AtomicU64) {
 /// Shows one batch to a filter's newest generation. One that failed gets a fresh instance with the next batch.
 fn show(instances: &mut HashMap<Arc<str>, (u64, Instance)>, generation: &Arc<Generation>, batch: &[ClosedRecord]) {
     let name = generation.name();
-    if instances.get(name).is_none_or(|(number, _)| *number != generation.number()) {
+    if instances
+        .get(name)
+        .is_none_or(|(number, _)| *number != generation.number())
+    {
         instances.remove(name);
         let Some(permit) = generation.engine().admit() else {
             return tracing::warn!(filter = %name, "no instance left for an observer: a batch was dropped");

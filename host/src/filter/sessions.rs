@@ -49,14 +49,19 @@ impl Instances {
         let instance = self.router(generation)?;
         let answer = instance.borrow_mut().route(facts, window);
         if answer.is_err() {
-            self.routers.borrow_mut().retain(|shared| !Rc::ptr_eq(&shared.instance, &instance));
+            self.routers
+                .borrow_mut()
+                .retain(|shared| !Rc::ptr_eq(&shared.instance, &instance));
         }
         answer
     }
 
     fn router(&self, generation: &Arc<Generation>) -> Result<Rc<RefCell<Instance>>, Failure> {
         let mut routers = self.routers.borrow_mut();
-        if let Some(shared) = routers.iter().find(|shared| Arc::ptr_eq(&shared.generation, generation)) {
+        if let Some(shared) = routers
+            .iter()
+            .find(|shared| Arc::ptr_eq(&shared.generation, generation))
+        {
             return Ok(Rc::clone(&shared.instance));
         }
         let instance = own_instance(generation)?;
@@ -92,7 +97,9 @@ impl Instances {
         let room = generation.sessions_per_instance();
         let mut inspectors = self.inspectors.borrow_mut();
         inspectors.retain(|shared| shared.generation.is_current() && !shared.instance.borrow().has_failed());
-        let known = inspectors.iter_mut().find(|shared| Arc::ptr_eq(&shared.generation, generation));
+        let known = inspectors
+            .iter_mut()
+            .find(|shared| Arc::ptr_eq(&shared.generation, generation));
         if let Some(shared) = known {
             if shared.sessions < room {
                 shared.sessions += 1;
@@ -166,7 +173,9 @@ impl OpenSession {
         bytes: &[u8],
         finished: bool,
     ) -> Result<Verdict, Failure> {
-        self.instance.borrow_mut().on_bytes(self.session, facts, direction, bytes, finished)
+        self.instance
+            .borrow_mut()
+            .on_bytes(self.session, facts, direction, bytes, finished)
     }
 }
 

@@ -231,7 +231,10 @@ mod tests {
         assert!(!take(now));
         assert!(take(now + SECOND / 2));
         assert!(!take(now + SECOND / 2));
-        assert!(!table.take("other".into(), 4, 1.0, 3, now), "more than it can ever hold");
+        assert!(
+            !table.take("other".into(), 4, 1.0, 3, now),
+            "more than it can ever hold"
+        );
         assert!(!table.take("odd".into(), 1, f64::NAN, 3, now));
     }
 
@@ -241,7 +244,11 @@ mod tests {
         for n in 0..2 * MOST_ENTRIES {
             table.set(n.to_string(), vec![0; 8], None, now).unwrap();
         }
-        let entries: usize = table.shards.iter().map(|shard| shard.lock().unwrap().entries.len()).sum();
+        let entries: usize = table
+            .shards
+            .iter()
+            .map(|shard| shard.lock().unwrap().entries.len())
+            .sum();
         assert!(entries <= MOST_ENTRIES, "{entries}");
         for n in 0..1000 {
             table.set(n.to_string(), vec![0; LONGEST_VALUE], None, now).unwrap();

@@ -13,8 +13,11 @@ use tokio::io::AsyncWrite;
 use wasmtime::component::{Component, HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::{self, sync};
-use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::p2::{
+    DynInputStream, DynOutputStream, DynPollable, OutputStream, Pollable, StreamError, StreamResult,
+};
 use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_io::bindings::wasi::io::{error, poll, streams};
@@ -51,19 +54,22 @@ impl Wasi {
     }
 
     /// What the guest printed last: if it trapped, most likely why.
-    pub(super) fn last_words(&mut self) -> Option<String> {
+    pub(super) fn last_words(&self) -> Option<String> {
         self.last_line.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 /// Adds the empty world. Whatever else of WASI the component imports exists, and traps when it is called.
 pub(super) fn link(linker: &mut Linker<State>, component: &Component) -> wasmtime::Result<()> {
-    use bindings::{cli, clocks, random};
+    use bindings::{cli, clocks, filesystem, random};
     clocks::wall_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
     clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
     random::random::add_to_linker::<State, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
     random::insecure::add_to_linker::<State, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
     random::insecure_seed::add_to_linker::<State, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
+    filesystem::preopens::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
+    // Of no use without a directory to begin with, and there is none.
+    sync::filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
     cli::exit::add_to_linker::<State, WasiCli>(linker, State::cli)?;
     cli::environment::add_to_linker::<State, WasiCli>(linker, State::cli)?;
     cli::stdin::add_to_linker::<State, WasiCli>(linker, State::cli)?;
@@ -84,7 +90,10 @@ impl WasiView for State {
     /// # Panics
     /// Never: the interfaces that ask are linked for components with WASI only, and those have a context.
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let wasi = self.wasi.as_mut().unwrap_or_else(|| unreachable!("WASI without a context"));
+        let wasi = self
+            .wasi
+            .as_mut()
+            .unwrap_or_else(|| unreachable!("WASI without a context"));
         WasiCtxView {
             ctx: &mut wasi.context,
             table: &mut wasi.table,
@@ -187,11 +196,15 @@ impl sync::io::streams::HostOutputStream for Table<'_> {
     }
 
     fn splice(&mut self, stream: Output, source: Input, length: u64) -> StreamResult<u64> {
-        stream_once(streams::HostOutputStream::blocking_splice(self.0, stream, source, length))
+        stream_once(streams::HostOutputStream::blocking_splice(
+            self.0, stream, source, length,
+        ))
     }
 
     fn blocking_splice(&mut self, stream: Output, source: Input, length: u64) -> StreamResult<u64> {
-        stream_once(streams::HostOutputStream::blocking_splice(self.0, stream, source, length))
+        stream_once(streams::HostOutputStream::blocking_splice(
+            self.0, stream, source, length,
+        ))
     }
 
     fn drop(&mut self, stream: Output) -> wasmtime::Result<()> {
@@ -241,7 +254,10 @@ const LONGEST_LINE: usize = 4 << 10;
 
 impl Printer {
     fn print(&self, bytes: &[u8]) {
-        for line in bytes.split(|byte| *byte == b'\n').flat_map(|line| line.chunks(LONGEST_LINE)) {
+        for line in bytes
+            .split(|byte| *byte == b'\n')
+            .flat_map(|line| line.chunks(LONGEST_LINE))
+        {
             let message = String::from_utf8_lossy(line);
             let message = message.trim();
             // A panic message is printed in several pieces, and the last of them explains how to get a backtrace.

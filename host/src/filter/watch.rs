@@ -20,7 +20,7 @@ pub struct Watch {
 }
 
 /// A file that is written in place is not whole at the first event: it is read when this long nothing more happened.
-const QUIET: Duration = Duration::from_millis(100);
+const QUIET: Duration = Duration::from_millis(50);
 
 /// A directory in which something happens all the time is not waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -31,7 +31,13 @@ pub fn watch(filters: &[Arc<Filter>]) -> anyhow::Result<Watch> {
     let changed = Arc::new(Notify::new());
     let notify = Arc::clone(&changed);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if !matches!(event, Ok(notify::Event { kind: EventKind::Access(_), .. })) {
+        if !matches!(
+            event,
+            Ok(notify::Event {
+                kind: EventKind::Access(_),
+                ..
+            })
+        ) {
             notify.notify_one();
         }
     })

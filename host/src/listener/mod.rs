@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::config::{ListenAddress, ListenerConfig, Timeouts};
 use crate::connection::{Accepted, serve};
 use crate::filter::{Filter, Observers};
+use crate::observe::Counters;
 use crate::sys::{Acceptor, Peer, Stream, listen_tcp, listen_unix};
 use crate::upstream::{Upstream, Upstreams};
 use crate::worker::Worker;
@@ -28,6 +29,7 @@ pub struct Listener {
     pub timeouts: Timeouts,
     /// Present where there are filters.
     pub observers: Option<Observers>,
+    pub counters: Counters,
 }
 
 /// How long accepting pauses when there are no descriptors or no memory left: trying again at once would only spin, and
@@ -45,7 +47,11 @@ pub fn bind(config: &ListenerConfig, workers: usize) -> anyhow::Result<(Vec<Owne
             io::ErrorKind::PermissionDenied => format!("{error}: ports below 1024 need CAP_NET_BIND_SERVICE"),
             _ => error.to_string(),
         };
-        anyhow!("cannot listen on {} (listener \"{}\"): {why}", config.address, config.name)
+        anyhow!(
+            "cannot listen on {} (listener \"{}\"): {why}",
+            config.address,
+            config.name
+        )
     };
     let tcp = |address: SocketAddr| {
         let (sockets, bound) = listen_tcp(address, workers).map_err(failed)?;

@@ -26,8 +26,15 @@ pub enum Format {
 pub fn start(format: Option<Format>, level: &str) -> anyhow::Result<()> {
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { Format::Text } else { Format::Json });
-    // Cranelift and wasmtime narrate what they compile.
-    let directives = format!("{level},cranelift=warn,wasmtime=warn,regalloc2=warn");
+    for directive in level.split(',') {
+        // The library would take any word for the name of a module.
+        anyhow::ensure!(
+            directive.contains('=') || directive.parse::<Level>().is_ok() || directive == "off",
+            "`{directive}` is no level: expected error, warn, info, debug, trace or off"
+        );
+    }
+    // These narrate what they do.
+    let directives = format!("{level},cranelift=warn,wasmtime=warn,regalloc2=warn,notify=warn");
     let filter = EnvFilter::builder().parse(directives)?;
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -117,7 +124,11 @@ where
                     true => ("\x1b[2m", colour(level), "\x1b[0m"),
                     false => ("", "", ""),
                 };
-                write!(writer, "{dim}{now:.3}{plain} {colour}{level:>5}{plain} {}", printable(&fields.message))?;
+                write!(
+                    writer,
+                    "{dim}{now:.3}{plain} {colour}{level:>5}{plain} {}",
+                    printable(&fields.message)
+                )?;
                 for (key, value) in fields.rest {
                     write!(writer, " {dim}{key}={plain}{}", text(&value))?;
                 }

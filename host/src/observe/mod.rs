@@ -1,3 +1,6 @@
 //! What is recorded. Everything may use this, and this uses nothing of the proxy.
 
+mod counters;
 pub mod log;
+
+pub use counters::{Counters, Moved};

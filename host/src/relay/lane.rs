@@ -8,25 +8,9 @@ use super::Ending;
 use super::backlog::Backlog;
 use crate::filter::{Chain, Stop, View};
 use crate::flow::Direction;
+use crate::observe::Moved;
 use crate::sys::{Lent, Stream};
 use crate::worker::{BUFFER, Worker};
-
-/// Bytes that went from one peer to the other, by the way they went.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Moved {
-    /// Through the worker's buffer, seen by nobody.
-    pub copied: u64,
-    /// Through a pipe in the kernel.
-    pub spliced: u64,
-    /// Shown to a filter.
-    pub filtered: u64,
-}
-
-impl Moved {
-    pub fn total(&self) -> u64 {
-        self.copied + self.spliced + self.filtered
-    }
-}
 
 /// What a lane works with; it owns none of it.
 pub(super) struct Tools<'a> {
@@ -195,10 +179,17 @@ impl Lane {
 
     /// Reads once and passes on what the sink takes at once. Nothing is owed when this is called.
     fn poll_move(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>) -> Poll<ControlFlow<Ending>> {
-        if tools.filters.as_ref().is_some_and(|chain| chain.has_released(self.direction)) {
+        if tools
+            .filters
+            .as_ref()
+            .is_some_and(|chain| chain.has_released(self.direction))
+        {
             return Poll::Ready(self.pass_released(cx, tools));
         }
-        let view = tools.filters.as_ref().map_or(View::Nothing, |chain| chain.view(self.direction));
+        let view = tools
+            .filters
+            .as_ref()
+            .map_or(View::Nothing, |chain| chain.view(self.direction));
         let read = match view {
             View::Nothing => self.poll_native(cx, tools, u64::MAX),
             View::After(unseen) if unseen >= WORTH_LEAVING => self.poll_native(cx, tools, unseen),

@@ -26,11 +26,11 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::filter::{Chain, Stop};
 use crate::flow::{Direction, Side};
+use crate::observe::Moved;
 use crate::sys::{Coarse, Stream};
 use crate::upstream::Connected;
 use crate::worker::Worker;
 
-pub use lane::Moved;
 use lane::{Lane, Tools};
 
 /// What has become of the bytes of one connection, and why it ended.

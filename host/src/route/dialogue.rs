@@ -62,8 +62,18 @@ impl<'a> Dialogue<'a> {
             return Ok(None);
         };
         // All routers together have one deadline, which runs while a client is waited for.
-        self.deadline = self.accepted.listener.timeouts.route.map(|limit| Instant::now() + limit);
-        for generation in self.accepted.generations.iter().filter(|generation| generation.is_router()) {
+        self.deadline = self
+            .accepted
+            .listener
+            .timeouts
+            .route
+            .map(|limit| Instant::now() + limit);
+        for generation in self
+            .accepted
+            .generations
+            .iter()
+            .filter(|generation| generation.is_router())
+        {
             self.window.round = 0;
             if let Some(upstream) = self.ask_router(generation, facts).await? {
                 return Ok(Some(upstream));
@@ -128,10 +138,14 @@ impl<'a> Dialogue<'a> {
     async fn exchange(&mut self, consume: usize, reply: &[u8]) -> Result<Option<String>, End> {
         let there = self.window.bytes.len();
         if consume > there {
-            return Ok(Some(format!("it consumed {consume} bytes of the {there} that there are")));
+            return Ok(Some(format!(
+                "it consumed {consume} bytes of the {there} that there are"
+            )));
         }
         if self.window.round >= MOST_EXCHANGES {
-            return Ok(Some(format!("it had {MOST_EXCHANGES} exchanges with the client and wants another")));
+            return Ok(Some(format!(
+                "it had {MOST_EXCHANGES} exchanges with the client and wants another"
+            )));
         }
         self.window.bytes.drain(..consume);
         self.window.full = false;

@@ -141,10 +141,7 @@ mod tests {
         std::fs::create_dir_all(&directory).unwrap();
         let path = directory.join("socket");
         let sockets = listen_unix(&path, 1).unwrap();
-        assert_eq!(
-            listen_unix(&path, 1).unwrap_err().kind(),
-            io::ErrorKind::AddrInUse
-        );
+        assert_eq!(listen_unix(&path, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(sockets);
         listen_unix(&path, 2).unwrap();
         std::fs::write(directory.join("file"), "").unwrap();

@@ -6,6 +6,7 @@
 mod clock;
 mod listen;
 mod pipe;
+#[expect(unsafe_code, reason = "tokio trusts its caller to keep the descriptor open")]
 mod register;
 mod stream;
 

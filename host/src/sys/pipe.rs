@@ -44,11 +44,7 @@ impl Pipe {
         if size < USEFUL {
             return Err(Errno::PERM);
         }
-        Ok(Self {
-            read,
-            write,
-            owed: 0,
-        })
+        Ok(Self { read, write, owed: 0 })
     }
 
     /// The bytes that were put in and not taken out.

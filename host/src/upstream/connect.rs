@@ -56,7 +56,9 @@ async fn dial(upstream: &Upstream) -> io::Result<(Stream, Arc<Peer>)> {
 async fn within<T>(limit: Option<Duration>, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match limit {
         None => work.await,
-        Some(limit) => timeout(limit, work).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+        Some(limit) => timeout(limit, work)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
     }
 }
 

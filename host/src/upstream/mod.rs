@@ -13,7 +13,7 @@ use crate::filter::{Group, Groups};
 use crate::sys::Peer;
 
 /// Every upstream of the configuration.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Upstreams(Vec<Arc<Upstream>>);
 
 #[derive(Debug)]
@@ -106,7 +106,12 @@ mod tests {
             addresses: vec![Arc::new(Peer::Tcp(([127, 0, 0, 1], port).into()))],
         };
         let upstream = Upstream::new("test", vec![server(1), server(2), server(3)]);
-        let turn = || -> Vec<String> { upstream.in_turn().map(|server| server.addresses[0].to_string()).collect() };
+        let turn = || -> Vec<String> {
+            upstream
+                .in_turn()
+                .map(|server| server.addresses[0].to_string())
+                .collect()
+        };
         assert_eq!(turn(), ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
         assert_eq!(turn(), ["127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:1"]);
         assert_eq!(turn(), ["127.0.0.1:3", "127.0.0.1:1", "127.0.0.1:2"]);

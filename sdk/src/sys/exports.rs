@@ -16,7 +16,10 @@ use super::bindings::{
     transformer::exports::spliceway::filter::transformer as transformer_wit,
 };
 use super::{host, panic};
-use crate::{Attribute, Chunk, Closed, Config, Connection, Decision, Direction, Directions, Ending, Next, Output};
+use crate::{
+    Attribute, Chunk, Closed, Config, Connection, Decision, Direction, Directions, Ending, Next,
+    Output,
+};
 use crate::{Refusal, Verdict, Window, config};
 
 pub use super::bindings::inspector::{self, inspector_world};
@@ -68,11 +71,18 @@ impl<R: crate::Router> router_wit::Guest for Router<R> {
             Decision::Pass => router_wit::Decision::Pass,
             Decision::Need(more) => router_wit::Decision::Need(count(more)),
             Decision::Exchange { consume, reply } => {
-                router_wit::Decision::Exchange(router_wit::Exchange { consume: count(consume), reply })
+                router_wit::Decision::Exchange(router_wit::Exchange {
+                    consume: count(consume),
+                    reply,
+                })
             }
             Decision::Route(choice) => router_wit::Decision::Route(router_wit::Choice {
                 upstream: choice.upstream,
-                options: choice.options.into_iter().map(types::Attribute::from).collect(),
+                options: choice
+                    .options
+                    .into_iter()
+                    .map(types::Attribute::from)
+                    .collect(),
             }),
             Decision::Refuse(refusal) => router_wit::Decision::Refuse(refusal.into()),
         }
@@ -88,14 +98,22 @@ impl<I: crate::Inspector> inspector_wit::Guest for Inspector<I> {
 impl<I: crate::Inspector> inspector_wit::GuestSession for Session<I> {
     fn new() -> Self {
         panic::install();
-        Self(RefCell::new(I::open(configured::<I::Config>(), &Connection::current())))
+        Self(RefCell::new(I::open(
+            configured::<I::Config>(),
+            &Connection::current(),
+        )))
     }
 
     fn interest(&self) -> types::Directions {
         self.0.borrow().interest().into()
     }
 
-    fn on_bytes(&self, direction: types::Direction, bytes: Vec<u8>, finished: bool) -> inspector_wit::Verdict {
+    fn on_bytes(
+        &self,
+        direction: types::Direction,
+        bytes: Vec<u8>,
+        finished: bool,
+    ) -> inspector_wit::Verdict {
         let chunk = Chunk::new(direction.into(), bytes, finished);
         match self.0.borrow_mut().on_bytes(chunk, &Connection::current()) {
             Verdict::Forward => inspector_wit::Verdict::Forward,
@@ -116,22 +134,38 @@ impl<T: crate::Transformer> transformer_wit::Guest for Transformer<T> {
 impl<T: crate::Transformer> transformer_wit::GuestSession for Session<T> {
     fn new() -> Self {
         panic::install();
-        Self(RefCell::new(T::open(configured::<T::Config>(), &Connection::current())))
+        Self(RefCell::new(T::open(
+            configured::<T::Config>(),
+            &Connection::current(),
+        )))
     }
 
     fn interest(&self) -> types::Directions {
         self.0.borrow().interest().into()
     }
 
-    fn on_bytes(&self, direction: types::Direction, bytes: Vec<u8>, finished: bool) -> transformer_wit::Output {
+    fn on_bytes(
+        &self,
+        direction: types::Direction,
+        bytes: Vec<u8>,
+        finished: bool,
+    ) -> transformer_wit::Output {
         let chunk = Chunk::new(direction.into(), bytes, finished);
-        let Output { to_upstream, to_client, next } = self.0.borrow_mut().on_bytes(chunk, &Connection::current());
+        let Output {
+            to_upstream,
+            to_client,
+            next,
+        } = self.0.borrow_mut().on_bytes(chunk, &Connection::current());
         let next = match next {
             Next::More => transformer_wit::Next::More,
             Next::Detach => transformer_wit::Next::Detach,
             Next::Refuse(refusal) => transformer_wit::Next::Refuse(refusal.into()),
         };
-        transformer_wit::Output { to_upstream, to_client, next }
+        transformer_wit::Output {
+            to_upstream,
+            to_client,
+            next,
+        }
     }
 }
 
@@ -156,7 +190,10 @@ fn configured<C: Config>() -> &'static C {
     if let Some(config) = CONFIG.get() {
         return match config.downcast_ref() {
             Some(config) => config,
-            None => panic!("export_config! has another type than {}", std::any::type_name::<C>()),
+            None => panic!(
+                "export_config! has another type than {}",
+                std::any::type_name::<C>()
+            ),
         };
     }
     // A filter without `export_config!` may still have roles with nothing to set.
@@ -201,7 +238,10 @@ impl From<Refusal> for types::Refusal {
             Ending::Graceful => types::Ending::Graceful,
             Ending::Reset => types::Ending::Reset,
         };
-        Self { ending, reason: refusal.reason }
+        Self {
+            ending,
+            reason: refusal.reason,
+        }
     }
 }
 

@@ -50,7 +50,10 @@ pub struct Record {
 impl Record {
     /// The first field with this key.
     pub fn field(&self, key: &str) -> Option<&Value> {
-        self.fields.iter().find(|field| field.key == key).map(|field| &field.value)
+        self.fields
+            .iter()
+            .find(|field| field.key == key)
+            .map(|field| &field.value)
     }
 }
 
@@ -78,7 +81,11 @@ impl Default for Host {
 impl Host {
     /// What the filter annotated: the last value of the key.
     pub fn annotation(&self, key: &str) -> Option<&Value> {
-        self.annotations.iter().rev().find(|annotation| annotation.key == key).map(|annotation| &annotation.value)
+        self.annotations
+            .iter()
+            .rev()
+            .find(|annotation| annotation.key == key)
+            .map(|annotation| &annotation.value)
     }
 
     /// What the filter logged, in order.
@@ -104,7 +111,9 @@ impl Host {
 
     fn entry(&mut self, key: &str) -> Option<&mut Entry> {
         let now = self.elapsed;
-        self.store.get_mut(key).filter(|entry| entry.expires.is_none_or(|expires| now < expires))
+        self.store
+            .get_mut(key)
+            .filter(|entry| entry.expires.is_none_or(|expires| now < expires))
     }
 
     fn store(&mut self, key: &str, value: Vec<u8>, ttl_ms: u64) -> Result<(), Error> {
@@ -112,7 +121,8 @@ impl Host {
             return Err(Error::TooLarge);
         }
         let now = self.elapsed;
-        self.store.retain(|_, entry| entry.expires.is_none_or(|expires| now < expires));
+        self.store
+            .retain(|_, entry| entry.expires.is_none_or(|expires| now < expires));
         if self.store.len() >= self.entries && !self.store.contains_key(key) {
             return Err(Error::Full);
         }
@@ -166,7 +176,13 @@ pub(crate) fn local() -> Option<SocketAddr> {
 }
 
 pub(crate) fn listener() -> String {
-    with(|host| if host.in_connection { host.listener.clone() } else { String::new() })
+    with(|host| {
+        if host.in_connection {
+            host.listener.clone()
+        } else {
+            String::new()
+        }
+    })
 }
 
 pub(crate) fn attribute(key: &str) -> Option<Value> {
@@ -208,19 +224,32 @@ pub(crate) fn log_enabled(_level: Level) -> bool {
 }
 
 pub(crate) fn log_emit(level: Level, message: &str, fields: Vec<Attribute>) {
-    with(|host| host.logs.push(Record { level, message: message.to_owned(), fields }));
+    with(|host| {
+        host.logs.push(Record {
+            level,
+            message: message.to_owned(),
+            fields,
+        })
+    });
 }
 
 pub(crate) fn metric_define(name: &str, _kind: Kind, _help: &str) -> Result<u32, String> {
     let letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    if !name.bytes().next().is_some_and(letter) || !name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit()) {
+    if !name.bytes().next().is_some_and(letter)
+        || !name
+            .bytes()
+            .all(|byte| letter(byte) || byte.is_ascii_digit())
+    {
         return Err("a name is letters, digits and underscores".to_owned());
     }
     let mut numbers = numbers();
-    let number = numbers.iter().position(|known| known == name).unwrap_or_else(|| {
-        numbers.push(name.to_owned());
-        numbers.len() - 1
-    });
+    let number = numbers
+        .iter()
+        .position(|known| known == name)
+        .unwrap_or_else(|| {
+            numbers.push(name.to_owned());
+            numbers.len() - 1
+        });
     u32::try_from(number).map_err(|_| "there are too many".to_owned())
 }
 
@@ -250,7 +279,10 @@ pub(crate) fn store_delete(key: &str) {
 
 pub(crate) fn store_add(key: &str, by: i64, ttl_ms: u64) -> Result<i64, Error> {
     with(|host| {
-        let before = host.entry(key).and_then(|entry| entry.value.as_slice().try_into().ok()).map_or(0, i64::from_le_bytes);
+        let before = host
+            .entry(key)
+            .and_then(|entry| entry.value.as_slice().try_into().ok())
+            .map_or(0, i64::from_le_bytes);
         let after = before.saturating_add(by);
         host.store(key, after.to_le_bytes().to_vec(), ttl_ms)?;
         Ok(after)
@@ -260,7 +292,10 @@ pub(crate) fn store_add(key: &str, by: i64, ttl_ms: u64) -> Result<i64, Error> {
 pub(crate) fn store_take(key: &str, tokens: u32, per_second: f64, burst: u32) -> bool {
     with(|host| {
         let now = host.elapsed;
-        let full = Bucket { tokens: f64::from(burst), filled: now };
+        let full = Bucket {
+            tokens: f64::from(burst),
+            filled: now,
+        };
         let bucket = host.buckets.entry(key.to_owned()).or_insert(full);
         let refill = (now - bucket.filled).as_secs_f64() * per_second;
         bucket.tokens = (bucket.tokens + refill).min(f64::from(burst));
@@ -274,7 +309,12 @@ pub(crate) fn store_take(key: &str, tokens: u32, per_second: f64, burst: u32) ->
 }
 
 pub(crate) fn upstream(name: &str) -> Option<Upstream> {
-    with(|host| host.upstreams.iter().find(|upstream| upstream.name == name).cloned())
+    with(|host| {
+        host.upstreams
+            .iter()
+            .find(|upstream| upstream.name == name)
+            .cloned()
+    })
 }
 
 pub(crate) fn upstreams() -> Vec<Upstream> {

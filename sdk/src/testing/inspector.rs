@@ -44,7 +44,11 @@ impl Scene {
         let (mut inspected, host) = self.run(true, |config| {
             let session = I::open(config, &Connection::current());
             let interest = session.interest();
-            let mut inspection = Inspection { session, interest, result: Inspected::new() };
+            let mut inspection = Inspection {
+                session,
+                interest,
+                result: Inspected::new(),
+            };
             for step in &self.steps {
                 inspection.step(step);
             }
@@ -104,7 +108,9 @@ impl<I: Inspector> Inspection<I> {
             flow.forwarded.extend(bytes);
             return;
         }
-        let skipped = usize::try_from(flow.skipped).unwrap_or(usize::MAX).min(bytes.len());
+        let skipped = usize::try_from(flow.skipped)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
         let (skipped, seen) = bytes.split_at(skipped);
         flow.skipped -= skipped.len() as u64;
         flow.forwarded.extend(skipped);
@@ -137,7 +143,11 @@ impl<I: Inspector> Inspection<I> {
         match verdict {
             Verdict::Hold(more) if !finished => {
                 let more = more.max(1);
-                assert!(bytes.len() + more <= HELD, "{} bytes held, and {more} more, are over {HELD}", bytes.len());
+                assert!(
+                    bytes.len() + more <= HELD,
+                    "{} bytes held, and {more} more, are over {HELD}",
+                    bytes.len()
+                );
                 flow.held = bytes;
                 flow.missing = more;
                 return;

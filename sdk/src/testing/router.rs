@@ -52,7 +52,12 @@ impl<'a, R: Router> Routing<'a, R> {
             window: Vec::new(),
             host: Host::default(),
         };
-        let mut routing = Self { router, window: Window::default(), missing: Some(0), asked };
+        let mut routing = Self {
+            router,
+            window: Window::default(),
+            missing: Some(0),
+            asked,
+        };
         routing.ask();
         routing
     }
@@ -61,7 +66,9 @@ impl<'a, R: Router> Routing<'a, R> {
         match step {
             Step::Bytes(Direction::Up, bytes) => {
                 self.window.bytes.extend(bytes);
-                self.missing = self.missing.map(|missing| missing.saturating_sub(bytes.len()));
+                self.missing = self
+                    .missing
+                    .map(|missing| missing.saturating_sub(bytes.len()));
             }
             Step::Bytes(Direction::Down, _) | Step::Finish(Direction::Down) => {
                 panic!("an upstream says nothing before a router has chosen it")
@@ -98,8 +105,14 @@ impl<'a, R: Router> Routing<'a, R> {
 
     fn exchange(&mut self, consume: usize, reply: &[u8]) {
         let there = self.window.bytes.len();
-        assert!(consume <= there, "an exchange drops {consume} bytes of {there}");
-        assert!(self.window.round < EXCHANGES, "more than {EXCHANGES} exchanges");
+        assert!(
+            consume <= there,
+            "an exchange drops {consume} bytes of {there}"
+        );
+        assert!(
+            self.window.round < EXCHANGES,
+            "more than {EXCHANGES} exchanges"
+        );
         self.window.bytes.drain(..consume);
         self.window.round += 1;
         self.asked.exchanges = self.window.round;

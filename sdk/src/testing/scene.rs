@@ -84,7 +84,9 @@ impl Scene {
     /// An upstream of the configuration.
     #[must_use]
     pub fn upstream(mut self, name: &str, servers: u32, healthy: u32) -> Self {
-        self.host.upstreams.push(Upstream::new(name.to_owned(), servers, healthy, 0));
+        self.host
+            .upstreams
+            .push(Upstream::new(name.to_owned(), servers, healthy, 0));
         self
     }
 
@@ -135,10 +137,17 @@ impl Scene {
     /// What a filter makes of a connection should be the same in all.
     pub fn cuts(&self) -> impl Iterator<Item = Self> + '_ {
         let in_two = self.steps.iter().enumerate().flat_map(move |(step, what)| {
-            let places = if let Step::Bytes(_, bytes) = what { 1..bytes.len() } else { 0..0 };
+            let places = if let Step::Bytes(_, bytes) = what {
+                1..bytes.len()
+            } else {
+                0..0
+            };
             places.map(move |place| self.cut(step, place))
         });
-        [self.clone()].into_iter().chain(in_two).chain([self.single_bytes()])
+        [self.clone()]
+            .into_iter()
+            .chain(in_two)
+            .chain([self.single_bytes()])
     }
 
     fn cut(&self, step: usize, place: usize) -> Self {
@@ -152,10 +161,16 @@ impl Scene {
 
     fn single_bytes(&self) -> Self {
         let steps = self.steps.iter().flat_map(|step| match step {
-            Step::Bytes(direction, bytes) => bytes.iter().map(|&byte| Step::Bytes(*direction, vec![byte])).collect(),
+            Step::Bytes(direction, bytes) => bytes
+                .iter()
+                .map(|&byte| Step::Bytes(*direction, vec![byte]))
+                .collect(),
             other => vec![other.clone()],
         });
-        Self { steps: steps.collect(), ..self.clone() }
+        Self {
+            steps: steps.collect(),
+            ..self.clone()
+        }
     }
 
     fn then(mut self, step: Step) -> Self {
@@ -165,7 +180,11 @@ impl Scene {
 
     /// Loads the configuration, as an instance does before anything else, and gives the steps to `play`.
     #[track_caller]
-    pub(super) fn run<C: Config, T>(&self, in_connection: bool, play: impl FnOnce(&'static C) -> T) -> (T, Host) {
+    pub(super) fn run<C: Config, T>(
+        &self,
+        in_connection: bool,
+        play: impl FnOnce(&'static C) -> T,
+    ) -> (T, Host) {
         let config = match super::config::<C>(&self.config) {
             Ok(config) => Box::leak(Box::new(config)),
             Err(reason) => panic!("the configuration is refused: {reason}"),
@@ -183,5 +202,7 @@ pub(super) fn pass_time(step: &Step) {
 
 #[track_caller]
 fn socket_address(address: &str) -> SocketAddr {
-    address.parse().unwrap_or_else(|_| panic!("{address:?} is not an address and a port"))
+    address
+        .parse()
+        .unwrap_or_else(|_| panic!("{address:?} is not an address and a port"))
 }

@@ -23,7 +23,11 @@ impl Scene {
         let (mut transformed, host) = self.run(true, |config| {
             let session = T::open(config, &Connection::current());
             let interest = session.interest();
-            let mut transformation = Transformation { session, interest, result: Transformed::new() };
+            let mut transformation = Transformation {
+                session,
+                interest,
+                result: Transformed::new(),
+            };
             for step in &self.steps {
                 transformation.step(step);
             }
@@ -36,7 +40,12 @@ impl Scene {
 
 impl Transformed {
     fn new() -> Self {
-        Self { to_upstream: Vec::new(), to_client: Vec::new(), refusal: None, host: Host::default() }
+        Self {
+            to_upstream: Vec::new(),
+            to_client: Vec::new(),
+            refusal: None,
+            host: Host::default(),
+        }
     }
 
     fn send(&mut self, output: Output) {
@@ -85,7 +94,11 @@ impl<T: Transformer> Transformation<T> {
 }
 
 fn without(interest: Directions, direction: Direction) -> Directions {
-    match (interest.contains(Direction::Up), interest.contains(Direction::Down), direction) {
+    match (
+        interest.contains(Direction::Up),
+        interest.contains(Direction::Down),
+        direction,
+    ) {
         (_, true, Direction::Up) => Directions::Down,
         (true, _, Direction::Down) => Directions::Up,
         _ => Directions::Neither,

@@ -1,4 +1,5 @@
-use super::super::{Address, AddressError, ListenAddress};
+use super::super::address::AddressError;
+use super::super::{Address, ListenAddress};
 
 #[test]
 fn addresses_are_shown_as_they_are_typed() {
@@ -25,13 +26,9 @@ fn addresses_are_shown_as_they_are_typed() {
         &long_name,
         &long_path,
     ] {
-        let upstream: Address = text
-            .parse()
-            .unwrap_or_else(|error| panic!("{text}: {error}"));
+        let upstream: Address = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(upstream.to_string(), text);
-        let listen: ListenAddress = text
-            .parse()
-            .unwrap_or_else(|error| panic!("{text}: {error}"));
+        let listen: ListenAddress = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(listen.to_string(), text);
     }
 }
@@ -62,46 +59,19 @@ fn a_listener_may_take_every_address_and_any_port() {
 fn every_mistake_is_told_apart() {
     for (text, said) in [
         ("", "the port is missing: expected `:PORT`"),
-        (
-            "db.example",
-            "the port is missing: expected `db.example:PORT`",
-        ),
-        (
-            "db.example:",
-            "the port is missing: expected `db.example:PORT`",
-        ),
+        ("db.example", "the port is missing: expected `db.example:PORT`"),
+        ("db.example:", "the port is missing: expected `db.example:PORT`"),
         ("10.0.0.1", "the port is missing: expected `10.0.0.1:PORT`"),
         ("[::1]", "the port is missing: expected `[::1]:PORT`"),
         ("[::1]:", "the port is missing: expected `[::1]:PORT`"),
-        (
-            "10.0.0.1:65536",
-            "`65536` is not a port: expected a number up to 65535",
-        ),
-        (
-            "[::1]:http",
-            "`http` is not a port: expected a number up to 65535",
-        ),
-        (
-            "db:http",
-            "`http` is not a port: expected a number up to 65535",
-        ),
-        (
-            "db:+80",
-            "`+80` is not a port: expected a number up to 65535",
-        ),
-        (
-            "db:0",
-            "nobody can be reached on port 0: expected 1 to 65535",
-        ),
-        (
-            "[::1]:0",
-            "nobody can be reached on port 0: expected 1 to 65535",
-        ),
+        ("10.0.0.1:65536", "`65536` is not a port: expected a number up to 65535"),
+        ("[::1]:http", "`http` is not a port: expected a number up to 65535"),
+        ("db:http", "`http` is not a port: expected a number up to 65535"),
+        ("db:+80", "`+80` is not a port: expected a number up to 65535"),
+        ("db:0", "nobody can be reached on port 0: expected 1 to 65535"),
+        ("[::1]:0", "nobody can be reached on port 0: expected 1 to 65535"),
         (":80", "the host is missing: expected `HOST:80`"),
-        (
-            "::1:5432",
-            "an IPv6 address goes in brackets: write `[::1]:5432`",
-        ),
+        ("::1:5432", "an IPv6 address goes in brackets: write `[::1]:5432`"),
         (
             "2001:db8::1",
             "an IPv6 address goes in brackets: write `[2001:db8::1]:PORT`",
@@ -148,18 +118,9 @@ fn every_mistake_is_told_apart() {
             "my db:80",
             "a host name has letters, digits, `-`, `_` and `.`, found ' '",
         ),
-        (
-            "dé:80",
-            "a host name has letters, digits, `-`, `_` and `.`, found 'é'",
-        ),
-        (
-            "a/b:80",
-            "a host name has letters, digits, `-`, `_` and `.`, found '/'",
-        ),
-        (
-            "tcp://10.0.0.1:80/",
-            "an address has no scheme: write `10.0.0.1:80`",
-        ),
+        ("dé:80", "a host name has letters, digits, `-`, `_` and `.`, found 'é'"),
+        ("a/b:80", "a host name has letters, digits, `-`, `_` and `.`, found '/'"),
+        ("tcp://10.0.0.1:80/", "an address has no scheme: write `10.0.0.1:80`"),
         (
             "unix:///run/x.sock",
             "an address has no scheme: write `unix:/run/x.sock`",
@@ -191,8 +152,7 @@ fn lengths_end_where_the_kernel_and_dns_end_them() {
     assert!(label(63).is_ok());
     assert!(matches!(label(64), Err(AddressError::LabelLength { .. })));
 
-    let name =
-        |length: usize| format!("{}:1", "x.".repeat(127)[..length].to_owned()).parse::<Address>();
+    let name = |length: usize| format!("{}:1", "x.".repeat(127)[..length].to_owned()).parse::<Address>();
     assert!(name(253).is_ok());
     let longer = format!("{}xx:1", "x.".repeat(126)).parse::<Address>();
     assert_eq!(longer, Err(AddressError::HostTooLong { length: 254 }));
@@ -205,9 +165,7 @@ fn whatever_is_accepted_survives_a_round_trip() {
     let mut accepted = 0;
     for _ in 0..200_000 {
         let length = random.usize(..12);
-        let mut text: String = (0..length)
-            .map(|_| alphabet[random.usize(..alphabet.len())])
-            .collect();
+        let mut text: String = (0..length).map(|_| alphabet[random.usize(..alphabet.len())]).collect();
         match random.u8(..4) {
             0 => text.push_str(":80"),
             1 => text = format!("[{text}]:80"),
@@ -222,8 +180,5 @@ fn whatever_is_accepted_survives_a_round_trip() {
             assert_eq!(address.to_string().parse(), Ok(address), "{text}");
         }
     }
-    assert!(
-        accepted > 10_000,
-        "{accepted}: the texts are too wild to test anything"
-    );
+    assert!(accepted > 10_000, "{accepted}: the texts are too wild to test anything");
 }

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::{
-    Address, Balance, FilterLimits, ListenAddress, LoadError, OnError, Timeouts, defaults, load,
-    parse,
-};
+use super::super::load::parse;
+use super::super::{Address, Balance, FilterLimits, ListenAddress, LoadError, OnError, Timeouts, defaults, load};
 use super::{COMPLETE, accepted};
 
 #[test]
@@ -17,10 +15,7 @@ fn every_key_arrives() {
 
     let router = &config.filters[0];
     assert_eq!(router.name, "router");
-    assert_eq!(
-        router.source,
-        PathBuf::from("/etc/spliceway/filters/router.wasm")
-    );
+    assert_eq!(router.source, PathBuf::from("/etc/spliceway/filters/router.wasm"));
     assert_eq!(
         router.config,
         json!({
@@ -44,15 +39,8 @@ fn every_key_arrives() {
     );
 
     let blue = &config.upstreams[0];
-    assert_eq!(
-        (blue.name.as_str(), blue.balance),
-        ("blue", Balance::RoundRobin)
-    );
-    let addresses: Vec<String> = blue
-        .servers
-        .iter()
-        .map(|server| server.address.to_string())
-        .collect();
+    assert_eq!((blue.name.as_str(), blue.balance), ("blue", Balance::RoundRobin));
+    let addresses: Vec<String> = blue.servers.iter().map(|server| server.address.to_string()).collect();
     assert_eq!(
         addresses,
         [
@@ -66,16 +54,10 @@ fn every_key_arrives() {
 
     let postgres = &config.listeners[0];
     assert_eq!(postgres.name, "postgres");
-    assert_eq!(
-        postgres.address,
-        ListenAddress::Socket("[::]:5432".parse().unwrap())
-    );
+    assert_eq!(postgres.address, ListenAddress::Socket("[::]:5432".parse().unwrap()));
     assert_eq!(postgres.filters, ["router", "audit"]);
     assert_eq!(postgres.upstream.as_deref(), Some("blue"));
-    let (connect, idle) = (
-        Some(Duration::from_millis(250)),
-        Some(Duration::from_secs(5400)),
-    );
+    let (connect, idle) = (Some(Duration::from_millis(250)), Some(Duration::from_secs(5400)));
     assert_eq!(
         postgres.timeouts,
         Timeouts {
@@ -98,9 +80,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.listeners[1].timeouts, defaults::TIMEOUTS);
     assert_eq!(config.listeners[1].upstream, None);
 
-    let least = accepted(
-        "listeners = [{ name = 'a', address = ':1', upstream = 'a' }]\nupstreams.a.servers = ['a:1']",
-    );
+    let least = accepted("listeners = [{ name = 'a', address = ':1', upstream = 'a' }]\nupstreams.a.servers = ['a:1']");
     assert_eq!(least.workers, None);
     assert!(least.filters.is_empty());
 }

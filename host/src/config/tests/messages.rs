@@ -962,11 +962,7 @@ fn a_slip_in_the_syntax_does_not_hide_the_rest_nor_echo() {
 fn headline(problem: &str) -> String {
     let mut lines = problem.lines();
     let what = lines.next().unwrap().trim_start_matches("error: ");
-    let place = lines
-        .next()
-        .unwrap()
-        .trim_start()
-        .trim_start_matches("--> proxy.toml:");
+    let place = lines.next().unwrap().trim_start().trim_start_matches("--> proxy.toml:");
     format!("{place} {what}")
 }
 
@@ -978,10 +974,7 @@ fn alone(text: &str, said: &str) {
 
 #[track_caller]
 fn with_upstream(text: &str, said: &str) {
-    alone(
-        &format!("{text}\n[upstreams.z]\nservers = [\"z:1\"]\n"),
-        said,
-    );
+    alone(&format!("{text}\n[upstreams.z]\nservers = [\"z:1\"]\n"), said);
 }
 
 #[track_caller]

@@ -9,7 +9,8 @@ mod units;
 
 use std::path::Path;
 
-use super::{Config, parse};
+use super::Config;
+use super::load::parse;
 
 /// Uses everything that there is.
 const COMPLETE: &str = r#"
@@ -46,8 +47,7 @@ filters = ["audit"]
 "#;
 
 fn accepted(text: &str) -> Config {
-    parse(Path::new("/etc/spliceway/proxy.toml"), text)
-        .unwrap_or_else(|problems| panic!("{problems}"))
+    parse(Path::new("/etc/spliceway/proxy.toml"), text).unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 fn refused(text: &str) -> String {

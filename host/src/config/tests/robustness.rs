@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::super::parse;
+use super::super::load::parse;
 use super::COMPLETE;
 
 /// What breaks parsers, arithmetic and underlines.
@@ -64,16 +64,8 @@ fn no_beginning_of_a_file_makes_it_panic() {
 fn depth_is_limited() {
     for n in [70, 100, 100_000] {
         check(&format!("{}a = 1", "a.".repeat(n)));
-        check(&format!(
-            "filters.f.config = {}{}",
-            "[".repeat(n),
-            "]".repeat(n)
-        ));
-        check(&format!(
-            "filters.f.config = {}{}",
-            "{ a = ".repeat(n),
-            "}".repeat(n)
-        ));
+        check(&format!("filters.f.config = {}{}", "[".repeat(n), "]".repeat(n)));
+        check(&format!("filters.f.config = {}{}", "{ a = ".repeat(n), "}".repeat(n)));
     }
 }
 
@@ -81,10 +73,7 @@ fn check(text: &str) {
     if let Err(problems) = parse(Path::new("proxy.toml"), text) {
         assert!(problems.count() > 0, "refused without a reason:\n{text}");
         let rendered = problems.render(false);
-        assert!(
-            !rendered.contains(['\0', '\u{1b}', '\u{202e}']),
-            "{rendered:?}"
-        );
+        assert!(!rendered.contains(['\0', '\u{1b}', '\u{202e}']), "{rendered:?}");
         problems.render(true);
     }
 }

@@ -12,15 +12,9 @@ const PLACES: [(&str, &str); 7] = [
     ("Filter", "[filters.x]\nzzzzzzzz = 1"),
     ("Limits", "[filters.x]\n[filters.x.limits]\nzzzzzzzz = 1"),
     ("Upstream", "[upstreams.x]\nzzzzzzzz = 1"),
-    (
-        "ServerTable",
-        "[upstreams.x]\n[[upstreams.x.servers]]\nzzzzzzzz = 1",
-    ),
+    ("ServerTable", "[upstreams.x]\n[[upstreams.x.servers]]\nzzzzzzzz = 1"),
     ("Listener", "[[listeners]]\nzzzzzzzz = 1"),
-    (
-        "Timeouts",
-        "[[listeners]]\n[listeners.timeouts]\nzzzzzzzz = 1",
-    ),
+    ("Timeouts", "[[listeners]]\n[listeners.timeouts]\nzzzzzzzz = 1"),
 ];
 
 #[test]
@@ -30,8 +24,7 @@ fn the_schema_in_the_repository_is_that_of_the_code() {
         let text = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
         std::fs::write(&path, text).unwrap();
     }
-    let committed = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let committed = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let committed: Value = serde_json::from_str(&committed).unwrap();
     assert!(
         committed == schema(),
@@ -84,29 +77,19 @@ fn the_reader_takes_the_keys_of_the_schema_and_no_others() {
 }
 
 fn keys(names: impl IntoIterator<Item: AsRef<str>>) -> BTreeSet<String> {
-    names
-        .into_iter()
-        .map(|name| name.as_ref().to_owned())
-        .collect()
+    names.into_iter().map(|name| name.as_ref().to_owned()).collect()
 }
 
 fn accepted_keys(said: &str) -> BTreeSet<String> {
     let (_, list) = said.split_once("known keys: ").unwrap();
     let list = list.lines().next().unwrap();
-    list.split(", ")
-        .map(|key| key.trim_matches('`').to_owned())
-        .collect()
+    list.split(", ").map(|key| key.trim_matches('`').to_owned()).collect()
 }
 
 fn missing_keys(said: &str, line: usize) -> BTreeSet<String> {
     said.split("\n\n")
         .filter(|problem| problem.contains(&format!("proxy.toml:{line}:")))
-        .filter_map(|problem| {
-            problem
-                .strip_prefix("error: missing key `")?
-                .split('`')
-                .next()
-        })
+        .filter_map(|problem| problem.strip_prefix("error: missing key `")?.split('`').next())
         .map(str::to_owned)
         .collect()
 }

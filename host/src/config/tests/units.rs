@@ -15,41 +15,23 @@ fn lengths_of_time_have_units() {
         ("0", 0, "0s"),
         ("0s", 0, "0s"),
     ] {
-        let period: Period = text
-            .parse()
-            .unwrap_or_else(|error| panic!("{text}: {error}"));
+        let period: Period = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(period.0, Duration::from_millis(milliseconds), "{text}");
         assert_eq!(period.to_string(), shown);
     }
     for (text, said) in [
         ("5", "write a unit, as in \"5s\""),
         ("", "the units are h, m, s, ms, us and ns, as in \"1h 30m\""),
-        (
-            "1d",
-            "the units are h, m, s, ms, us and ns, as in \"1h 30m\"",
-        ),
-        (
-            "-5s",
-            "the units are h, m, s, ms, us and ns, as in \"1h 30m\"",
-        ),
-        (
-            "5s ago",
-            "the units are h, m, s, ms, us and ns, as in \"1h 30m\"",
-        ),
+        ("1d", "the units are h, m, s, ms, us and ns, as in \"1h 30m\""),
+        ("-5s", "the units are h, m, s, ms, us and ns, as in \"1h 30m\""),
+        ("5s ago", "the units are h, m, s, ms, us and ns, as in \"1h 30m\""),
         (
             "99999999999999999999h",
             "the units are h, m, s, ms, us and ns, as in \"1h 30m\"",
         ),
-        (
-            "soon",
-            "the units are h, m, s, ms, us and ns, as in \"1h 30m\"",
-        ),
+        ("soon", "the units are h, m, s, ms, us and ns, as in \"1h 30m\""),
     ] {
-        assert_eq!(
-            text.parse::<Period>().unwrap_err().to_string(),
-            said,
-            "{text}"
-        );
+        assert_eq!(text.parse::<Period>().unwrap_err().to_string(), said, "{text}");
     }
 }
 
@@ -70,9 +52,7 @@ fn sizes_are_powers_of_1024() {
         ("65536", 65_536, "64KiB"),
         ("0", 0, "0B"),
     ] {
-        let size: Size = text
-            .parse()
-            .unwrap_or_else(|error| panic!("{text}: {error}"));
+        let size: Size = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(size.0, bytes, "{text}");
         assert_eq!(size.to_string(), shown);
     }
@@ -86,10 +66,6 @@ fn sizes_are_powers_of_1024() {
         ("", "the units are B, KiB, MiB and GiB"),
         ("99999999999999GiB", "this is more than any machine has"),
     ] {
-        assert_eq!(
-            text.parse::<Size>().unwrap_err().to_string(),
-            said,
-            "{text}"
-        );
+        assert_eq!(text.parse::<Size>().unwrap_err().to_string(), said, "{text}");
     }
 }

@@ -18,7 +18,9 @@ impl Host for State {
     }
 
     fn listener(&mut self) -> String {
-        self.facts.as_ref().map_or_else(String::new, |facts| facts.listener.to_string())
+        self.facts
+            .as_ref()
+            .map_or_else(String::new, |facts| facts.listener.to_string())
     }
 
     fn attribute(&mut self, key: String) -> Option<Value> {

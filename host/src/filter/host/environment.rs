@@ -23,5 +23,7 @@ fn nanoseconds(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     // Before 1970 there is nothing to tell; after 2554 a u64 is too short.
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64)
+    seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(time.tv_nsec as u64)
 }

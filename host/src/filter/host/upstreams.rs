@@ -9,7 +9,13 @@ impl Host for State {
     }
 
     fn all(&mut self) -> Vec<Group> {
-        self.generation.kept().groups.all().into_iter().map(Group::from).collect()
+        self.generation
+            .kept()
+            .groups
+            .all()
+            .into_iter()
+            .map(Group::from)
+            .collect()
     }
 }
 

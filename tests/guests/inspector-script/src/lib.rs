@@ -6,7 +6,7 @@ use serde::Deserialize;
 use spliceway_sdk::prelude::*;
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct InspectorScript {
+struct InspectorScript {
     #[serde(default)]
     interest: Interest,
     #[serde(flatten)]
@@ -28,11 +28,17 @@ enum Interest {
 enum Script {
     Forward,
     /// Until so many bytes came together, or the direction finished.
-    Hold { bytes: usize },
+    Hold {
+        bytes: usize,
+    },
     /// After each chunk.
-    Skip { bytes: u64 },
+    Skip {
+        bytes: u64,
+    },
     /// After so many bytes of a direction.
-    Detach { after: u64 },
+    Detach {
+        after: u64,
+    },
     /// A chunk that contains this.
     Refuse {
         pattern: String,
@@ -43,7 +49,7 @@ enum Script {
 
 impl Config for InspectorScript {}
 
-pub struct Session {
+struct Session {
     config: &'static InspectorScript,
     up: u64,
     down: u64,
@@ -53,7 +59,11 @@ impl Inspector for Session {
     type Config = InspectorScript;
 
     fn open(config: &'static InspectorScript, _connection: &Connection) -> Self {
-        Self { config, up: 0, down: 0 }
+        Self {
+            config,
+            up: 0,
+            down: 0,
+        }
     }
 
     fn interest(&self) -> Directions {
@@ -72,14 +82,26 @@ impl Inspector for Session {
         };
         *shown += chunk.bytes.len() as u64;
         connection.annotate(key, *shown);
-        log::info!(direction = key, bytes = chunk.bytes.len(), total = *shown, finished = chunk.finished, "shown");
+        log::info!(
+            direction = key,
+            bytes = chunk.bytes.len(),
+            total = *shown,
+            finished = chunk.finished,
+            "shown"
+        );
         match &self.config.script {
-            Script::Hold { bytes } if chunk.bytes.len() < *bytes => Verdict::Hold(bytes - chunk.bytes.len()),
+            Script::Hold { bytes } if chunk.bytes.len() < *bytes => {
+                Verdict::Hold(bytes - chunk.bytes.len())
+            }
             Script::Skip { bytes } => Verdict::Skip(*bytes),
             Script::Detach { after } if *shown >= *after => Verdict::Detach,
             Script::Refuse { pattern, reset } if contains(&chunk.bytes, pattern.as_bytes()) => {
                 let reason = format!("it says {pattern:?}");
-                Verdict::refuse(if *reset { Refusal::reset(reason) } else { Refusal::new(reason) })
+                Verdict::refuse(if *reset {
+                    Refusal::reset(reason)
+                } else {
+                    Refusal::new(reason)
+                })
             }
             _ => Verdict::Forward,
         }

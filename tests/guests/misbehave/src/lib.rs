@@ -1,5 +1,5 @@
-//! An inspector that fails as its configuration says, for tests of the host: `{"how": "loop", "call": 2}`. Call 0 is the
-//! constructor; `{"how": "loop", "in-init": true}` fails before there is any connection.
+//! An inspector that fails as its configuration says, for tests of the host: `{"how": "loop", "call": 2}`. Call 0 is
+//! the constructor; `{"how": "loop", "in-init": true}` fails before there is any connection.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use spliceway_sdk::prelude::*;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Misbehave {
+struct Misbehave {
     how: How,
     #[serde(default = "first")]
     call: u32,
@@ -44,7 +44,7 @@ impl Config for Misbehave {
     }
 }
 
-pub struct Session {
+struct Session {
     config: &'static Misbehave,
     call: u32,
 }
@@ -53,7 +53,11 @@ impl Session {
     fn call(&mut self, connection: &Connection) -> Option<Verdict> {
         let due = self.call == self.config.call;
         self.call += 1;
-        if due { self.config.how.fail(Some(connection)) } else { None }
+        if due {
+            self.config.how.fail(Some(connection))
+        } else {
+            None
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use spliceway_sdk::{Config, export_config, export_observer};
 
 #[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Recorder {}
+struct Recorder {}
 
 impl Config for Recorder {}
 

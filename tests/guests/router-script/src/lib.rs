@@ -10,7 +10,7 @@ use spliceway_sdk::prelude::*;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(tag = "decision", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Script {
+enum Script {
     Pass,
     /// Until there are so many bytes, or no more can come; with `insist`, even then.
     Need {
@@ -38,7 +38,7 @@ pub enum Script {
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum Setting {
+enum Setting {
     Boolean(bool),
     Integer(i64),
     Text(String),
@@ -60,19 +60,38 @@ impl Script {
     fn decide(&self, window: &Window, round: u32) -> Decision {
         match self {
             Self::Pass => Decision::Pass,
-            Self::Need { bytes, insist, then } => {
+            Self::Need {
+                bytes,
+                insist,
+                then,
+            } => {
                 let missing = bytes.saturating_sub(window.bytes.len());
                 let ask = missing > 0 && (*insist || !window.is_last());
-                if ask { Decision::Need(missing) } else { then.decide(window, round) }
+                if ask {
+                    Decision::Need(missing)
+                } else {
+                    then.decide(window, round)
+                }
             }
             Self::Exchange { then, .. } if round < window.round => then.decide(window, round + 1),
             Self::Exchange { consume, reply, .. } => Decision::exchange(*consume, reply.as_str()),
             Self::Route { upstream, options } => {
                 let choice = Choice::new(upstream);
-                options.iter().fold(choice, |choice, (key, value)| choice.option(key, value.clone())).into()
+                options
+                    .iter()
+                    .fold(choice, |choice, (key, value)| {
+                        choice.option(key, value.clone())
+                    })
+                    .into()
             }
-            Self::Refuse { reason, reset: true } => Decision::refuse(Refusal::reset(reason)),
-            Self::Refuse { reason, reset: false } => Decision::refuse(reason.as_str()),
+            Self::Refuse {
+                reason,
+                reset: true,
+            } => Decision::refuse(Refusal::reset(reason)),
+            Self::Refuse {
+                reason,
+                reset: false,
+            } => Decision::refuse(reason.as_str()),
         }
     }
 }

@@ -6,7 +6,7 @@ use spliceway_sdk::prelude::*;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Tagged {
+struct Tagged {
     tag: String,
     upstream: Option<String>,
 }
@@ -16,7 +16,9 @@ impl Config for Tagged {}
 impl Router for Tagged {
     fn route(&self, _window: &Window, connection: &Connection) -> Decision {
         connection.annotate("tag", &self.tag);
-        self.upstream.as_ref().map_or(Decision::Pass, Decision::route)
+        self.upstream
+            .as_ref()
+            .map_or(Decision::Pass, Decision::route)
     }
 }
 

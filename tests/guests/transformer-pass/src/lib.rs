@@ -2,7 +2,7 @@
 
 use spliceway_sdk::prelude::*;
 
-pub struct Session;
+struct Session;
 
 impl Transformer for Session {
     type Config = ();

@@ -1,5 +1,5 @@
-//! `tagged` as somebody would write it who knows of no SDK rules: built for wasm32-wasip2, with a standard `HashMap` and
-//! output on stderr. The host has to offer WASI, and an empty world behind it.
+//! `tagged` as somebody would write it who knows of no SDK rules: built for wasm32-wasip2, with a standard `HashMap`
+//! and output on stderr. The host has to offer WASI, and an empty world behind it.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use spliceway_sdk::prelude::*;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct WasiTagged {
+struct WasiTagged {
     tag: String,
     upstream: Option<String>,
 }
@@ -24,7 +24,9 @@ impl Router for WasiTagged {
             eprintln!("{key} is {value}");
             connection.annotate(key, value);
         }
-        self.upstream.as_ref().map_or(Decision::Pass, Decision::route)
+        self.upstream
+            .as_ref()
+            .map_or(Decision::Pass, Decision::route)
     }
 }
 
