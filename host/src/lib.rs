@@ -23,6 +23,7 @@ mod relay;
 
 mod filter;
 mod flow;
+mod linger;
 mod observe;
 mod sys;
 mod worker;

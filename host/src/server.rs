@@ -162,6 +162,8 @@ impl Server {
             let Some(files) = files else {
                 return std::future::pending().await;
             };
+            // What changed after it was read and before it was watched was announced to nobody.
+            self.reload_filters().await;
             loop {
                 files.changed().await;
                 self.reload_filters().await;

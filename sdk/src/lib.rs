@@ -84,3 +84,8 @@ pub mod prelude {
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub use sys::exports as __exports;
+
+/// The filter on the project's front page compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct FrontPage;

@@ -29,6 +29,18 @@ pub fn guest(name: &str) -> PathBuf {
     component("guests", name)
 }
 
+/// Every filter that `make filters` has built, by name.
+#[track_caller]
+pub fn filters() -> Vec<(String, PathBuf)> {
+    let folder = filter("redis-guard").with_file_name("");
+    let files = std::fs::read_dir(folder).expect("a folder that has a file can be read");
+    let paths = files.flatten().map(|entry| entry.path());
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+        .filter_map(|path| Some((path.file_stem()?.to_str()?.to_owned(), path.clone())))
+        .collect()
+}
+
 /// The work tree.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -32,11 +32,13 @@
 pub mod artifacts;
 pub mod bytes;
 pub mod command;
+pub mod document;
 mod logs;
 mod peer;
 pub mod ports;
 mod proxy;
 pub mod servers;
+pub mod terminal;
 mod trace;
 mod wait;
 

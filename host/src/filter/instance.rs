@@ -31,6 +31,8 @@ pub(super) struct State {
     pub wasi: Option<Box<Wasi>>,
     /// The last thing that the guest said at the level `error` during the current call: when it traps, that is its panic message.
     pub last_words: Option<String>,
+    /// How many log records the current call has made.
+    pub logged: usize,
     /// For the current call: its limit, and the CPU time of this thread when the call was first found to be long.
     deadline: Deadline,
 }
@@ -168,6 +170,10 @@ impl Instance {
         self.guest.call(None, limit, |store| guest.call_on_closed(store, batch))
     }
 
+    pub fn generation(&self) -> &Arc<Generation> {
+        &self.guest.store.data().generation
+    }
+
     pub fn has_failed(&self) -> bool {
         self.guest.failed
     }
@@ -218,6 +224,7 @@ impl State {
             },
             wasi: generation.linked().wasi.then(|| Box::new(Wasi::new(generation))),
             last_words: None,
+            logged: 0,
             deadline: Deadline::default(),
         }
     }
@@ -225,6 +232,7 @@ impl State {
     fn enter(&mut self, facts: Option<&Arc<Facts>>, limit: Duration) {
         self.facts = facts.cloned();
         self.last_words = None;
+        self.logged = 0;
         self.limits.exceeded = false;
         self.deadline = Deadline { limit, seen_at: None };
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ const QUEUE: usize = 65_536;
 
 /// How long the first record of a batch waits for others. The sender wakes this thread for the first one only.
 const GATHER: Duration = Duration::from_millis(20);
+
+/// How long an instance of a replaced generation may outlive it.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// The most records of one call.
 const BATCH: usize = 256;
@@ -77,8 +80,15 @@ impl Observers {
 }
 
 fn tell(items: &Receiver<Item>, dropped: &AtomicU64) {
-    let mut instances = HashMap::new();
-    while let Ok(first) = items.recv() {
+    let mut instances: HashMap<Arc<str>, Instance> = HashMap::new();
+    loop {
+        // An instance would keep a generation that nobody else has any more.
+        instances.retain(|_, instance| instance.generation().is_current());
+        let first = match items.recv_timeout(LOOK_AROUND) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
         thread::sleep(GATHER);
         let mut batches: HashMap<*const Filter, (Arc<Filter>, Vec<ClosedRecord>)> = HashMap::new();
         for item in std::iter::once(first).chain(items.try_iter().take(QUEUE)) {
@@ -107,22 +117,22 @@ fn tell(items: &Receiver<Item>, dropped: &AtomicU64) {
 }
 
 /// Shows one batch to a filter's newest generation. One that failed gets a fresh instance with the next batch.
-fn show(instances: &mut HashMap<Arc<str>, (u64, Instance)>, generation: &Arc<Generation>, batch: &[ClosedRecord]) {
+fn show(instances: &mut HashMap<Arc<str>, Instance>, generation: &Arc<Generation>, batch: &[ClosedRecord]) {
     let name = generation.name();
     if instances
         .get(name)
-        .is_none_or(|(number, _)| *number != generation.number())
+        .is_none_or(|instance| !Arc::ptr_eq(instance.generation(), generation))
     {
         instances.remove(name);
         let Some(permit) = generation.engine().admit() else {
             return tracing::warn!(filter = %name, "no instance left for an observer: a batch was dropped");
         };
         match Instance::new(generation, permit) {
-            Ok(instance) => _ = instances.insert(Arc::clone(name), (generation.number(), instance)),
+            Ok(instance) => _ = instances.insert(Arc::clone(name), instance),
             Err(failure) => return failed(generation, &failure),
         }
     }
-    let Some((_, instance)) = instances.get_mut(name) else {
+    let Some(instance) = instances.get_mut(name) else {
         return;
     };
     if let Err(failure) = instance.on_closed(batch) {

@@ -30,7 +30,7 @@ use crate::observe::log;
 pub(super) struct Wasi {
     context: WasiCtx,
     table: ResourceTable,
-    last_line: Arc<Mutex<Option<String>>>,
+    printers: [Printer; 2],
 }
 
 impl Wasi {
@@ -40,22 +40,26 @@ impl Wasi {
             filter: Arc::clone(generation.name()),
             generation: generation.number(),
             level,
+            begun: Arc::default(),
             last_line: Arc::clone(&last_line),
         };
-        let context = WasiCtx::builder()
-            .stdout(printer(tracing::Level::INFO))
-            .stderr(printer(tracing::Level::WARN))
-            .build();
+        let printers = [printer(tracing::Level::INFO), printer(tracing::Level::WARN)];
+        let [stdout, stderr] = printers.clone();
+        let context = WasiCtx::builder().stdout(stdout).stderr(stderr).build();
         Self {
             context,
             table: ResourceTable::new(),
-            last_line,
+            printers,
         }
     }
 
     /// What the guest printed last: if it trapped, most likely why.
     pub(super) fn last_words(&self) -> Option<String> {
-        self.last_line.lock().unwrap_or_else(PoisonError::into_inner).take()
+        for printer in &self.printers {
+            printer.end_line(&mut printer.begun.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        let [printer, _] = &self.printers;
+        printer.last_line.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -83,7 +87,61 @@ pub(super) fn link(linker: &mut Linker<State>, component: &Component) -> wasmtim
     error::add_to_linker::<State, Streams>(linker, |state| state.ctx().table)?;
     sync::io::poll::add_to_linker::<State, NoWait>(linker, |state| Table(state.ctx().table))?;
     sync::io::streams::add_to_linker::<State, NoWait>(linker, |state| Table(state.ctx().table))?;
-    linker.define_unknown_imports_as_traps(component)
+    trap_the_rest(linker, component)
+}
+
+/// The interfaces that are linked above, whole and at a version that is compatible with every other 0.2.
+const LINKED: [&str; 18] = [
+    "wasi:clocks/wall-clock",
+    "wasi:clocks/monotonic-clock",
+    "wasi:random/random",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:cli/exit",
+    "wasi:cli/environment",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/stderr",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/terminal-stderr",
+    "wasi:io/error",
+];
+
+/// Not `define_unknown_imports_as_traps`: it makes an instance of exactly the version that the component names, which then
+/// hides ours of a compatible version.
+fn trap_the_rest(linker: &mut Linker<State>, component: &Component) -> wasmtime::Result<()> {
+    use wasmtime::component::ResourceType;
+    use wasmtime::component::types::ComponentItem;
+    let engine = linker.engine().clone();
+    for (name, item) in component.component_type().imports(&engine) {
+        let interface = name.split('@').next().unwrap_or(name);
+        let known = LINKED.contains(&interface) || matches!(interface, "wasi:io/poll" | "wasi:io/streams");
+        let ComponentItem::ComponentInstance(instance) = item.ty else {
+            continue;
+        };
+        if known || !name.starts_with("wasi:") {
+            continue;
+        }
+        let mut stubs = linker.instance(name)?;
+        for (export, item) in instance.exports(&engine) {
+            match item.ty {
+                ComponentItem::ComponentFunc(_) => {
+                    let called = format!("{name}#{export}");
+                    stubs.func_new(export, move |_, _, _, _| {
+                        Err(wasmtime::Error::msg(format!("a filter has no `{called}`")))
+                    })?;
+                }
+                ComponentItem::Resource(_) => stubs.resource(export, ResourceType::host::<()>(), |_, _| Ok(()))?,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 impl WasiView for State {
@@ -246,6 +304,8 @@ struct Printer {
     filter: Arc<str>,
     generation: u64,
     level: tracing::Level,
+    /// A line that was begun: what a program prints at once comes in several writes.
+    begun: Arc<Mutex<Vec<u8>>>,
     last_line: Arc<Mutex<Option<String>>>,
 }
 
@@ -254,26 +314,31 @@ const LONGEST_LINE: usize = 4 << 10;
 
 impl Printer {
     fn print(&self, bytes: &[u8]) {
-        for line in bytes
-            .split(|byte| *byte == b'\n')
-            .flat_map(|line| line.chunks(LONGEST_LINE))
-        {
-            let message = String::from_utf8_lossy(line);
-            let message = message.trim();
-            // A panic message is printed in several pieces, and the last of them explains how to get a backtrace.
-            if message.is_empty() || message.starts_with("note: ") {
-                continue;
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            begun.extend_from_slice(part);
+            if part.ends_with(b"\n") || begun.len() >= LONGEST_LINE {
+                self.end_line(&mut begun);
             }
-            *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.to_owned());
-            log::guest(log::Guest {
-                level: self.level,
-                filter: &self.filter,
-                generation: self.generation,
-                connection: None,
-                message,
-                fields: serde_json::Map::new(),
-            });
         }
+    }
+
+    fn end_line(&self, begun: &mut Vec<u8>) {
+        let message = String::from_utf8_lossy(begun).trim().to_owned();
+        begun.clear();
+        // What follows a panic message explains how to get a backtrace.
+        if message.is_empty() || message.starts_with("note: ") {
+            return;
+        }
+        log::guest(log::Guest {
+            level: self.level,
+            filter: &self.filter,
+            generation: self.generation,
+            connection: None,
+            message: &message,
+            fields: serde_json::Map::new(),
+        });
+        *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
     }
 }
 

@@ -87,7 +87,7 @@ pub async fn accept(listener: Arc<Listener>, socket: OwnedFd, worker: Rc<Worker>
         let begun = accepted.and_then(|(socket, client)| Ok((Stream::new(socket)?, client)));
         match begun {
             Ok((socket, client)) => {
-                let accepted = Accepted::new(socket, client, &listener);
+                let accepted = Box::new(Accepted::new(socket, client, &listener));
                 tokio::task::spawn_local(serve(Rc::clone(&worker), accepted));
             }
             Err(error) => {

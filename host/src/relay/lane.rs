@@ -118,6 +118,9 @@ impl Lane {
         self.moved.filtered += seen.len() as u64;
         let mut passed = Vec::new();
         let fed = chain.feed(self.direction, seen, false, &mut passed);
+        if chain.is_done() {
+            *filters = None;
+        }
         self.backlog.push(&passed);
         fed
     }

@@ -26,6 +26,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::filter::{Chain, Stop};
 use crate::flow::{Direction, Side};
+use crate::linger;
 use crate::observe::Moved;
 use crate::sys::{Coarse, Stream};
 use crate::upstream::Connected;
@@ -56,10 +57,6 @@ pub enum Ending {
     Stopped(Stop),
 }
 
-/// How long a connection that we end may take to be told what is still owed to it. Longer than a round trip to anywhere,
-/// short enough that a peer which does not read holds nothing for long.
-const WIND_DOWN: Duration = Duration::from_secs(1);
-
 /// Runs until the connection has ended.
 pub async fn run(worker: &Worker, connected: &mut Connected) -> Transfer {
     let mut relay = Relay {
@@ -77,8 +74,9 @@ pub async fn run(worker: &Worker, connected: &mut Connected) -> Transfer {
         Err(stop) => Ending::Stopped(stop),
         Ok(()) => relay.run(connected.routed.timeouts.idle).await,
     };
-    if let Ending::Idle | Ending::Stopped(Stop::Refused { reset: false, .. }) = ending {
-        relay.wind_down().await;
+    if relay.owes_an_end(&ending) {
+        // Boxed: it happens once, and every connection would carry its state.
+        Box::pin(relay.wind_down()).await;
     }
     Transfer {
         up: relay.up.moved(),
@@ -166,36 +164,36 @@ impl Relay<'_> {
         }
     }
 
+    /// Whether a peer that did nothing wrong is still to be told everything, or still sends: it is not to be met with RST.
+    fn owes_an_end(&self, ending: &Ending) -> bool {
+        match ending {
+            Ending::Idle | Ending::Stopped(Stop::Refused { reset: false, .. }) => true,
+            Ending::Failed { side: Side::Client, .. } => self.up.is_complete(),
+            Ending::Failed {
+                side: Side::Upstream, ..
+            } => self.down.is_complete(),
+            Ending::Finished { .. } | Ending::Stopped(_) => false,
+        }
+    }
+
     /// Ends a connection from our side: reads nothing more of what is to be passed on, delivers what is owed, says FIN to
-    /// both, and waits for theirs. Closing at once would turn into a RST if a peer still sends (RFC 1122, 4.2.2.13), and the
-    /// RST may overtake the last bytes that it should have read.
+    /// both, and waits for theirs, as [`linger`] says.
     async fn wind_down(&mut self) {
         self.filters = None;
         self.up.finish();
         self.down.finish();
         let delivered = std::future::poll_fn(|cx| {
             let flushed = self.poll(cx).is_ready();
-            let client = poll_discard(cx, self.worker, self.client);
-            let upstream = poll_discard(cx, self.worker, self.upstream);
+            let client = linger::poll_discard(cx, self.worker, self.client);
+            let upstream = linger::poll_discard(cx, self.worker, self.upstream);
             if flushed && client.is_ready() && upstream.is_ready() {
                 Poll::Ready(())
             } else {
                 Poll::Pending
             }
         });
-        let _ = tokio::time::timeout(WIND_DOWN, delivered).await;
+        let _ = tokio::time::timeout(linger::PATIENCE, delivered).await;
     }
-}
-
-/// Reads and drops what `stream` sends, until its end.
-fn poll_discard(cx: &mut Context<'_>, worker: &Worker, stream: &Stream) -> Poll<()> {
-    let mut buffer = worker.buffer();
-    while let Poll::Ready(read) = stream.poll_recv(cx, &mut buffer) {
-        if !matches!(read, Ok(1..)) {
-            return Poll::Ready(());
-        }
-    }
-    Poll::Pending
 }
 
 /// One timer for the connection, set again at most once per timeout and not at each read.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::connection::{Accepted, Cause, Outcome, Routed, Stage};
 use crate::filter::{Chain, Stop};
 use crate::flow::Side;
+use crate::linger;
 use crate::listener::Listener;
 use crate::upstream::Upstream;
 use crate::worker::Worker;
@@ -14,16 +15,21 @@ use dialogue::{Dialogue, End};
 
 /// # Errors
 /// The outcome of the connection: it was refused, it failed before an upstream was chosen, or there is none for it.
-pub async fn choose(worker: &Worker, accepted: Accepted) -> Result<Routed, Outcome> {
+pub async fn choose(worker: &Worker, accepted: Box<Accepted>) -> Result<Routed, Outcome> {
     let mut dialogue = Dialogue::new(worker, &accepted);
     let asked = dialogue.ask_routers().await;
     let seen = dialogue.into_seen();
-    let ended = |end| ended(&accepted, end);
-    let upstream = asked.map_err(ended)?.or_else(|| accepted.listener.upstream.clone());
+    let upstream = match asked {
+        Ok(chosen) => chosen.or_else(|| accepted.listener.upstream.clone()),
+        Err(end) => return Err(close(worker, &accepted, end).await),
+    };
     let Some(upstream) = upstream else {
         return Err(Outcome::new(Stage::Route, Cause::NoUpstream, None));
     };
-    let chain = watchers(worker, &accepted).map_err(|stop| ended(End::Stopped(stop)))?;
+    let chain = match watchers(worker, &accepted) {
+        Ok(chain) => chain,
+        Err(stop) => return Err(close(worker, &accepted, End::Stopped(stop)).await),
+    };
     Ok(Routed {
         timeouts: accepted.listener.timeouts,
         client: accepted.socket,
@@ -42,7 +48,7 @@ fn watchers(worker: &Worker, accepted: &Accepted) -> Result<Option<Box<Chain>>, 
 
 /// Without an upstream there is one socket to close: with RST where that was asked for or where something is cut off, with
 /// FIN otherwise.
-fn ended(accepted: &Accepted, end: End) -> Outcome {
+async fn close(worker: &Worker, accepted: &Accepted, end: End) -> Outcome {
     let outcome = |cause, side: Option<Side>| Outcome::new(Stage::Route, cause, side);
     match end {
         End::Failed => outcome(Cause::Reset, Some(Side::Client)),
@@ -51,7 +57,7 @@ fn ended(accepted: &Accepted, end: End) -> Outcome {
             if reset {
                 accepted.socket.reset_on_close();
             } else {
-                accepted.socket.finish();
+                linger::end(worker, &accepted.socket).await;
             }
             outcome(Cause::FilterRefused, None)
         }

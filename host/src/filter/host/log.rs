@@ -5,6 +5,10 @@ use crate::filter::abi::types::{Attribute, Value};
 use crate::filter::instance::State;
 use crate::observe::log;
 
+/// Records of one call.
+const MOST_RECORDS: usize = 64;
+const MOST_RECORDS_OFF_PATH: usize = 4096;
+
 const LONGEST_MESSAGE: usize = 4 << 10;
 const MOST_FIELDS: usize = 32;
 const LONGEST_FIELD: usize = 1 << 10;
@@ -19,7 +23,7 @@ impl Host for State {
         if matches!(level, Level::Error) {
             self.last_words = Some(message.clone());
         }
-        if !log::guest_enabled(level.into()) {
+        if !log::guest_enabled(level.into()) || !self.may_log() {
             return;
         }
         let fields = fields.into_iter().take(MOST_FIELDS).map(field).collect();
@@ -31,6 +35,28 @@ impl Host for State {
             message: &message,
             fields,
         });
+    }
+}
+
+impl State {
+    /// A call about a connection is made by a worker, which writes the record itself; an observer has a thread of its own, and
+    /// hundreds of connections in one call.
+    fn may_log(&mut self) -> bool {
+        let most = if self.facts.is_some() {
+            MOST_RECORDS
+        } else {
+            MOST_RECORDS_OFF_PATH
+        };
+        self.logged += 1;
+        if self.logged == most + 1 {
+            tracing::warn!(
+                filter = %self.generation.name(),
+                generation = self.generation.number(),
+                most,
+                "a call logs too much: the rest is dropped"
+            );
+        }
+        self.logged <= most
     }
 }
 

@@ -31,9 +31,10 @@ enum Script {
     Hold {
         bytes: usize,
     },
-    /// After each chunk.
+    /// After each chunk; with `then`, after the first one alone.
     Skip {
         bytes: u64,
+        then: Option<Box<Script>>,
     },
     /// After so many bytes of a direction.
     Detach {
@@ -50,7 +51,8 @@ enum Script {
 impl Config for InspectorScript {}
 
 struct Session {
-    config: &'static InspectorScript,
+    interest: Interest,
+    script: &'static Script,
     up: u64,
     down: u64,
 }
@@ -60,14 +62,15 @@ impl Inspector for Session {
 
     fn open(config: &'static InspectorScript, _connection: &Connection) -> Self {
         Self {
-            config,
+            interest: config.interest,
+            script: &config.script,
             up: 0,
             down: 0,
         }
     }
 
     fn interest(&self) -> Directions {
-        match self.config.interest {
+        match self.interest {
             Interest::Up => Directions::Up,
             Interest::Down => Directions::Down,
             Interest::Both => Directions::Both,
@@ -89,11 +92,14 @@ impl Inspector for Session {
             finished = chunk.finished,
             "shown"
         );
-        match &self.config.script {
-            Script::Hold { bytes } if chunk.bytes.len() < *bytes => {
-                Verdict::Hold(bytes - chunk.bytes.len())
+        match self.script {
+            Script::Hold { bytes } if chunk.bytes.len() < *bytes => Verdict::Hold(bytes - chunk.bytes.len()),
+            Script::Skip { bytes, then } => {
+                if let Some(then) = then {
+                    self.script = then;
+                }
+                Verdict::Skip(*bytes)
             }
-            Script::Skip { bytes } => Verdict::Skip(*bytes),
             Script::Detach { after } if *shown >= *after => Verdict::Detach,
             Script::Refuse { pattern, reset } if contains(&chunk.bytes, pattern.as_bytes()) => {
                 let reason = format!("it says {pattern:?}");

@@ -1,5 +1,6 @@
 //! An inspector that fails as its configuration says, for tests of the host: `{"how": "loop", "call": 2}`. Call 0 is
-//! the constructor; `{"how": "loop", "in-init": true}` fails before there is any connection.
+//! the constructor; `{"how": "loop", "when": "please"}` fails when a peer says so, and leaves others alone;
+//! `{"how": "loop", "in-init": true}` fails before there is any connection.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,6 +12,8 @@ struct Misbehave {
     how: How,
     #[serde(default = "first")]
     call: u32,
+    /// At a chunk that contains this, whichever call it is.
+    when: Option<String>,
     #[serde(default)]
     in_init: bool,
 }
@@ -50,8 +53,12 @@ struct Session {
 }
 
 impl Session {
-    fn call(&mut self, connection: &Connection) -> Option<Verdict> {
-        let due = self.call == self.config.call;
+    /// `bytes` is `None` in the constructor.
+    fn call(&mut self, bytes: Option<&[u8]>, connection: &Connection) -> Option<Verdict> {
+        let due = match &self.config.when {
+            Some(word) => bytes.is_some_and(|bytes| contains(bytes, word.as_bytes())),
+            None => self.call == self.config.call,
+        };
         self.call += 1;
         if due {
             self.config.how.fail(Some(connection))
@@ -66,12 +73,12 @@ impl Inspector for Session {
 
     fn open(config: &'static Misbehave, connection: &Connection) -> Self {
         let mut session = Self { config, call: 0 };
-        session.call(connection);
+        session.call(None, connection);
         session
     }
 
-    fn on_bytes(&mut self, _chunk: Chunk, connection: &Connection) -> Verdict {
-        self.call(connection).unwrap_or(Verdict::Forward)
+    fn on_bytes(&mut self, chunk: Chunk, connection: &Connection) -> Verdict {
+        self.call(Some(&chunk.bytes), connection).unwrap_or(Verdict::Forward)
     }
 }
 
@@ -126,4 +133,8 @@ fn allocate() -> ! {
     loop {
         kept.push(vec![1_u8; 64 * 1024]);
     }
+}
+
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    !word.is_empty() && bytes.windows(word.len()).any(|window| window == word)
 }

@@ -60,13 +60,11 @@ impl Script {
     fn decide(&self, window: &Window, round: u32) -> Decision {
         match self {
             Self::Pass => Decision::Pass,
-            Self::Need {
-                bytes,
-                insist,
-                then,
-            } => {
+            Self::Need { bytes, insist, then } => {
                 let missing = bytes.saturating_sub(window.bytes.len());
-                let ask = missing > 0 && (*insist || !window.is_last());
+                // What led to an exchange that was had is not asked for again: the window begins behind it.
+                let is_past = round < window.round;
+                let ask = !is_past && missing > 0 && (*insist || !window.is_last());
                 if ask {
                     Decision::Need(missing)
                 } else {
@@ -79,19 +77,11 @@ impl Script {
                 let choice = Choice::new(upstream);
                 options
                     .iter()
-                    .fold(choice, |choice, (key, value)| {
-                        choice.option(key, value.clone())
-                    })
+                    .fold(choice, |choice, (key, value)| choice.option(key, value.clone()))
                     .into()
             }
-            Self::Refuse {
-                reason,
-                reset: true,
-            } => Decision::refuse(Refusal::reset(reason)),
-            Self::Refuse {
-                reason,
-                reset: false,
-            } => Decision::refuse(reason.as_str()),
+            Self::Refuse { reason, reset: true } => Decision::refuse(Refusal::reset(reason)),
+            Self::Refuse { reason, reset: false } => Decision::refuse(reason.as_str()),
         }
     }
 }
