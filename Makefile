@@ -30,7 +30,8 @@ check:
 
 # What a filter adds to a request and to a connection.
 bench: filters
-	cargo bench --workspace
+	cargo build --release --package spliceway
+	cargo bench --package spliceway-tests --bench filters
 
 fmt:
 	cargo fmt --all

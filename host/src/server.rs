@@ -211,7 +211,8 @@ impl Server {
                 let _ = joined.await;
             }
         }
-        // The queue's last sender went with the workers: everything that ended is told before the process is.
+        // The last senders of the queue are the listeners here: everything that ended is told before the process is over.
+        self.listening.clear();
         if let Some(observers) = self.observers.take() {
             let _ = tokio::task::spawn_blocking(|| observers.join()).await;
         }

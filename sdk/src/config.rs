@@ -59,9 +59,7 @@ fn from_object<C: Config>(json: &str) -> Result<C, String> {
             format!("{path}: {reason}")
         }
     })?;
-    deserializer
-        .end()
-        .map_err(|error| without_position(&error))?;
+    deserializer.end().map_err(|error| without_position(&error))?;
     Ok(config)
 }
 

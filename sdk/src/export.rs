@@ -69,7 +69,7 @@ macro_rules! export_inspector {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::__exports::Inspector<$inspector>;
-            $crate::__exports::inspector_world!(Exported with_types_in $crate::__exports::inspector);
+    $crate::__exports::inspector_world!(Exported with_types_in $crate::__exports::inspector);
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: () = {
@@ -86,7 +86,7 @@ macro_rules! export_transformer {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::__exports::Transformer<$transformer>;
-            $crate::__exports::transformer_world!(Exported with_types_in $crate::__exports::transformer);
+    $crate::__exports::transformer_world!(Exported with_types_in $crate::__exports::transformer);
         };
         #[cfg(not(target_arch = "wasm32"))]
         const _: () = {

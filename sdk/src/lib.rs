@@ -73,12 +73,10 @@ pub use words::{Chunk, Direction, Directions, Ending, Refusal};
 /// What nearly every filter uses.
 pub mod prelude {
     pub use crate::{
-        Chunk, Closed, Config, Connection, Decision, Direction, Directions, Inspector, Next,
-        Observer, Output, Refusal, Router, Transformer, Value, Verdict, Window, log,
+        Chunk, Closed, Config, Connection, Decision, Direction, Directions, Inspector, Next, Observer, Output, Refusal,
+        Router, Transformer, Value, Verdict, Window, log,
     };
-    pub use crate::{
-        export_config, export_inspector, export_observer, export_router, export_transformer,
-    };
+    pub use crate::{export_config, export_inspector, export_observer, export_router, export_transformer};
 }
 
 #[cfg(target_arch = "wasm32")]

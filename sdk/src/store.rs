@@ -69,7 +69,5 @@ pub fn take(key: &str, tokens: u32, rate: Rate) -> bool {
 
 /// Zero would mean for ever, so that the shortest time is 1 ms.
 fn milliseconds(ttl: Option<Duration>) -> u64 {
-    ttl.map_or(0, |ttl| {
-        u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1)
-    })
+    ttl.map_or(0, |ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1))
 }

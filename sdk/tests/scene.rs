@@ -53,27 +53,16 @@ fn scripted(verdicts: serde_json::Value) -> Scene {
 }
 
 fn shown(run: &spliceway_sdk::testing::Inspected) -> Vec<&str> {
-    run.host
-        .logs()
-        .iter()
-        .map(|record| record.message.as_str())
-        .collect()
+    run.host.logs().iter().map(|record| record.message.as_str()).collect()
 }
 
 #[test]
 fn held_bytes_are_shown_again_in_front_of_the_ones_that_came() {
-    let scene = scripted(json!([{"hold": 3}]))
-        .up("ab")
-        .up("c")
-        .up("d")
-        .up("e");
+    let scene = scripted(json!([{"hold": 3}])).up("ab").up("c").up("d").up("e");
     let run = scene.inspect::<Scripted>();
     assert_eq!(shown(&run), ["ab", "abcde"]);
     assert_eq!(run.up.forwarded, b"abcde");
-    let waiting = scripted(json!([{"hold": 9}]))
-        .up("ab")
-        .up("c")
-        .inspect::<Scripted>();
+    let waiting = scripted(json!([{"hold": 9}])).up("ab").up("c").inspect::<Scripted>();
     assert_eq!(
         (waiting.up.forwarded.as_slice(), waiting.up.held.as_slice()),
         (&b""[..], &b"abc"[..])
@@ -94,9 +83,7 @@ fn a_hold_ends_with_its_direction() {
 #[test]
 #[should_panic(expected = "are over 65536")]
 fn a_hold_is_bounded() {
-    scripted(json!([{"hold": 65536}]))
-        .up("ab")
-        .inspect::<Scripted>();
+    scripted(json!([{"hold": 65536}])).up("ab").inspect::<Scripted>();
 }
 
 #[test]
@@ -152,10 +139,7 @@ fn a_scene_is_cut_at_every_place_and_into_single_bytes() {
         .cuts()
         .map(|scene| shown(&scene.inspect::<Scripted>()).join("|"))
         .collect();
-    assert_eq!(
-        seen,
-        ["abc|de", "a|bc|de", "ab|c|de", "abc|d|e", "a|b|c|d|e"]
-    );
+    assert_eq!(seen, ["abc|de", "a|bc|de", "ab|c|de", "abc|d|e", "a|b|c|d|e"]);
 }
 
 /// A greeting before the choice: "hello" is answered, and the line behind it names the upstream.
@@ -182,14 +166,8 @@ fn a_router_talks_to_the_client_and_then_decides() {
     let scene = Scene::new().config(json!({})).up("hello\nblue\nrest");
     for scene in scene.cuts() {
         let routed = scene.route::<Greeter>();
-        assert_eq!(
-            routed.decision,
-            Choice::new("blue").option("round", 1).into()
-        );
-        assert_eq!(
-            (routed.replies.as_slice(), routed.exchanges),
-            (&b"welcome\n"[..], 1)
-        );
+        assert_eq!(routed.decision, Choice::new("blue").option("round", 1).into());
+        assert_eq!((routed.replies.as_slice(), routed.exchanges), (&b"welcome\n"[..], 1));
         assert_eq!(routed.window, b"blue\nrest");
     }
 }
@@ -199,17 +177,10 @@ fn a_router_that_asks_for_more_than_can_come_has_passed() {
     let scene = Scene::new().config(json!({})).up("hel");
     assert_eq!(scene.route::<Greeter>().decision, Decision::Need(1));
     assert_eq!(
-        scene
-            .clone()
-            .finish(Direction::Up)
-            .route::<Greeter>()
-            .decision,
+        scene.clone().finish(Direction::Up).route::<Greeter>().decision,
         Decision::Pass
     );
-    assert_eq!(
-        scene.clone().fill().route::<Greeter>().decision,
-        Decision::Pass
-    );
+    assert_eq!(scene.clone().fill().route::<Greeter>().decision, Decision::Pass);
     assert_eq!(
         scene.time_out().route::<Greeter>().decision,
         Decision::refuse("too slow")
@@ -239,12 +210,7 @@ impl Transformer for Echo {
 
 #[test]
 fn a_transformer_changes_what_it_is_shown() {
-    let run = Scene::new()
-        .up("x")
-        .down("a")
-        .down("b.")
-        .down("c")
-        .transform::<Echo>();
+    let run = Scene::new().up("x").down("a").down("b.").down("c").transform::<Echo>();
     assert_eq!(
         (run.to_upstream.as_slice(), run.to_client.as_slice()),
         (&b"x"[..], &b"aab.b.c"[..])
@@ -279,10 +245,7 @@ impl Router for Everything {
         let minute = Some(Duration::from_secs(60));
         connection.annotate("count", store::add("count", 1, minute).unwrap_or(-1));
         connection.annotate("other", store::set("other", b"x", None).is_ok());
-        connection.annotate(
-            "healthy",
-            upstreams::get("blue").map_or(0, |blue| blue.healthy),
-        );
+        connection.annotate("healthy", upstreams::get("blue").map_or(0, |blue| blue.healthy));
         connection.annotate("seconds", environment::monotonic().as_secs());
         CALLS.add(1);
         LAST.set(7.0);

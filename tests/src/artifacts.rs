@@ -51,9 +51,7 @@ pub fn workspace() -> &'static Path {
 #[track_caller]
 fn component(folder: &str, name: &str) -> PathBuf {
     let file = format!("{name}.wasm");
-    let beside = profile_folder()
-        .parent()
-        .map(|target| target.join(folder).join(&file));
+    let beside = profile_folder().parent().map(|target| target.join(folder).join(&file));
     let usual = workspace().join("target").join(folder).join(&file);
     beside
         .filter(|path| path.exists())

@@ -19,10 +19,7 @@ pub fn pattern(seed: u64, length: usize) -> Vec<u8> {
 
 /// SHA-256, in hexadecimal.
 pub fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A component that does the same as this one and has another digest: a custom section says nothing to the engine.

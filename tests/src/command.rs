@@ -35,10 +35,7 @@ pub fn lasting_as(user: &str, program: impl AsRef<OsStr>) -> Command {
 }
 
 fn group_of(user: &str) -> String {
-    let output = Command::new("id")
-        .args(["-g", user])
-        .output()
-        .expect("id runs");
+    let output = Command::new("id").args(["-g", user]).output().expect("id runs");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
@@ -54,13 +51,7 @@ impl Finished {
     /// Its output, where it succeeded.
     #[track_caller]
     pub fn success(self) -> String {
-        assert!(
-            self.status.success(),
-            "{}\n{}{}",
-            self.status,
-            self.stdout,
-            self.stderr
-        );
+        assert!(self.status.success(), "{}\n{}{}", self.status, self.stdout, self.stderr);
         self.stdout
     }
 
@@ -112,15 +103,8 @@ pub fn beside(mut command: Command, within: Duration) -> thread::JoinHandle<Fini
 #[track_caller]
 pub fn sha256_of(shell_command: &str) -> String {
     let script = format!("set -euo pipefail; {shell_command} | sha256sum");
-    let said = run(
-        lasting("bash").args(["-c", &script]),
-        Duration::from_secs(180),
-    )
-    .success();
-    said.split_whitespace()
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    let said = run(lasting("bash").args(["-c", &script]), Duration::from_secs(180)).success();
+    said.split_whitespace().next().unwrap_or_default().to_owned()
 }
 
 fn collect(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {

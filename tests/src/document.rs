@@ -132,8 +132,15 @@ pub fn renumbered(text: &str, numbers: &[(u16, u16)]) -> String {
         let end = rest[start..]
             .find(|c: char| !c.is_ascii_digit())
             .map_or(rest.len(), |length| start + length);
-        let apart = !result.chars().chain(rest[..start].chars()).next_back().is_some_and(belongs)
-            && !rest[end..].chars().next().is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let apart = !result
+            .chars()
+            .chain(rest[..start].chars())
+            .next_back()
+            .is_some_and(belongs)
+            && !rest[end..]
+                .chars()
+                .next()
+                .is_some_and(|c| c.is_alphanumeric() || c == '_');
         let known = numbers.iter().find(|(old, _)| rest[start..end] == old.to_string());
         result.push_str(&rest[..start]);
         match known {

@@ -97,9 +97,7 @@ struct State {
 
 impl Logs {
     pub(crate) fn read(stream: impl Read + Send + 'static) -> Self {
-        let logs = Self {
-            shared: Arc::default(),
-        };
+        let logs = Self { shared: Arc::default() };
         let writer = logs.clone();
         thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {

@@ -22,8 +22,7 @@ impl Client {
     #[track_caller]
     pub fn connect(address: impl fmt::Display) -> Peer {
         let address = address.to_string();
-        Self::try_connect(&address)
-            .unwrap_or_else(|error| panic!("connecting to {address}: {error}"))
+        Self::try_connect(&address).unwrap_or_else(|error| panic!("connecting to {address}: {error}"))
     }
 
     pub fn try_connect(address: impl fmt::Display) -> io::Result<Peer> {
@@ -32,9 +31,7 @@ impl Client {
             Some(path) => Ok(Peer::new(Socket::Unix(UnixStream::connect(path)?))),
             None => {
                 let address: SocketAddr = address.parse().map_err(io::Error::other)?;
-                Ok(Peer::new(Socket::Tcp(TcpStream::connect_timeout(
-                    &address, DEADLINE,
-                )?)))
+                Ok(Peer::new(Socket::Tcp(TcpStream::connect_timeout(&address, DEADLINE)?)))
             }
         }
     }
@@ -56,12 +53,8 @@ enum Listener {
 impl Upstream {
     /// On a port that the kernel chooses.
     pub fn listen() -> Self {
-        let listener =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of 127.0.0.1 can be bound");
-        let address = listener
-            .local_addr()
-            .expect("a listener has an address")
-            .to_string();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of 127.0.0.1 can be bound");
+        let address = listener.local_addr().expect("a listener has an address").to_string();
         Self {
             listener: Listener::Tcp(listener),
             address,
@@ -70,8 +63,7 @@ impl Upstream {
     }
 
     pub fn listen_unix(path: &Path) -> Self {
-        let listener =
-            UnixListener::bind(path).expect("a socket can be made in a folder of the test's");
+        let listener = UnixListener::bind(path).expect("a socket can be made in a folder of the test's");
         Self {
             listener: Listener::Unix(listener),
             address: format!("unix:{}", path.display()),
@@ -109,12 +101,8 @@ impl Upstream {
     /// Serves every connection in a thread of its own, until the test's process ends.
     pub fn serving(self, serve: impl Fn(Peer) + Clone + Send + 'static) -> Self {
         let listener = match &self.listener {
-            Listener::Tcp(listener) => {
-                Listener::Tcp(listener.try_clone().expect("a descriptor is free"))
-            }
-            Listener::Unix(listener) => {
-                Listener::Unix(listener.try_clone().expect("a descriptor is free"))
-            }
+            Listener::Tcp(listener) => Listener::Tcp(listener.try_clone().expect("a descriptor is free")),
+            Listener::Unix(listener) => Listener::Unix(listener.try_clone().expect("a descriptor is free")),
         };
         thread::spawn(move || {
             while let Ok(peer) = listener.accept() {
@@ -128,8 +116,7 @@ impl Upstream {
     /// An address that answers nothing: its backlog is full, so the kernel drops every SYN. It refuses nothing either.
     pub fn unanswering() -> Self {
         let listener = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
-        bind(&listener, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-            .expect("a port of 127.0.0.1 can be bound");
+        bind(&listener, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port of 127.0.0.1 can be bound");
         listen(&listener, 0).expect("a bound socket listens");
         let listener = TcpListener::from(listener);
         let address = listener.local_addr().expect("a listener has an address");
@@ -167,14 +154,8 @@ impl Upstream {
     /// The next connection.
     #[track_caller]
     pub fn accept(&self) -> Peer {
-        assert!(
-            self.waiting(DEADLINE),
-            "no connection reached {}",
-            self.address
-        );
-        self.listener
-            .accept()
-            .expect("a waiting connection can be accepted")
+        assert!(self.waiting(DEADLINE), "no connection reached {}", self.address);
+        self.listener.accept().expect("a waiting connection can be accepted")
     }
 
     /// Whether a connection comes within that time.
@@ -214,20 +195,13 @@ impl Peer {
         let (local, remote) = match &socket {
             Socket::Tcp(stream) => {
                 stream.set_nodelay(true).expect("TCP_NODELAY");
-                let text = |address: io::Result<SocketAddr>| {
-                    address
-                        .map(|address| address.to_string())
-                        .unwrap_or_default()
-                };
+                let text =
+                    |address: io::Result<SocketAddr>| address.map(|address| address.to_string()).unwrap_or_default();
                 (text(stream.local_addr()), text(stream.peer_addr()))
             }
             Socket::Unix(_) => (String::new(), String::new()),
         };
-        let peer = Self {
-            socket,
-            local,
-            remote,
-        };
+        let peer = Self { socket, local, remote };
         peer.deadline(DEADLINE);
         peer
     }
@@ -245,12 +219,8 @@ impl Peer {
     pub fn deadline(&self, within: Duration) {
         let within = Some(within);
         match &self.socket {
-            Socket::Tcp(stream) => stream
-                .set_read_timeout(within)
-                .and(stream.set_write_timeout(within)),
-            Socket::Unix(stream) => stream
-                .set_read_timeout(within)
-                .and(stream.set_write_timeout(within)),
+            Socket::Tcp(stream) => stream.set_read_timeout(within).and(stream.set_write_timeout(within)),
+            Socket::Unix(stream) => stream.set_read_timeout(within).and(stream.set_write_timeout(within)),
         }
         .expect("a timeout can be set");
     }

@@ -35,10 +35,7 @@ impl Port {
                     .ok()?;
                 lock.try_lock().ok()?;
                 TcpListener::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
-                Some(Self {
-                    number,
-                    _lock: lock,
-                })
+                Some(Self { number, _lock: lock })
             })
             .expect("a port is free")
     }

@@ -10,8 +10,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{
-    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, kill_process, pidfd_getfd,
-    pidfd_open, prlimit,
+    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, kill_process, pidfd_getfd, pidfd_open, prlimit,
 };
 use tempfile::TempDir;
 
@@ -21,10 +20,7 @@ use crate::{DEADLINE, Peer, artifacts, eventually, wait_until_exit};
 
 /// Runs `spliceway` with these arguments to its end: for commands that are to fail, or to finish.
 #[track_caller]
-pub fn spliceway<S: AsRef<OsStr>>(
-    arguments: impl IntoIterator<Item = S>,
-    within: Duration,
-) -> Finished {
+pub fn spliceway<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, within: Duration) -> Finished {
     run(lasting(artifacts::binary()).args(arguments), within)
 }
 
@@ -53,11 +49,7 @@ impl Proxy {
     }
 
     pub fn forward_from(listen: impl fmt::Display, upstream: impl fmt::Display) -> Builder {
-        Builder::new([
-            "forward".to_owned(),
-            listen.to_string(),
-            upstream.to_string(),
-        ])
+        Builder::new(["forward".to_owned(), listen.to_string(), upstream.to_string()])
     }
 
     /// `spliceway run` with this configuration.
@@ -145,11 +137,7 @@ impl Proxy {
             .wait(|events| {
                 events
                     .iter()
-                    .find(|event| {
-                        event.text("filter") == filter
-                            && !ours.contains(&event.message())
-                            && accepts(event)
-                    })
+                    .find(|event| event.text("filter") == filter && !ours.contains(&event.message()) && accepts(event))
                     .cloned()
             })
             .unwrap_or_else(|| panic!("the filter {filter:?} did not log what was awaited"))
@@ -158,9 +146,7 @@ impl Proxy {
     /// Waits for the end of this client's connection, and tells how it ended.
     #[track_caller]
     pub fn ended(&self, client: &Peer) -> Transfer {
-        Transfer::of(&self.wait_for("connection ended", |event| {
-            event.text("client") == client.local()
-        }))
+        Transfer::of(&self.wait_for("connection ended", |event| event.text("client") == client.local()))
     }
 
     /// Waits for the end of as many connections, and tells how they ended, in that order.
@@ -206,17 +192,11 @@ impl Proxy {
 
     /// Resident memory, in KiB.
     pub fn memory_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
-            .expect("a running process has a status");
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a running process has a status");
         status
             .lines()
-            .find_map(|line| {
-                line.strip_prefix("VmRSS:")?
-                    .split_whitespace()
-                    .next()?
-                    .parse()
-                    .ok()
-            })
+            .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok())
             .expect("a process has a resident size")
     }
 
@@ -251,8 +231,7 @@ impl Proxy {
         let process = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty()).ok()?;
         self.descriptors().into_iter().find_map(|number| {
             let socket = pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).ok()?;
-            let other: std::net::SocketAddr =
-                rustix::net::getpeername(&socket).ok()??.try_into().ok()?;
+            let other: std::net::SocketAddr = rustix::net::getpeername(&socket).ok()??.try_into().ok()?;
             (other.to_string() == peer.local()).then_some(socket)
         })
     }
@@ -332,12 +311,9 @@ impl Builder {
             Some(user) => lasting_as(user, binary),
             None => lasting(binary),
         };
-        command.args(&self.arguments).args([
-            "--log-format",
-            "json",
-            "--log-level",
-            &self.log_level,
-        ]);
+        command
+            .args(&self.arguments)
+            .args(["--log-format", "json", "--log-level", &self.log_level]);
         command
     }
 
@@ -374,12 +350,7 @@ impl Builder {
         proxy.first = listening[0].text("address").to_owned();
         proxy.listeners = listening
             .iter()
-            .map(|event| {
-                (
-                    event.text("listener").to_owned(),
-                    event.text("address").to_owned(),
-                )
-            })
+            .map(|event| (event.text("listener").to_owned(), event.text("address").to_owned()))
             .collect();
         proxy
     }

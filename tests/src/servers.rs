@@ -88,15 +88,7 @@ impl Redis {
             let mut command = lasting("redis-server");
             command
                 .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
-                .args([
-                    "--save",
-                    "",
-                    "--appendonly",
-                    "no",
-                    "--daemonize",
-                    "no",
-                    "--dir",
-                ])
+                .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--dir"])
                 .arg(folder.path());
             command
         });
@@ -150,20 +142,12 @@ impl Postgres {
             fs::create_dir(&data).expect("a folder in a folder of the test's");
             give_to("postgres", &data);
             // The folder above is the test's own; its owner lets the server pass through.
-            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))
-                .expect("the test owns its folder");
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711)).expect("the test owns its folder");
         }
         run(
             // No sync: the data need not outlive a power failure, and two clusters are made for one test.
             program("initdb")
-                .args([
-                    "--auth",
-                    "trust",
-                    "--no-sync",
-                    "--username",
-                    "postgres",
-                    "-D",
-                ])
+                .args(["--auth", "trust", "--no-sync", "--username", "postgres", "-D"])
                 .arg(&data)
                 .current_dir("/"),
             Duration::from_secs(120),
@@ -175,12 +159,7 @@ impl Postgres {
             command
                 .arg("-D")
                 .arg(&data)
-                .args([
-                    "-c",
-                    "listen_addresses=127.0.0.1",
-                    "-c",
-                    &format!("port={port}"),
-                ])
+                .args(["-c", "listen_addresses=127.0.0.1", "-c", &format!("port={port}")])
                 .args([
                     "-c",
                     "unix_socket_directories=",
@@ -199,10 +178,7 @@ impl Postgres {
         // It accepts connections a moment before it answers them.
         let port = postgres.server.port.number();
         eventually("PostgreSQL answers", || {
-            Self::psql(port, "postgres", "select 1")
-                .status
-                .success()
-                .then_some(())
+            Self::psql(port, "postgres", "select 1").status.success().then_some(())
         });
         postgres
     }
@@ -219,8 +195,7 @@ impl Postgres {
     #[track_caller]
     pub fn psql(port: u16, database: &str, statement: &str) -> Finished {
         run(
-            Self::client("psql", port)
-                .args(["-X", "-A", "-t", "-q", "-c", statement, "-d", database]),
+            Self::client("psql", port).args(["-X", "-A", "-t", "-q", "-c", statement, "-d", database]),
             Duration::from_secs(60),
         )
     }
@@ -248,15 +223,10 @@ impl Postgres {
 
 fn give_to(user: &str, path: &Path) {
     let id = |flag: &str| {
-        let said = run(
-            Command::new("id").args([flag, user]),
-            Duration::from_secs(10),
-        )
-        .success();
+        let said = run(Command::new("id").args([flag, user]), Duration::from_secs(10)).success();
         said.trim().parse::<u32>().expect("id prints a number")
     };
-    std::os::unix::fs::chown(path, Some(id("-u")), Some(id("-g")))
-        .expect("root can give a folder away");
+    std::os::unix::fs::chown(path, Some(id("-u")), Some(id("-g"))).expect("root can give a folder away");
 }
 
 /// nginx serving a folder of files over HTTP.
@@ -286,9 +256,7 @@ impl Nginx {
             );
             fs::write(&config, text).expect("a file in a folder of the test's");
             let mut command = lasting("/usr/sbin/nginx");
-            command
-                .args(["-e", "stderr", "-p", &place, "-c"])
-                .arg(config);
+            command.args(["-e", "stderr", "-p", &place, "-c"]).arg(config);
             command
         });
         Self { server, folder }
@@ -380,10 +348,7 @@ impl Sshd {
         self.options(&mut command);
         let to = format!("127.0.0.1:{}", to.display());
         run(
-            command
-                .args(["-q", "-P", &port.to_string()])
-                .arg(from)
-                .arg(to),
+            command.args(["-q", "-P", &port.to_string()]).arg(from).arg(to),
             Duration::from_secs(120),
         )
     }
@@ -401,13 +366,7 @@ impl Sshd {
                 "-o",
                 "LogLevel=ERROR",
             ])
-            .args([
-                "-o",
-                "UserKnownHostsFile=/dev/null",
-                "-o",
-                "IdentitiesOnly=yes",
-                "-i",
-            ])
+            .args(["-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-i"])
             .arg(self.folder.path().join("user"));
     }
 

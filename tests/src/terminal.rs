@@ -124,7 +124,10 @@ impl Running {
             output,
         };
         let place = |port: &u16| command.find(&port.to_string());
-        let named = ports.iter().filter(|port| place(port).is_some()).min_by_key(|port| place(port));
+        let named = ports
+            .iter()
+            .filter(|port| place(port).is_some())
+            .min_by_key(|port| place(port));
         let named = named.copied().filter(|_| !command.starts_with("spliceway run"));
         eventually(&format!("`{command}` serves"), || {
             if let Ok(Some(status)) = running.child.try_wait() {
@@ -169,8 +172,8 @@ fn shell(folder: &Path) -> Command {
     command
 }
 
-/// Asked of the kernel, since a connection would be one more than the document makes.
-fn is_listening(port: u16) -> bool {
+/// Whether somebody listens there. Asked of the kernel: a connection would be one more than a test or a document makes.
+pub fn is_listening(port: u16) -> bool {
     let ending = format!(":{port:04X}");
     ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
         let table = fs::read_to_string(table).unwrap_or_default();
@@ -194,7 +197,11 @@ pub fn desk(folder: &Path, numbers: &[(u16, u16)]) {
     for (name, path) in artifacts::filters() {
         fs::copy(path, filters.join(format!("{name}.wasm"))).expect("a filter can be copied");
     }
-    copy_texts(&artifacts::workspace().join("examples"), &folder.join("examples"), numbers);
+    copy_texts(
+        &artifacts::workspace().join("examples"),
+        &folder.join("examples"),
+        numbers,
+    );
 }
 
 fn copy_texts(from: &Path, to: &Path, numbers: &[(u16, u16)]) {

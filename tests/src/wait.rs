@@ -17,10 +17,7 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(
-            started.elapsed() < DEADLINE,
-            "not within {DEADLINE:?}: {what}"
-        );
+        assert!(started.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -31,8 +28,7 @@ pub fn wait_until_exit(child: &mut Child, within: Duration) -> Option<ExitStatus
         return Some(status);
     }
     let pid = Pid::from_child(child);
-    let process =
-        pidfd_open(pid, PidfdFlags::empty()).expect("a child that was not waited for has a pidfd");
+    let process = pidfd_open(pid, PidfdFlags::empty()).expect("a child that was not waited for has a pidfd");
     readable(&process, within).then(|| child.wait().expect("a child can be waited for"))
 }
 

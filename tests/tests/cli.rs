@@ -34,57 +34,27 @@ fn help_names_the_commands() {
 fn a_wrong_command_line_is_exit_code_2_with_a_suggestion() {
     let cases: &[(&[&str], &str)] = &[
         (
-            &[
-                "forward",
-                "127.0.0.1:0",
-                "127.0.0.1:1",
-                "--fliter",
-                "x.wasm",
-            ],
+            &["forward", "127.0.0.1:0", "127.0.0.1:1", "--fliter", "x.wasm"],
             "--fliter",
         ),
         (&["forwrad"], "forwrad"),
         (&["forward", "127.0.0.1:0"], "UPSTREAM"),
         (&["forward", "nonsense", "127.0.0.1:1"], "nonsense"),
         (&["forward", "127.0.0.1:99999", "127.0.0.1:1"], "99999"),
+        (&["forward", "127.0.0.1:0", "127.0.0.1:1", "--workers", "many"], "many"),
         (
-            &["forward", "127.0.0.1:0", "127.0.0.1:1", "--workers", "many"],
-            "many",
-        ),
-        (
-            &[
-                "forward",
-                "127.0.0.1:0",
-                "127.0.0.1:1",
-                "--upstream",
-                "nameless",
-            ],
+            &["forward", "127.0.0.1:0", "127.0.0.1:1", "--upstream", "nameless"],
             "nameless",
         ),
         (
-            &[
-                "forward",
-                "127.0.0.1:0",
-                "127.0.0.1:1",
-                "--log-level",
-                "loud",
-            ],
+            &["forward", "127.0.0.1:0", "127.0.0.1:1", "--log-level", "loud"],
             "loud",
         ),
     ];
     for (arguments, named) in cases {
         let finished = spliceway(*arguments, AT_ONCE);
-        assert_eq!(
-            finished.code(),
-            Some(2),
-            "{arguments:?}\n{}",
-            finished.stderr
-        );
-        assert!(
-            finished.stderr.contains(named),
-            "{arguments:?}\n{}",
-            finished.stderr
-        );
+        assert_eq!(finished.code(), Some(2), "{arguments:?}\n{}", finished.stderr);
+        assert!(finished.stderr.contains(named), "{arguments:?}\n{}", finished.stderr);
         no_panic(&finished);
     }
 }
@@ -134,13 +104,7 @@ fn a_unix_socket_that_is_served_is_in_use_and_one_left_behind_is_not() {
 #[test]
 fn an_upstream_that_does_not_resolve_is_one_clear_line_and_exit_code_1() {
     let finished = spliceway(
-        [
-            "forward",
-            "127.0.0.1:0",
-            "name.invalid:80",
-            "--log-format",
-            "text",
-        ],
+        ["forward", "127.0.0.1:0", "name.invalid:80", "--log-format", "text"],
         AT_ONCE,
     );
     says_once(&finished, &["name.invalid"]);
@@ -150,9 +114,7 @@ fn an_upstream_that_does_not_resolve_is_one_clear_line_and_exit_code_1() {
 fn a_filter_that_cannot_be_read_is_one_clear_line_and_exit_code_1() {
     let upstream = Upstream::listen();
     says_once(
-        &Proxy::forward(upstream.address())
-            .filter("/nowhere/filter.wasm")
-            .fail(),
+        &Proxy::forward(upstream.address()).filter("/nowhere/filter.wasm").fail(),
         &["/nowhere/filter.wasm"],
     );
 }
@@ -178,8 +140,7 @@ fn a_wrong_configuration_is_shown_whole_each_problem_under_its_line() {
             (15, "maybe"),
         ] {
             assert!(
-                report.contains(&format!("wrong.toml:{line}"))
-                    || report.contains(&format!("\n{line:>2} |")),
+                report.contains(&format!("wrong.toml:{line}")) || report.contains(&format!("\n{line:>2} |")),
                 "line {line}\n{report}"
             );
             assert!(report.contains(text), "{text}\n{report}");
@@ -211,8 +172,7 @@ filters = ["maybe"]
 fn a_configuration_that_is_no_toml_is_shown_where_it_breaks() {
     let folder = TempDir::new().expect("a temporary folder");
     let file = folder.path().join("broken.toml");
-    fs::write(&file, "[upstreams.blue]\nservers = [\"127.0.0.1:1\"\n")
-        .expect("a file in a folder of the test's");
+    fs::write(&file, "[upstreams.blue]\nservers = [\"127.0.0.1:1\"\n").expect("a file in a folder of the test's");
     let finished = spliceway(["check", "--config", path(&file)], AT_ONCE);
     assert_eq!(finished.code(), Some(2), "{}", finished.stderr);
     assert!(
@@ -273,12 +233,7 @@ fn says_once(finished: &Finished, texts: &[&str]) {
         .lines()
         .filter(|line| texts.iter().all(|text| line.contains(text)))
         .collect();
-    assert_eq!(
-        lines.len(),
-        1,
-        "{texts:?} in one line of\n{}",
-        finished.stderr
-    );
+    assert_eq!(lines.len(), 1, "{texts:?} in one line of\n{}", finished.stderr);
 }
 
 #[track_caller]

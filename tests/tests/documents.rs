@@ -67,21 +67,6 @@ fn no_document_is_forgotten() {
     assert_eq!(found, known);
 }
 
-#[test]
-fn every_configuration_of_the_examples_is_valid() {
-    let desk_folder = TempDir::with_prefix("spliceway-").expect("a temporary folder");
-    desk(desk_folder.path(), &[]);
-    let mut checked = 0;
-    for entry in fs::read_dir(desk_folder.path().join("examples")).expect("a folder").flatten() {
-        let config = entry.path().join("spliceway.toml");
-        if config.exists() {
-            check(&config);
-            checked += 1;
-        }
-    }
-    assert!(checked >= 5, "{checked}");
-}
-
 /// Does what a document says.
 fn follow(path: &str) {
     let source = artifacts::workspace().join(path);
@@ -89,6 +74,11 @@ fn follow(path: &str) {
     let beside = fs::read_to_string(source.with_file_name("spliceway.toml")).unwrap_or_default();
     let blocks = blocks(&text);
     let code: String = blocks.iter().map(|block| block.text.as_str()).collect();
+    let config = path.replace("README.md", "spliceway.toml");
+    assert!(
+        beside.is_empty() || code.contains(&config),
+        "{path} does not use {config}"
+    );
     let mut numbers = Numbers::of(&(code + &beside));
     let _servers = start_needed(&blocks, &mut numbers);
 
@@ -246,7 +236,8 @@ impl Reader<'_> {
                 let output = running.output();
                 let mut lines = output.lines();
                 missing = expected.clone();
-                missing.retain(|expected| expected != "..." && !lines.by_ref().any(|line| line_matches(expected, line)));
+                missing
+                    .retain(|expected| expected != "..." && !lines.by_ref().any(|line| line_matches(expected, line)));
                 missing.is_empty().then_some(())
             });
         }
@@ -272,7 +263,13 @@ fn completed(text: &str) -> String {
     let mut named: Vec<String> = config
         .lines()
         .flat_map(|line| line.split("upstream").skip(1))
-        .filter_map(|rest| rest.trim_start().strip_prefix('=')?.split('"').nth(1).map(str::to_owned))
+        .filter_map(|rest| {
+            rest.trim_start()
+                .strip_prefix('=')?
+                .split('"')
+                .nth(1)
+                .map(str::to_owned)
+        })
         .collect();
     named.sort();
     named.dedup();

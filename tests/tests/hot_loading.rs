@@ -350,3 +350,17 @@ fn set_command(value: &[u8]) -> Vec<u8> {
     command.extend_from_slice(b"\r\n");
     command
 }
+
+#[test]
+fn a_proxy_with_filters_ends_when_it_is_told_to_and_tells_its_observers_everything_first() {
+    let upstream = Upstream::echo();
+    let mut proxy = Proxy::forward(upstream.address()).filter(filter("access-log")).start();
+    let mut client = Client::connect(proxy.address());
+    client.send(b"hello");
+    client.expect(b"hello");
+    client.half_close();
+    client.expect_eof();
+    proxy.signal(Signal::TERM);
+    assert_eq!(proxy.wait().code(), Some(0));
+    proxy.wait_for_guest("access-log", |_| true);
+}

@@ -21,19 +21,12 @@ fn redis_cli_and_redis_benchmark() {
     let value = "spliceway ".repeat(300_000);
     let file = proxy.folder().join("value");
     fs::write(&file, &value).expect("a file in a folder of the test's");
-    let script = format!(
-        "redis-cli -p {} -x set large < {}",
-        proxy.port(),
-        file.display()
-    );
+    let script = format!("redis-cli -p {} -x set large < {}", proxy.port(), file.display());
     assert_eq!(
         run(lasting("sh").args(["-c", &script]), Duration::from_secs(30)).success(),
         "OK\n"
     );
-    assert_eq!(
-        Redis::cli(proxy.port(), &["strlen", "large"]).success(),
-        "3000000\n"
-    );
+    assert_eq!(Redis::cli(proxy.port(), &["strlen", "large"]).success(), "3000000\n");
     assert_eq!(
         digest(
             Redis::cli(proxy.port(), &["get", "large"])
@@ -90,8 +83,7 @@ fn psql_and_pgbench_reach_the_server_that_has_their_database() {
 
     // Who answered is asked of the servers, which know their own port.
     let serving = |database: &str| {
-        let said =
-            Postgres::psql(proxy.port(), database, "select current_setting('port')").success();
+        let said = Postgres::psql(proxy.port(), database, "select current_setting('port')").success();
         said.trim().parse::<u16>().expect("a port")
     };
     assert_eq!(serving("sales"), blue.port());
@@ -104,32 +96,21 @@ fn psql_and_pgbench_reach_the_server_that_has_their_database() {
 
     for (database, server) in [("sales", &blue), ("billing", &green)] {
         Postgres::pgbench(proxy.port(), database, &["-i", "-q", "-s", "1"]).success();
-        let said = Postgres::pgbench(
-            proxy.port(),
-            database,
-            &["-n", "-c", "8", "-j", "2", "-t", "50"],
-        )
-        .success();
+        let said = Postgres::pgbench(proxy.port(), database, &["-n", "-c", "8", "-j", "2", "-t", "50"]).success();
         assert!(
             said.contains("number of transactions actually processed: 400/400"),
             "{said}"
         );
         assert!(said.contains("number of failed transactions: 0"), "{said}");
         // Asked directly: the history is where the routing said.
-        let rows = Postgres::psql(
-            server.port(),
-            database,
-            "select count(*) from pgbench_history",
-        )
-        .success();
+        let rows = Postgres::psql(server.port(), database, "select count(*) from pgbench_history").success();
         assert_eq!(rows.trim(), "400");
     }
     assert!(proxy.logged("filter failed").is_empty());
 }
 
 /// Database "billing" to "green", everything else to the upstream that `forward` names `default`.
-const POSTGRES_ROUTES: &str =
-    r#"{"routes": [{"database": "billing", "upstream": "green"}], "default": "default"}"#;
+const POSTGRES_ROUTES: &str = r#"{"routes": [{"database": "billing", "upstream": "green"}], "default": "default"}"#;
 
 #[test]
 fn psql_is_told_in_its_own_words_when_there_is_no_route() {
@@ -141,9 +122,7 @@ fn psql_is_told_in_its_own_words_when_there_is_no_route() {
     let refused = Postgres::psql(proxy.port(), "sales", "select 1");
     assert_eq!(refused.code(), Some(2), "{refused:?}");
     assert!(
-        refused
-            .stderr
-            .contains("no upstream for database \"sales\""),
+        refused.stderr.contains("no upstream for database \"sales\""),
         "{refused:?}"
     );
     assert!(!upstream.waiting(Duration::ZERO), "no server was asked");
@@ -181,8 +160,7 @@ fn curl_reuses_its_connection_and_each_answer_is_whole() {
     let nginx = Nginx::start();
     for number in 0..20 {
         let body = pattern(number, 1 + 40_000 * number as usize);
-        fs::write(nginx.files().join(number.to_string()), body)
-            .expect("a file in a folder of the test's");
+        fs::write(nginx.files().join(number.to_string()), body).expect("a file in a folder of the test's");
     }
     let proxy = Proxy::forward(nginx.address()).start();
     let folder = proxy.folder().display();
@@ -193,18 +171,10 @@ fn curl_reuses_its_connection_and_each_answer_is_whole() {
     )
     .success();
     for number in 0..20 {
-        let got =
-            fs::read(proxy.folder().join(format!("got-{number}"))).expect("curl wrote the file");
-        assert_eq!(
-            digest(&got),
-            digest(&pattern(number, 1 + 40_000 * number as usize))
-        );
+        let got = fs::read(proxy.folder().join(format!("got-{number}"))).expect("curl wrote the file");
+        assert_eq!(digest(&got), digest(&pattern(number, 1 + 40_000 * number as usize)));
     }
-    assert_eq!(
-        proxy.all_ended(1).len(),
-        1,
-        "one connection for all of them"
-    );
+    assert_eq!(proxy.all_ended(1).len(), 1, "one connection for all of them");
 }
 
 #[test]
@@ -214,8 +184,7 @@ fn ssh_runs_a_command_and_scp_copies_a_file() {
     let proxy = Proxy::forward(sshd.address()).start();
 
     assert_eq!(
-        sshd.ssh(proxy.port(), "echo through; cat /dev/null; exit 0")
-            .success(),
+        sshd.ssh(proxy.port(), "echo through; cat /dev/null; exit 0").success(),
         "through\n"
     );
     assert_eq!(
@@ -231,10 +200,7 @@ fn ssh_runs_a_command_and_scp_copies_a_file() {
     let (from, to) = (sshd.folder().join("from"), sshd.folder().join("to"));
     fs::write(&from, &sent).expect("a file in a folder of the test's");
     sshd.scp(proxy.port(), &from, &to).success();
-    assert_eq!(
-        digest(&fs::read(&to).expect("scp wrote the file")),
-        digest(&sent)
-    );
+    assert_eq!(digest(&fs::read(&to).expect("scp wrote the file")), digest(&sent));
     let transfers = proxy.all_ended(4);
     assert!(transfers[3].up() > 50 << 20, "{transfers:?}");
 }
@@ -252,17 +218,7 @@ fn a_benchmark_through_two_workers_loses_no_request() {
     let running = beside(
         Redis::benchmark(
             proxy.port(),
-            &[
-                "-t",
-                "ping_inline",
-                "-n",
-                "3000",
-                "-c",
-                "20",
-                "-k",
-                "0",
-                "-q",
-            ],
+            &["-t", "ping_inline", "-n", "3000", "-c", "20", "-k", "0", "-q"],
         ),
         Duration::from_secs(120),
     );

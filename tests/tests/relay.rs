@@ -34,11 +34,7 @@ fn what_is_said_arrives_on_the_other_side() {
 
     let transfer = proxy.ended(&client);
     assert_eq!((transfer.up(), transfer.down()), (5, 16));
-    assert!(
-        transfer.outcome.starts_with("relay.finished"),
-        "{}",
-        transfer.outcome
-    );
+    assert!(transfer.outcome.starts_with("relay.finished"), "{}", transfer.outcome);
 }
 
 #[test]
@@ -79,17 +75,9 @@ fn every_size_arrives_whole_in_both_directions_at_once() {
         let (got_up, got_down) = both_ways(client, server, &up, &down);
 
         assert_eq!(digest(&got_up), digest(&up), "up, {size} bytes");
-        assert_eq!(
-            digest(&got_down),
-            digest(&down),
-            "down, {} bytes",
-            down.len()
-        );
+        assert_eq!(digest(&got_down), digest(&down), "down, {} bytes", down.len());
         let transfer = proxy.ended(&address);
-        assert_eq!(
-            (transfer.up(), transfer.down()),
-            (up.len() as u64, down.len() as u64)
-        );
+        assert_eq!((transfer.up(), transfer.down()), (up.len() as u64, down.len() as u64));
     }
 }
 
@@ -187,10 +175,7 @@ fn netcat_sends_an_end_and_still_gets_its_answer() {
     stdin.write_all(b"why").expect("nc reads");
     drop(stdin);
     let output = child.wait_with_output().expect("nc ends");
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "why was the question"
-    );
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "why was the question");
 }
 
 #[test]
@@ -202,19 +187,14 @@ fn netcat_as_the_server_closes_first_and_the_client_is_told() {
         .args(["-N", "-l", "127.0.0.1", &port.number().to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
-    let mut server = server
-        .spawn()
-        .expect("nc is installed (scripts/apt-packages)");
+    let mut server = server.spawn().expect("nc is installed (scripts/apt-packages)");
     let proxy = Proxy::forward(format!("127.0.0.1:{}", port.number())).start();
     let mut client = spliceway_tests::eventually("nc listens", || {
         // The proxy accepts whether nc listens already or not; a byte back shows that it does.
         let mut client = Client::try_connect(proxy.address()).ok()?;
         client.deadline(Duration::from_secs(2));
         server.stdin.as_mut()?.write_all(b"x").ok()?;
-        client
-            .try_receive(1)
-            .filter(|got| got == b"x")
-            .map(|_| client)
+        client.try_receive(1).filter(|got| got == b"x").map(|_| client)
     });
     client.deadline(DEADLINE);
 
@@ -289,11 +269,7 @@ fn small_messages_are_copied() {
     client.expect_eof();
 
     let transfer = proxy.ended(&client);
-    assert_eq!(
-        (transfer.up_copied, transfer.up_spliced),
-        (50_000, 0),
-        "{transfer:?}"
-    );
+    assert_eq!((transfer.up_copied, transfer.up_spliced), (50_000, 0), "{transfer:?}");
     assert_eq!(
         (transfer.down_copied, transfer.down_spliced),
         (50_000, 0),
@@ -320,10 +296,7 @@ fn small_messages_are_copied_again_after_bulk() {
     let transfer = proxy.ended(&client);
     assert!(transfer.up_spliced > 7 * MIB as u64, "{transfer:?}");
     // It may take some messages to notice, but not half of them.
-    assert!(
-        transfer.up() - transfer.up_spliced >= 100_000,
-        "{transfer:?}"
-    );
+    assert!(transfer.up() - transfer.up_spliced >= 100_000, "{transfer:?}");
     assert_eq!(transfer.up(), 8 * MIB as u64 + 200_000);
 }
 
@@ -388,10 +361,7 @@ fn an_idle_connection_is_closed_while_it_is_copied() {
     client.expect_closed();
     server.expect_closed();
     let transfer = proxy.ended(&client);
-    assert!(
-        transfer.outcome.starts_with("relay.idle-timeout"),
-        "{transfer:?}"
-    );
+    assert!(transfer.outcome.starts_with("relay.idle-timeout"), "{transfer:?}");
     assert_eq!(transfer.up_copied, 5);
 }
 
@@ -406,10 +376,7 @@ fn an_idle_connection_is_closed_while_it_is_spliced() {
 
     client.expect_closed();
     let transfer = proxy.ended(&client);
-    assert!(
-        transfer.outcome.starts_with("relay.idle-timeout"),
-        "{transfer:?}"
-    );
+    assert!(transfer.outcome.starts_with("relay.idle-timeout"), "{transfer:?}");
     assert!(
         transfer.up_spliced > 7 * MIB as u64 && transfer.down_spliced > 7 * MIB as u64,
         "{transfer:?}"
@@ -502,16 +469,9 @@ fn without_a_free_descriptor_for_a_pipe_bulk_is_copied() {
     });
     for address in &addresses {
         let transfer = proxy.ended(address);
-        assert_eq!(
-            (transfer.up_spliced, transfer.down_spliced),
-            (0, 0),
-            "{transfer:?}"
-        );
+        assert_eq!((transfer.up_spliced, transfer.down_spliced), (0, 0), "{transfer:?}");
         assert_eq!(transfer.up_copied, 8 * MIB as u64 + 5);
-        assert!(
-            transfer.outcome.starts_with("relay.finished"),
-            "{transfer:?}"
-        );
+        assert!(transfer.outcome.starts_with("relay.finished"), "{transfer:?}");
     }
 }
 
@@ -597,10 +557,7 @@ fn an_idle_connection_keeps_no_pipe() {
         .filter(|target| target.to_string_lossy().starts_with("pipe:"))
         .count();
     // Two pipes of two ends each for the two directions, stderr, and the runtime's own wake-up at the most.
-    assert!(
-        pipes <= 8,
-        "{pipes} pipe ends are open for 16 idle connections"
-    );
+    assert!(pipes <= 8, "{pipes} pipe ends are open for 16 idle connections");
 }
 
 #[test]
@@ -621,11 +578,7 @@ fn a_connection_leaves_nothing_open_behind() {
 fn unix_sockets_on_both_sides() {
     let folder = TempDir::new().expect("a temporary folder");
     let upstream = Upstream::listen_unix(&folder.path().join("upstream"));
-    let proxy = Proxy::forward_from(
-        format!("unix:{}/proxy", folder.path().display()),
-        upstream.address(),
-    )
-    .start();
+    let proxy = Proxy::forward_from(format!("unix:{}/proxy", folder.path().display()), upstream.address()).start();
     let mut client = Client::connect(proxy.address());
     let mut server = upstream.accept();
 

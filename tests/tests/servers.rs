@@ -35,11 +35,7 @@ fn nginx_serves_files() {
     fs::write(nginx.files().join("file"), "content").expect("a file in a folder of the test's");
     let url = format!("http://{}/file", nginx.address());
     assert_eq!(
-        run(
-            lasting("curl").args(["-sS", "--fail", &url]),
-            Duration::from_secs(30)
-        )
-        .success(),
+        run(lasting("curl").args(["-sS", "--fail", &url]), Duration::from_secs(30)).success(),
         "content"
     );
 }
@@ -88,8 +84,7 @@ fn the_peers_themselves_carry_bytes_ends_and_resets() {
 
     let unanswering = Upstream::unanswering();
     let address = unanswering.address().parse().expect("an address");
-    let error = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300))
-        .expect_err("no answer");
+    let error = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(300)).expect_err("no answer");
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
 
     let (_port, refusing) = Upstream::refusing();

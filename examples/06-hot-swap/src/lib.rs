@@ -38,7 +38,10 @@ mod tests {
         let scene = || Scene::new().config(json!({ "ssh": "bastion" }));
         let decision = |scene: Scene| scene.route::<OnePort>().decision;
         assert_eq!(decision(scene().up(b"SSH-2.0-x\r\n")), Decision::route("bastion"));
-        assert_eq!(decision(scene().up(b"GET / HTTP/1.1\r\n")), Decision::refuse("maintenance"));
+        assert_eq!(
+            decision(scene().up(b"GET / HTTP/1.1\r\n")),
+            Decision::refuse("maintenance")
+        );
         assert_eq!(decision(scene().time_out()), Decision::refuse("maintenance"));
     }
 }

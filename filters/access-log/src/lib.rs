@@ -38,12 +38,8 @@ impl Config for AccessLog {
             return Err(format!("sample: {} is not between 0 and 1", self.sample));
         }
         match &self.fields {
-            Some(_) if !self.exclude.is_empty() => {
-                Err("exclude: fields says already what is logged".into())
-            }
-            Some(fields) if fields.len() > MAX_FIELDS => {
-                Err(format!("fields: a record has at most {MAX_FIELDS}"))
-            }
+            Some(_) if !self.exclude.is_empty() => Err("exclude: fields says already what is logged".into()),
+            Some(fields) if fields.len() > MAX_FIELDS => Err(format!("fields: a record has at most {MAX_FIELDS}")),
             _ => Ok(()),
         }
     }

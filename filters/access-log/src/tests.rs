@@ -10,10 +10,7 @@ fn logs_what_is_known() {
     let [first, second] = host.logs() else {
         panic!("{:?}", host.logs())
     };
-    assert_eq!(
-        (first.level, first.message.as_str()),
-        (Level::Info, "connection")
-    );
+    assert_eq!((first.level, first.message.as_str()), (Level::Info, "connection"));
     assert_eq!(
         line(first),
         "connection=7 listener=postgres client=192.0.2.7:40000 upstream=blue server=10.0.0.1:5432 bytes-up=120 \
@@ -42,11 +39,8 @@ fn logs_the_fields_that_are_named_in_their_order() {
 
 #[test]
 fn leaves_out_what_is_excluded() {
-    let config =
-        json!({"exclude": ["client", "listener", "bytes-up", "bytes-down", "duration-us"]});
-    let host = Scene::new()
-        .config(config)
-        .observe::<AccessLog>(&[refused()]);
+    let config = json!({"exclude": ["client", "listener", "bytes-up", "bytes-down", "duration-us"]});
+    let host = Scene::new().config(config).observe::<AccessLog>(&[refused()]);
     assert_eq!(lines(&host), ["connection=8 outcome=route.refused"]);
 }
 
@@ -78,10 +72,7 @@ fn a_record_has_no_more_fields_than_the_proxy_takes() {
 #[test]
 fn a_bad_configuration_says_where() {
     let error = |json| testing::config::<AccessLog>(&json).unwrap_err();
-    assert_eq!(
-        error(json!({"sample": 2})),
-        "sample: 2 is not between 0 and 1"
-    );
+    assert_eq!(error(json!({"sample": 2})), "sample: 2 is not between 0 and 1");
     assert_eq!(
         error(json!({"fields": [], "exclude": ["client"]})),
         "exclude: fields says already what is logged"

@@ -81,12 +81,11 @@ export_router!(PostgresRouter);
 
 impl PostgresRouter {
     fn upstream(&self, parameters: &Parameters<'_>) -> Option<&str> {
-        let fits = |pattern: &Option<Pattern>, name| {
-            pattern.as_ref().is_none_or(|pattern| pattern.matches(name))
-        };
-        let route = self.routes.iter().find(|route| {
-            fits(&route.database, parameters.database) && fits(&route.user, parameters.user)
-        });
+        let fits = |pattern: &Option<Pattern>, name| pattern.as_ref().is_none_or(|pattern| pattern.matches(name));
+        let route = self
+            .routes
+            .iter()
+            .find(|route| fits(&route.database, parameters.database) && fits(&route.user, parameters.user));
         route
             .map(|route| &route.upstream)
             .or(self.default.as_ref())
@@ -109,10 +108,7 @@ fn decline_encryption(window: &Window) -> Decision {
 /// Tells the client in its own protocol, and leaves the parameters in the window: by them the next call knows that
 /// the client has its answer, since no message begins with a parameter.
 fn turn_away(parameters: &Parameters<'_>) -> Decision {
-    Decision::exchange(
-        startup::HEADER_LEN,
-        startup::fatal("3D000", &no_route(parameters)),
-    )
+    Decision::exchange(startup::HEADER_LEN, startup::fatal("3D000", &no_route(parameters)))
 }
 
 fn turned_away(window: &Window) -> Option<Parameters<'_>> {
@@ -120,9 +116,7 @@ fn turned_away(window: &Window) -> Option<Parameters<'_>> {
     if window.round == 0 || !begins_with_parameter {
         return None;
     }
-    Parameters::read(&window.bytes)
-        .ok()
-        .map(|(parameters, _)| parameters)
+    Parameters::read(&window.bytes).ok().map(|(parameters, _)| parameters)
 }
 
 fn no_route(parameters: &Parameters<'_>) -> String {

@@ -28,9 +28,7 @@ impl TryFrom<String> for Pattern {
         if pattern.is_empty() {
             Err("an empty pattern matches nothing".into())
         } else if inner.contains('*') {
-            Err(format!(
-                "a * can only be the first or the last of {pattern:?}"
-            ))
+            Err(format!("a * can only be the first or the last of {pattern:?}"))
         } else {
             Ok(Self(pattern))
         }
@@ -47,15 +45,10 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_anything_at_an_end() {
-        let matches = |pattern: &str, name: &str| {
-            Pattern::try_from(pattern.to_owned())
-                .unwrap()
-                .matches(name.as_bytes())
-        };
+        let matches =
+            |pattern: &str, name: &str| Pattern::try_from(pattern.to_owned()).unwrap().matches(name.as_bytes());
         assert!(matches("blue", "blue") && !matches("blue", "blue2") && !matches("blue", "Blue"));
-        assert!(
-            matches("blue*", "blue") && matches("blue*", "blue2") && !matches("blue*", "a-blue")
-        );
+        assert!(matches("blue*", "blue") && matches("blue*", "blue2") && !matches("blue*", "a-blue"));
         assert!(matches("*_ro", "app_ro") && !matches("*_ro", "app_row"));
         assert!(matches("*app*", "my_app_1") && matches("*app*", "app") && !matches("*app*", "ap"));
         assert!(matches("*", "") && matches("**", "x"));

@@ -93,8 +93,7 @@ impl<'a> Parameters<'a> {
                 rest = after_name;
                 break;
             }
-            let (value, after_value) =
-                c_string(after_name).ok_or("a startup parameter without a value")?;
+            let (value, after_value) = c_string(after_name).ok_or("a startup parameter without a value")?;
             match name {
                 b"database" => database = value,
                 b"user" => user = value,
@@ -126,12 +125,7 @@ impl<'a> Parameters<'a> {
 /// An ErrorResponse that ends the session.
 pub(crate) fn fatal(sqlstate: &str, message: &str) -> Vec<u8> {
     let mut fields = Vec::new();
-    for (kind, value) in [
-        (b'S', "FATAL"),
-        (b'V', "FATAL"),
-        (b'C', sqlstate),
-        (b'M', message),
-    ] {
+    for (kind, value) in [(b'S', "FATAL"), (b'V', "FATAL"), (b'C', sqlstate), (b'M', message)] {
         fields.push(kind);
         fields.extend(value.bytes().filter(|&byte| byte != 0));
         fields.push(0);

@@ -13,16 +13,9 @@ fn routes_by_database_and_user() {
         (&[("user", "report_ro"), ("database", "blue")], "replica"),
         (&[("user", "blue")], "blue"),
         (&[("user", "blue"), ("database", "")], "blue"),
+        (&[("database", "green"), ("user", "app"), ("database", "blue")], "blue"),
         (
-            &[("database", "green"), ("user", "app"), ("database", "blue")],
-            "blue",
-        ),
-        (
-            &[
-                ("user", "app"),
-                ("database", "green"),
-                ("options", "-c geqo=off"),
-            ],
+            &[("user", "app"), ("database", "green"), ("options", "-c geqo=off")],
             "fallback",
         ),
     ];
@@ -42,21 +35,13 @@ fn leaves_the_names_to_the_access_log() {
         .up(startup(&[("user", "app"), ("database", "blue")]))
         .route::<PostgresRouter>();
     assert_eq!(routed.host.annotation("postgres.user"), Some(&"app".into()));
-    assert_eq!(
-        routed.host.annotation("postgres.database"),
-        Some(&"blue".into())
-    );
+    assert_eq!(routed.host.annotation("postgres.database"), Some(&"blue".into()));
 }
 
 #[test]
 fn declines_encryption_of_each_kind_once() {
     let message = startup(&[("user", "app"), ("database", "blue")]);
-    for scene in tenants()
-        .up(SSL_REQUEST)
-        .up(GSSENC_REQUEST)
-        .up(&message)
-        .cuts()
-    {
+    for scene in tenants().up(SSL_REQUEST).up(GSSENC_REQUEST).up(&message).cuts() {
         let routed = scene.route::<PostgresRouter>();
         assert_eq!(routed.decision, Decision::route("blue"));
         assert_eq!(routed.replies, b"NN");
@@ -67,10 +52,7 @@ fn declines_encryption_of_each_kind_once() {
         .up(SSL_REQUEST)
         .up(SSL_REQUEST)
         .route::<PostgresRouter>();
-    assert_eq!(
-        reason(&again),
-        "more requests for encryption than there are kinds"
-    );
+    assert_eq!(reason(&again), "more requests for encryption than there are kinds");
 }
 
 #[test]
@@ -97,10 +79,7 @@ fn turns_an_unknown_database_away_in_the_clients_own_protocol() {
             };
             for scene in scene.up([&message, behind].concat()).cuts() {
                 let routed = scene.route::<PostgresRouter>();
-                assert_eq!(
-                    reason(&routed),
-                    "no upstream for database \"red\", user \"app\""
-                );
+                assert_eq!(reason(&routed), "no upstream for database \"red\", user \"app\"");
                 let error = &routed.replies[usize::from(!before.is_empty())..];
                 assert_eq!(&error[..1], b"E");
                 assert_eq!(error[1..5], (error.len() as u32 - 1).to_be_bytes());
@@ -116,16 +95,10 @@ fn turns_an_unknown_database_away_in_the_clients_own_protocol() {
 #[test]
 fn cancel_requests_go_to_the_default() {
     for scene in tenants().up(CANCEL_REQUEST).cuts() {
-        assert_eq!(
-            scene.route::<PostgresRouter>().decision,
-            Decision::route("fallback")
-        );
+        assert_eq!(scene.route::<PostgresRouter>().decision, Decision::route("fallback"));
     }
     let routes = json!({"routes": [{"database": "blue", "upstream": "blue"}]});
-    let routed = Scene::new()
-        .config(routes)
-        .up(CANCEL_REQUEST)
-        .route::<PostgresRouter>();
+    let routed = Scene::new().config(routes).up(CANCEL_REQUEST).route::<PostgresRouter>();
     assert_eq!(reason(&routed), "a cancel request, and no default upstream");
 }
 
@@ -147,14 +120,8 @@ fn refuses_what_is_not_a_startup_message() {
             "a cancel request of an impossible length",
         ),
         (b"\0\0\0\x08\0\x03\0\0", "a startup message without its end"),
-        (
-            b"\0\0\0\x09\0\x03\0\0\0",
-            "a startup message without a user",
-        ),
-        (
-            b"\0\0\0\x0d\0\x03\0\0user\0",
-            "a startup parameter without a value",
-        ),
+        (b"\0\0\0\x09\0\x03\0\0\0", "a startup message without a user"),
+        (b"\0\0\0\x0d\0\x03\0\0user\0", "a startup parameter without a value"),
         (
             b"\0\0\0\x14\0\x03\0\0user\0app\0\0\0\0",
             "bytes behind the parameters of a startup message",
@@ -163,11 +130,7 @@ fn refuses_what_is_not_a_startup_message() {
     ];
     for (bytes, expected) in cases {
         for scene in tenants().up(bytes).finish(Direction::Up).cuts() {
-            assert_eq!(
-                reason(&scene.route::<PostgresRouter>()),
-                expected,
-                "{bytes:?}"
-            );
+            assert_eq!(reason(&scene.route::<PostgresRouter>()), expected, "{bytes:?}");
         }
     }
 }
@@ -175,21 +138,12 @@ fn refuses_what_is_not_a_startup_message() {
 #[test]
 fn says_why_no_more_can_come() {
     let partial = &startup(&[("user", "app")])[..12];
-    let finished = tenants()
-        .up(partial)
-        .finish(Direction::Up)
-        .route::<PostgresRouter>();
-    assert_eq!(
-        reason(&finished),
-        "the client finished before its startup message"
-    );
+    let finished = tenants().up(partial).finish(Direction::Up).route::<PostgresRouter>();
+    assert_eq!(reason(&finished), "the client finished before its startup message");
     let timed_out = tenants().up(partial).time_out().route::<PostgresRouter>();
     assert_eq!(reason(&timed_out), "no startup message in time");
     let full = tenants().up(partial).fill().route::<PostgresRouter>();
-    assert_eq!(
-        reason(&full),
-        "the startup message is longer than the proxy holds"
-    );
+    assert_eq!(reason(&full), "the startup message is longer than the proxy holds");
 }
 
 #[test]
@@ -198,10 +152,7 @@ fn waits_for_the_longest_message_and_no_longer_one() {
     let longest = startup(&[("user", "app"), ("database", &name)]);
     assert_eq!(longest.len(), 10_004);
     assert_eq!(
-        tenants()
-            .up(&longest[..8])
-            .route::<PostgresRouter>()
-            .decision,
+        tenants().up(&longest[..8]).route::<PostgresRouter>().decision,
         Decision::Need(9996)
     );
     assert_eq!(
@@ -217,10 +168,7 @@ fn one_wrong_byte_is_a_decision_and_never_a_panic() {
         for byte in [0, 1, 0x16, b'*', 0x7f, 0xff] {
             let mut hostile = message.clone();
             hostile[place] = byte;
-            let routed = tenants()
-                .up(hostile)
-                .finish(Direction::Up)
-                .route::<PostgresRouter>();
+            let routed = tenants().up(hostile).finish(Direction::Up).route::<PostgresRouter>();
             assert!(
                 matches!(routed.decision, Decision::Route(_) | Decision::Refuse(_)),
                 "{:?}",
@@ -233,10 +181,7 @@ fn one_wrong_byte_is_a_decision_and_never_a_panic() {
 #[test]
 fn a_bad_configuration_says_where() {
     let error = |json| testing::config::<PostgresRouter>(&json).unwrap_err();
-    assert!(
-        error(json!({"routes": [{"databse": "x"}]}))
-            .starts_with("routes[0].databse: unknown field")
-    );
+    assert!(error(json!({"routes": [{"databse": "x"}]})).starts_with("routes[0].databse: unknown field"));
     let star = error(json!({"routes": [{"database": "a*b", "upstream": "x"}]}));
     assert_eq!(
         star,

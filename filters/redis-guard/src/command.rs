@@ -31,10 +31,7 @@ impl TryFrom<String> for Command {
     type Error = String;
 
     fn try_from(command: String) -> Result<Self, String> {
-        let words: Vec<String> = command
-            .split_whitespace()
-            .map(str::to_ascii_uppercase)
-            .collect();
+        let words: Vec<String> = command.split_whitespace().map(str::to_ascii_uppercase).collect();
         match words.len() {
             1..=MAX_WORDS => Ok(Self(words)),
             _ => Err(format!(

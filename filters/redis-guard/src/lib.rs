@@ -19,10 +19,7 @@ struct RedisGuard {
     refuse: Vec<Command>,
 }
 
-static REFUSED: Counter = Counter::new(
-    "redis_commands_refused_total",
-    "Commands that a client was refused.",
-);
+static REFUSED: Counter = Counter::new("redis_commands_refused_total", "Commands that a client was refused.");
 
 impl Config for RedisGuard {
     fn check(&self) -> Result<(), String> {

@@ -68,11 +68,7 @@ const PAYLOAD_END: u64 = 2;
 
 impl<'a> Parser<'a> {
     pub(crate) fn new(refused: &'a [Command]) -> Self {
-        let longest_word = refused
-            .iter()
-            .map(Command::longest_word)
-            .max()
-            .unwrap_or_default();
+        let longest_word = refused.iter().map(Command::longest_word).max().unwrap_or_default();
         Self {
             refused,
             longest_word,
@@ -87,8 +83,7 @@ impl<'a> Parser<'a> {
         while let Some((&byte, rest)) = bytes.split_first() {
             match self.state {
                 State::Payload(left) => {
-                    let (here, behind) = bytes
-                        .split_at(usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len()));
+                    let (here, behind) = bytes.split_at(usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len()));
                     let left = left - here.len() as u64;
                     self.extend_word(here);
                     self.state = State::Payload(left);
@@ -151,10 +146,7 @@ impl<'a> Parser<'a> {
 
     fn length(&mut self, number: Number, byte: u8) -> Result<(), Stop<'a>> {
         const IMPOSSIBLE: Stop<'static> = Stop::Protocol("an argument of an impossible length");
-        let number = number
-            .read(byte)
-            .filter(|number| !number.negative)
-            .ok_or(IMPOSSIBLE)?;
+        let number = number.read(byte).filter(|number| !number.negative).ok_or(IMPOSSIBLE)?;
         self.state = State::Length(number);
         if byte == b'\n' {
             let length = number.value.ok_or(IMPOSSIBLE)?;
@@ -183,8 +175,7 @@ impl<'a> Parser<'a> {
     }
 
     fn inline(&mut self, place: Inline, byte: u8) -> Result<(), Stop<'a>> {
-        const UNBALANCED: Stop<'static> =
-            Stop::Protocol("an inline command with unbalanced quotes");
+        const UNBALANCED: Stop<'static> = Stop::Protocol("an inline command with unbalanced quotes");
         if byte == 0 {
             // Redis looks for the end of the line with strchr, and never finds one behind this.
             return Err(Stop::Protocol("an inline command with a null byte"));
@@ -219,9 +210,7 @@ impl<'a> Parser<'a> {
                 self.extend_word(&[unescape(byte)]);
                 Inline::Double
             }
-            (Inline::DoubleHex(None), _) if byte.is_ascii_hexdigit() => {
-                Inline::DoubleHex(Some(byte))
-            }
+            (Inline::DoubleHex(None), _) if byte.is_ascii_hexdigit() => Inline::DoubleHex(Some(byte)),
             (Inline::DoubleHex(Some(first)), _) if byte.is_ascii_hexdigit() => {
                 self.extend_word(&[hex_digit(first) << 4 | hex_digit(byte)]);
                 Inline::Double

@@ -87,10 +87,7 @@ fn refuses_what_is_not_redis() {
         (b"*+1\r\n", "an array of an impossible length"),
         (b"*1\n$4\r\nPING\r\n", "an array of an impossible length"),
         (b"*1\rx$4\r\nPING\r\n", "an array of an impossible length"),
-        (
-            b"*9223372036854775808\r\n",
-            "an array of an impossible length",
-        ),
+        (b"*9223372036854775808\r\n", "an array of an impossible length"),
         (b"*1\r\nPING\r\n", "an argument without its length"),
         (b"*1\r\n\r\n", "an argument without its length"),
         (b"*1\r\n$-1\r\n", "an argument of an impossible length"),
@@ -107,12 +104,7 @@ fn refuses_what_is_not_redis() {
     for (bytes, expected) in streams {
         for scene in guard().up(bytes).cuts() {
             let run = scene.inspect::<Session>();
-            assert_eq!(
-                reason(&run),
-                Some(expected),
-                "{:?}",
-                bytes.escape_ascii().to_string()
-            );
+            assert_eq!(reason(&run), Some(expected), "{:?}", bytes.escape_ascii().to_string());
         }
     }
 }
@@ -149,9 +141,7 @@ fn answers_are_never_shown() {
 
 #[test]
 fn a_long_line_is_not_kept() {
-    let mut parser = Parser::new(Box::leak(Box::new([
-        Command::try_from("GET".to_owned()).unwrap()
-    ])));
+    let mut parser = Parser::new(Box::leak(Box::new([Command::try_from("GET".to_owned()).unwrap()])));
     parser.read(&vec![b'x'; 1 << 20]).unwrap();
     assert!(parser.kept() <= 4, "{}", parser.kept());
 }

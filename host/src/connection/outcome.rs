@@ -173,7 +173,8 @@ impl Record {
             ("spliced-down", self.down.spliced),
             ("filtered-down", self.down.filtered),
         ];
-        attributes.extend(ways.map(|(key, bytes)| Attribute {
+        let used = ways.into_iter().filter(|(_, bytes)| *bytes > 0);
+        attributes.extend(used.map(|(key, bytes)| Attribute {
             key: key.to_owned(),
             value: Value::Integer(bytes as i64),
         }));

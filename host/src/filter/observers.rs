@@ -14,6 +14,7 @@ use super::abi::types::Endpoint;
 use super::facts::Attribute;
 use super::generation::{Filter, Generation};
 use super::instance::{ClosedRecord, Instance};
+use crate::observe::log;
 
 /// Records that wait to be told. At 30 000 connections a second this is two seconds' worth, and 16 MiB at the most.
 const QUEUE: usize = 65_536;
@@ -135,7 +136,7 @@ fn show(instances: &mut HashMap<Arc<str>, Instance>, generation: &Arc<Generation
     let Some(instance) = instances.get_mut(name) else {
         return;
     };
-    if let Err(failure) = instance.on_closed(batch) {
+    if let Err(failure) = log::batch(|| instance.on_closed(batch)) {
         instances.remove(name);
         failed(generation, &failure);
     }

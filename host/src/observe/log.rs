@@ -1,7 +1,8 @@
 //! The log on standard error: for people on a terminal, one JSON object a line otherwise.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write as _};
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write as _};
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -24,7 +25,7 @@ pub enum Format {
 /// # Errors
 /// `level` is neither.
 pub fn start(format: Option<Format>, level: &str) -> anyhow::Result<()> {
-    let terminal = std::io::stderr().is_terminal();
+    let terminal = io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { Format::Text } else { Format::Json });
     for directive in level.split(',') {
         // The library would take any word for the name of a module.
@@ -37,12 +38,42 @@ pub fn start(format: Option<Format>, level: &str) -> anyhow::Result<()> {
     let directives = format!("{level},cranelift=warn,wasmtime=warn,regalloc2=warn,notify=warn");
     let filter = EnvFilter::builder().parse(directives)?;
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(|| Output)
         .with_ansi(terminal)
         .with_env_filter(filter)
         .event_format(Line { format })
         .init();
     Ok(())
+}
+
+/// Where lines go: to standard error one by one, or, within [`batch`], all at once at its end.
+struct Output;
+
+thread_local! {
+    static BATCH: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Runs `work`, and writes what it logs in one piece: a system call for each line would be most of a line's cost.
+pub fn batch<T>(work: impl FnOnce() -> T) -> T {
+    BATCH.with(|batch| batch.replace(Some(Vec::new())));
+    let done = work();
+    let lines = BATCH.with(RefCell::take).unwrap_or_default();
+    // There is nobody left to tell that the log cannot be written.
+    let _ = io::stderr().write_all(&lines);
+    done
+}
+
+impl io::Write for Output {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        BATCH.with(|batch| match &mut *batch.borrow_mut() {
+            Some(lines) => lines.write(line),
+            None => io::stderr().write(line),
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A record of a guest's.
@@ -79,7 +110,7 @@ pub fn guest(record: Guest<'_>) {
         message,
         ..
     } = record;
-    let fields = (!record.fields.is_empty()).then(|| Value::Object(record.fields).to_string());
+    let fields = (!record.fields.is_empty()).then(|| serde_json::to_string(&record.fields).unwrap_or_default());
     let fields = fields.as_deref();
     macro_rules! emit {
         ($level:ident) => {
@@ -117,7 +148,12 @@ where
                 object.insert("target".to_owned(), event.metadata().target().into());
                 object.insert("message".to_owned(), fields.message.into());
                 object.extend(fields.rest);
-                writeln!(writer, "{}", Value::Object(object))
+                let line = Value::Object(object).to_string();
+                match (fields.object, line.strip_suffix('}')) {
+                    // It is JSON already: a guest's record is not parsed to be written again.
+                    (Some(guest), Some(open)) => writeln!(writer, "{open},\"{OBJECT}\":{guest}}}"),
+                    _ => writeln!(writer, "{line}"),
+                }
             }
             Format::Text => {
                 let (dim, colour, plain) = match writer.has_ansi_escapes() {
@@ -129,7 +165,9 @@ where
                     "{dim}{now:.3}{plain} {colour}{level:>5}{plain} {}",
                     printable(&fields.message)
                 )?;
-                for (key, value) in fields.rest {
+                let guest = fields.object.and_then(|object| serde_json::from_str(&object).ok());
+                let guest: Map<String, Value> = guest.unwrap_or_default();
+                for (key, value) in fields.rest.into_iter().chain(guest) {
                     write!(writer, " {dim}{key}={plain}{}", text(&value))?;
                 }
                 writeln!(writer)
@@ -172,16 +210,15 @@ fn printable(text: &str) -> String {
 struct Fields {
     message: String,
     rest: Map<String, Value>,
+    /// A guest's own fields, as JSON.
+    object: Option<String>,
 }
 
 impl Fields {
     fn put(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(text)) => self.message = text,
-            (OBJECT, Value::String(text)) => {
-                let object = serde_json::from_str(&text).unwrap_or(Value::String(text));
-                self.rest.insert(OBJECT.to_owned(), object);
-            }
+            (OBJECT, Value::String(text)) => self.object = Some(text),
             (name, value) => _ = self.rest.insert(name.to_owned(), value),
         }
     }

@@ -18,6 +18,8 @@ pub(super) struct Tools<'a> {
     pub source: &'a Stream,
     pub sink: &'a Stream,
     pub filters: &'a mut Option<Box<Chain>>,
+    /// The other lane is complete: when this one is, both sockets are closed.
+    pub last: bool,
 }
 
 #[derive(Debug)]
@@ -137,7 +139,10 @@ impl Lane {
             match self.phase {
                 Phase::Open => {}
                 Phase::Ended => {
-                    tools.sink.finish();
+                    // The close that follows says FIN as well: the source has nothing unread that would make it a RST.
+                    if !tools.last {
+                        tools.sink.finish();
+                    }
                     self.phase = Phase::Closed;
                     return Poll::Ready(Ok(()));
                 }

@@ -67,6 +67,7 @@ pub async fn run(worker: &Worker, connected: &mut Connected) -> Transfer {
         down: Lane::new(Direction::Down),
         filters: connected.routed.chain.take(),
         first: None,
+        winding_down: false,
     };
     // What was read from the client before there was an upstream goes first, and the way of all others.
     let seen = mem::take(&mut connected.routed.seen);
@@ -96,6 +97,8 @@ struct Relay<'a> {
     filters: Option<Box<Chain>>,
     /// Who finished first.
     first: Option<Side>,
+    /// The connection is ended from our side, and its sockets are read on after FIN.
+    winding_down: bool,
 }
 
 impl Relay<'_> {
@@ -132,15 +135,16 @@ impl Relay<'_> {
     }
 
     fn poll_lane(&mut self, cx: &mut Context<'_>, direction: Direction) -> Poll<Result<(), Ending>> {
-        let (lane, source, sink) = match direction {
-            Direction::Up => (&mut self.up, self.client, self.upstream),
-            Direction::Down => (&mut self.down, self.upstream, self.client),
+        let (lane, other, source, sink) = match direction {
+            Direction::Up => (&mut self.up, &self.down, self.client, self.upstream),
+            Direction::Down => (&mut self.down, &self.up, self.upstream, self.client),
         };
         let tools = Tools {
             worker: self.worker,
             source,
             sink,
             filters: &mut self.filters,
+            last: other.is_complete() && !self.winding_down,
         };
         let polled = lane.poll(cx, tools);
         if lane.has_ended() && self.first.is_none() {
@@ -180,6 +184,7 @@ impl Relay<'_> {
     /// both, and waits for theirs, as [`linger`] says.
     async fn wind_down(&mut self) {
         self.filters = None;
+        self.winding_down = true;
         self.up.finish();
         self.down.finish();
         let delivered = std::future::poll_fn(|cx| {

@@ -16,10 +16,7 @@ use super::bindings::{
     transformer::exports::spliceway::filter::transformer as transformer_wit,
 };
 use super::{host, panic};
-use crate::{
-    Attribute, Chunk, Closed, Config, Connection, Decision, Direction, Directions, Ending, Next,
-    Output,
-};
+use crate::{Attribute, Chunk, Closed, Config, Connection, Decision, Direction, Directions, Ending, Next, Output};
 use crate::{Refusal, Verdict, Window, config};
 
 pub use super::bindings::inspector::{self, inspector_world};
@@ -70,19 +67,13 @@ impl<R: crate::Router> router_wit::Guest for Router<R> {
         match configured::<R>().route(&window, &Connection::current()) {
             Decision::Pass => router_wit::Decision::Pass,
             Decision::Need(more) => router_wit::Decision::Need(count(more)),
-            Decision::Exchange { consume, reply } => {
-                router_wit::Decision::Exchange(router_wit::Exchange {
-                    consume: count(consume),
-                    reply,
-                })
-            }
+            Decision::Exchange { consume, reply } => router_wit::Decision::Exchange(router_wit::Exchange {
+                consume: count(consume),
+                reply,
+            }),
             Decision::Route(choice) => router_wit::Decision::Route(router_wit::Choice {
                 upstream: choice.upstream,
-                options: choice
-                    .options
-                    .into_iter()
-                    .map(types::Attribute::from)
-                    .collect(),
+                options: choice.options.into_iter().map(types::Attribute::from).collect(),
             }),
             Decision::Refuse(refusal) => router_wit::Decision::Refuse(refusal.into()),
         }
@@ -98,22 +89,14 @@ impl<I: crate::Inspector> inspector_wit::Guest for Inspector<I> {
 impl<I: crate::Inspector> inspector_wit::GuestSession for Session<I> {
     fn new() -> Self {
         panic::install();
-        Self(RefCell::new(I::open(
-            configured::<I::Config>(),
-            &Connection::current(),
-        )))
+        Self(RefCell::new(I::open(configured::<I::Config>(), &Connection::current())))
     }
 
     fn interest(&self) -> types::Directions {
         self.0.borrow().interest().into()
     }
 
-    fn on_bytes(
-        &self,
-        direction: types::Direction,
-        bytes: Vec<u8>,
-        finished: bool,
-    ) -> inspector_wit::Verdict {
+    fn on_bytes(&self, direction: types::Direction, bytes: Vec<u8>, finished: bool) -> inspector_wit::Verdict {
         let chunk = Chunk::new(direction.into(), bytes, finished);
         match self.0.borrow_mut().on_bytes(chunk, &Connection::current()) {
             Verdict::Forward => inspector_wit::Verdict::Forward,
@@ -134,22 +117,14 @@ impl<T: crate::Transformer> transformer_wit::Guest for Transformer<T> {
 impl<T: crate::Transformer> transformer_wit::GuestSession for Session<T> {
     fn new() -> Self {
         panic::install();
-        Self(RefCell::new(T::open(
-            configured::<T::Config>(),
-            &Connection::current(),
-        )))
+        Self(RefCell::new(T::open(configured::<T::Config>(), &Connection::current())))
     }
 
     fn interest(&self) -> types::Directions {
         self.0.borrow().interest().into()
     }
 
-    fn on_bytes(
-        &self,
-        direction: types::Direction,
-        bytes: Vec<u8>,
-        finished: bool,
-    ) -> transformer_wit::Output {
+    fn on_bytes(&self, direction: types::Direction, bytes: Vec<u8>, finished: bool) -> transformer_wit::Output {
         let chunk = Chunk::new(direction.into(), bytes, finished);
         let Output {
             to_upstream,
@@ -190,10 +165,7 @@ fn configured<C: Config>() -> &'static C {
     if let Some(config) = CONFIG.get() {
         return match config.downcast_ref() {
             Some(config) => config,
-            None => panic!(
-                "export_config! has another type than {}",
-                std::any::type_name::<C>()
-            ),
+            None => panic!("export_config! has another type than {}", std::any::type_name::<C>()),
         };
     }
     // A filter without `export_config!` may still have roles with nothing to set.

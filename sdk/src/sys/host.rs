@@ -50,10 +50,7 @@ pub(crate) fn log_enabled(level: Level) -> bool {
 }
 
 pub(crate) fn log_emit(level: Level, message: &str, fields: Vec<Attribute>) {
-    let fields: Vec<_> = fields
-        .into_iter()
-        .map(wit::types::Attribute::from)
-        .collect();
+    let fields: Vec<_> = fields.into_iter().map(wit::types::Attribute::from).collect();
     wit::log::emit(level.into(), message, &fields);
 }
 
@@ -103,19 +100,14 @@ pub(crate) fn upstream(name: &str) -> Option<Upstream> {
 }
 
 pub(crate) fn upstreams() -> Vec<Upstream> {
-    wit::upstreams::all()
-        .into_iter()
-        .map(Upstream::from)
-        .collect()
+    wit::upstreams::all().into_iter().map(Upstream::from).collect()
 }
 
 pub(super) fn address(endpoint: wit::types::Endpoint) -> SocketAddr {
     use wit::types::IpAddress;
     match endpoint.address {
         IpAddress::V4((a, b, c, d)) => SocketAddr::from(([a, b, c, d], endpoint.port)),
-        IpAddress::V6((a, b, c, d, e, f, g, h)) => {
-            SocketAddr::from(([a, b, c, d, e, f, g, h], endpoint.port))
-        }
+        IpAddress::V6((a, b, c, d, e, f, g, h)) => SocketAddr::from(([a, b, c, d, e, f, g, h], endpoint.port)),
     }
 }
 

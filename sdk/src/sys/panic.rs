@@ -10,10 +10,7 @@ pub(super) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
         panic::set_hook(Box::new(|panic| {
-            let message = format!(
-                "panicked: {}",
-                panic.payload_as_str().unwrap_or("without a message")
-            );
+            let message = format!("panicked: {}", panic.payload_as_str().unwrap_or("without a message"));
             let location = panic
                 .location()
                 .map(|location| Attribute::new("location", location.to_string()));

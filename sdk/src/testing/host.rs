@@ -235,21 +235,14 @@ pub(crate) fn log_emit(level: Level, message: &str, fields: Vec<Attribute>) {
 
 pub(crate) fn metric_define(name: &str, _kind: Kind, _help: &str) -> Result<u32, String> {
     let letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    if !name.bytes().next().is_some_and(letter)
-        || !name
-            .bytes()
-            .all(|byte| letter(byte) || byte.is_ascii_digit())
-    {
+    if !name.bytes().next().is_some_and(letter) || !name.bytes().all(|byte| letter(byte) || byte.is_ascii_digit()) {
         return Err("a name is letters, digits and underscores".to_owned());
     }
     let mut numbers = numbers();
-    let number = numbers
-        .iter()
-        .position(|known| known == name)
-        .unwrap_or_else(|| {
-            numbers.push(name.to_owned());
-            numbers.len() - 1
-        });
+    let number = numbers.iter().position(|known| known == name).unwrap_or_else(|| {
+        numbers.push(name.to_owned());
+        numbers.len() - 1
+    });
     u32::try_from(number).map_err(|_| "there are too many".to_owned())
 }
 
@@ -309,12 +302,7 @@ pub(crate) fn store_take(key: &str, tokens: u32, per_second: f64, burst: u32) ->
 }
 
 pub(crate) fn upstream(name: &str) -> Option<Upstream> {
-    with(|host| {
-        host.upstreams
-            .iter()
-            .find(|upstream| upstream.name == name)
-            .cloned()
-    })
+    with(|host| host.upstreams.iter().find(|upstream| upstream.name == name).cloned())
 }
 
 pub(crate) fn upstreams() -> Vec<Upstream> {

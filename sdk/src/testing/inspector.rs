@@ -108,9 +108,7 @@ impl<I: Inspector> Inspection<I> {
             flow.forwarded.extend(bytes);
             return;
         }
-        let skipped = usize::try_from(flow.skipped)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
+        let skipped = usize::try_from(flow.skipped).unwrap_or(usize::MAX).min(bytes.len());
         let (skipped, seen) = bytes.split_at(skipped);
         flow.skipped -= skipped.len() as u64;
         flow.forwarded.extend(skipped);

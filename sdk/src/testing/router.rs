@@ -66,9 +66,7 @@ impl<'a, R: Router> Routing<'a, R> {
         match step {
             Step::Bytes(Direction::Up, bytes) => {
                 self.window.bytes.extend(bytes);
-                self.missing = self
-                    .missing
-                    .map(|missing| missing.saturating_sub(bytes.len()));
+                self.missing = self.missing.map(|missing| missing.saturating_sub(bytes.len()));
             }
             Step::Bytes(Direction::Down, _) | Step::Finish(Direction::Down) => {
                 panic!("an upstream says nothing before a router has chosen it")
@@ -105,14 +103,8 @@ impl<'a, R: Router> Routing<'a, R> {
 
     fn exchange(&mut self, consume: usize, reply: &[u8]) {
         let there = self.window.bytes.len();
-        assert!(
-            consume <= there,
-            "an exchange drops {consume} bytes of {there}"
-        );
-        assert!(
-            self.window.round < EXCHANGES,
-            "more than {EXCHANGES} exchanges"
-        );
+        assert!(consume <= there, "an exchange drops {consume} bytes of {there}");
+        assert!(self.window.round < EXCHANGES, "more than {EXCHANGES} exchanges");
         self.window.bytes.drain(..consume);
         self.window.round += 1;
         self.asked.exchanges = self.window.round;

@@ -144,10 +144,7 @@ impl Scene {
             };
             places.map(move |place| self.cut(step, place))
         });
-        [self.clone()]
-            .into_iter()
-            .chain(in_two)
-            .chain([self.single_bytes()])
+        [self.clone()].into_iter().chain(in_two).chain([self.single_bytes()])
     }
 
     fn cut(&self, step: usize, place: usize) -> Self {
@@ -161,10 +158,7 @@ impl Scene {
 
     fn single_bytes(&self) -> Self {
         let steps = self.steps.iter().flat_map(|step| match step {
-            Step::Bytes(direction, bytes) => bytes
-                .iter()
-                .map(|&byte| Step::Bytes(*direction, vec![byte]))
-                .collect(),
+            Step::Bytes(direction, bytes) => bytes.iter().map(|&byte| Step::Bytes(*direction, vec![byte])).collect(),
             other => vec![other.clone()],
         });
         Self {
@@ -180,11 +174,7 @@ impl Scene {
 
     /// Loads the configuration, as an instance does before anything else, and gives the steps to `play`.
     #[track_caller]
-    pub(super) fn run<C: Config, T>(
-        &self,
-        in_connection: bool,
-        play: impl FnOnce(&'static C) -> T,
-    ) -> (T, Host) {
+    pub(super) fn run<C: Config, T>(&self, in_connection: bool, play: impl FnOnce(&'static C) -> T) -> (T, Host) {
         let config = match super::config::<C>(&self.config) {
             Ok(config) => Box::leak(Box::new(config)),
             Err(reason) => panic!("the configuration is refused: {reason}"),

@@ -16,9 +16,7 @@ impl Config for Tagged {}
 impl Router for Tagged {
     fn route(&self, _window: &Window, connection: &Connection) -> Decision {
         connection.annotate("tag", &self.tag);
-        self.upstream
-            .as_ref()
-            .map_or(Decision::Pass, Decision::route)
+        self.upstream.as_ref().map_or(Decision::Pass, Decision::route)
     }
 }
 

@@ -12,10 +12,7 @@ struct TwoRoles {
 }
 
 static ROUTED: Counter = Counter::new("two_roles_routed_total", "Connections that the router saw.");
-static CLOSED: Counter = Counter::new(
-    "two_roles_closed_total",
-    "Connections that the observer heard of.",
-);
+static CLOSED: Counter = Counter::new("two_roles_closed_total", "Connections that the observer heard of.");
 
 impl Config for TwoRoles {
     fn metrics() -> Vec<&'static dyn Metric> {

@@ -24,9 +24,7 @@ impl Router for WasiTagged {
             eprintln!("{key} is {value}");
             connection.annotate(key, value);
         }
-        self.upstream
-            .as_ref()
-            .map_or(Decision::Pass, Decision::route)
+        self.upstream.as_ref().map_or(Decision::Pass, Decision::route)
     }
 }
 
