@@ -58,9 +58,9 @@ struct Check {
 
 #[derive(Debug, Args)]
 struct Demo {
-    /// Where the project's filters lie, as `make filters` builds them
-    #[arg(long, default_value = "target/filters", value_name = "DIRECTORY")]
-    filters: PathBuf,
+    /// Where the project's filters lie; where `make filters` puts them otherwise, beside this program
+    #[arg(long, value_name = "DIRECTORY")]
+    filters: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -136,7 +136,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Check(Check { file, .. }) => check(&file.config),
-        Command::Demo(Demo { filters }) => match demo::run(&filters) {
+        Command::Demo(Demo { filters }) => match demo::run(&filters.unwrap_or_else(built_filters)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(FAILED, &format!("{error:#}")),
         },
@@ -170,6 +170,13 @@ fn check(path: &Path) -> ExitCode {
         count(config.filters.len(), "filter"),
     ));
     ExitCode::SUCCESS
+}
+
+/// `target/filters`, seen from `target/release/spliceway`.
+fn built_filters() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let target = program.ancestors().nth(2).unwrap_or_else(|| Path::new("target"));
+    target.join("filters")
 }
 
 fn serve(config: &Config) -> ExitCode {

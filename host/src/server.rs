@@ -309,14 +309,19 @@ fn start_worker(
             .enable_all()
             .build_local(LocalOptions::default())
     };
+    let (started, starting) = std::sync::mpsc::channel();
     let work = move || match runtime() {
-        Ok(runtime) => run_worker(&runtime, share, pipes, &stop, received),
-        Err(error) => tracing::error!(worker = index, %error, "cannot start a worker"),
+        Ok(runtime) => {
+            let _ = started.send(Ok(()));
+            run_worker(&runtime, share, pipes, &stop, received);
+        }
+        Err(error) => _ = started.send(Err(error)),
     };
     let thread = thread::Builder::new()
         .name(format!("worker-{index}"))
         .spawn(work)
         .context("cannot start a worker")?;
+    starting.recv()?.context("cannot start a worker")?;
     Ok(WorkerThread { thread, commands })
 }
 

@@ -629,12 +629,11 @@ fn servers_of_an_upstream_take_turns() {
     let blue = Upstream::named("blue.");
     let green = Upstream::named("green");
     let proxy = Proxy::run(&format!(
-        "[upstreams.both]\nservers = [\"{}\", \"{}\"]\n\
+        "workers = 1\n[upstreams.both]\nservers = [\"{}\", \"{}\"]\n\
          [[listeners]]\nname = \"front\"\naddress = \"127.0.0.1:0\"\nupstream = \"both\"\n",
         blue.address(),
         green.address()
     ))
-    .arguments(["--workers".to_owned(), "1".to_owned()])
     .start();
     let mut seen: Vec<Vec<u8>> = (0..4)
         .map(|_| Client::connect(proxy.listener("front")).receive(5))
