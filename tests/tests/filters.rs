@@ -150,8 +150,10 @@ fn a_connection_that_a_router_refuses_is_closed_as_it_says() {
 
 #[test]
 fn an_upstream_that_does_not_exist_is_an_error_of_the_router() {
-    let scene = routed(json!({ "decision": "route", "upstream": "nowhere" }));
+    // Only once the client has spoken: a RST at once may come before connect(2) has returned.
+    let scene = routed(need(1, json!({ "decision": "route", "upstream": "nowhere" })));
     let mut client = Client::connect(scene.proxy.address());
+    client.send(b"x");
     assert_eq!(client.expect_closed(), b"");
     router_broke_the_contract(&scene, &client, "nowhere");
 }
