@@ -8,17 +8,19 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{
-    self, Address, Balance, Config, FilterConfig, ListenAddress, ListenerConfig, LoadError, OnError, ServerConfig,
-    UpstreamConfig, defaults,
+    self, Address, Config, FilterConfig, ListenAddress, ListenerConfig, LoadError, OnError, UpstreamConfig, defaults,
 };
 use crate::observe::log;
+use crate::server::Ended;
 use crate::{demo, server};
 
 /// A TCP proxy whose connections move in the kernel until a WebAssembly filter asks to see them.
 #[derive(Debug, Parser)]
 #[command(name = "spliceway", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0; 1: it could not start, or failed while running; 2: the command line or the configuration is wrong."
+    after_help = "Exit codes: 0; 1: it could not start, or failed while running; 2: the command line or the configuration is wrong; \
+                  3: it ended, and had to cut connections off at the end of its drain; 4: it was told to end twice, and \
+                  cut connections off at once."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -104,6 +106,10 @@ const FAILED: u8 = 1;
 /// What the process was asked to do makes no sense.
 const WRONG: u8 = 2;
 
+/// It ended as it was told to, and cut connections off at the end of its drain; or at once, since it was told twice.
+const CUT_OFF: u8 = 3;
+const HURRIED: u8 = 4;
+
 /// Runs what the command line says, and says how it went.
 pub fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
@@ -181,7 +187,9 @@ fn built_filters() -> PathBuf {
 
 fn serve(config: &Config) -> ExitCode {
     match server::run(config) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ended::Finished) => ExitCode::SUCCESS,
+        Ok(Ended::CutOff) => ExitCode::from(CUT_OFF),
+        Ok(Ended::Hurried) => ExitCode::from(HURRIED),
         Err(error) => complain(FAILED, &format!("{error:#}")),
     }
 }
@@ -225,12 +233,12 @@ fn complain(code: u8, message: &str) -> ExitCode {
 impl Forward {
     /// The configuration that these arguments stand for.
     fn config(self, matches: &ArgMatches) -> Result<Config, String> {
-        let mut upstreams = vec![upstream("default", self.upstream)];
+        let mut upstreams = vec![UpstreamConfig::new("default", self.upstream)];
         for (name, address) in self.upstreams {
             if upstreams.iter().any(|known: &UpstreamConfig| known.name == name) {
                 return Err(format!("--upstream {name}: there is an upstream of that name already"));
             }
-            upstreams.push(upstream(&name, address));
+            upstreams.push(UpstreamConfig::new(&name, address));
         }
         let configs = paired(matches, self.filter_configs)?;
         let mut filters: Vec<FilterConfig> = Vec::new();
@@ -250,26 +258,17 @@ impl Forward {
             });
         }
         let listener = ListenerConfig {
-            name: "forward".to_owned(),
-            address: self.listen,
             filters: filters.iter().map(|filter| filter.name.clone()).collect(),
             upstream: Some("default".to_owned()),
-            timeouts: defaults::TIMEOUTS,
+            ..ListenerConfig::new("forward", self.listen)
         };
         Ok(Config {
             workers: self.workers,
             filters,
             upstreams,
             listeners: vec![listener],
+            ..Config::default()
         })
-    }
-}
-
-fn upstream(name: &str, address: Address) -> UpstreamConfig {
-    UpstreamConfig {
-        name: name.to_owned(),
-        balance: Balance::default(),
-        servers: vec![ServerConfig { address }],
     }
 }
 

@@ -23,7 +23,9 @@ mod relay;
 
 mod filter;
 mod flow;
+mod limit;
 mod linger;
 mod observe;
+mod outcome;
 mod sys;
 mod worker;

@@ -17,7 +17,8 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 /// Says FIN, and waits for the peer's.
 pub async fn end(worker: &Worker, stream: &Stream) {
     stream.finish();
-    let _ = tokio::time::timeout(PATIENCE, poll_fn(|cx| poll_discard(cx, worker, stream))).await;
+    let ended = poll_fn(|cx| poll_discard(cx, worker, stream));
+    let _ = worker.timers().within(Some(PATIENCE), ended).await;
 }
 
 /// Reads and drops what `stream` sends, until its end.

@@ -12,7 +12,7 @@ use spliceway_tests::artifacts::{filter, guest};
 use spliceway_tests::bytes::{digest, pattern, variant};
 use spliceway_tests::command::run;
 use spliceway_tests::servers::Redis;
-use spliceway_tests::{Client, DEADLINE, Peer, Proxy, Upstream, alone};
+use spliceway_tests::{Client, DEADLINE, Peer, Proxy, Upstream, alone, eventually};
 use tempfile::TempDir;
 
 const GUARD: &str = r#"{"refuse": ["FLUSHALL"]}"#;
@@ -363,4 +363,83 @@ fn a_proxy_with_filters_ends_when_it_is_told_to_and_tells_its_observers_everythi
     proxy.signal(Signal::TERM);
     assert_eq!(proxy.wait().code(), Some(0));
     proxy.wait_for_guest("access-log", |_| true);
+}
+
+#[test]
+fn a_rejected_file_is_tried_again_on_hangup_and_not_when_something_happens_beside_it() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let component = fs::read(filter("redis-guard")).expect("a filter can be read");
+    let [file, beside] = ["guard.wasm", "beside.wasm"].map(|name| folder.path().join(name));
+    for file in [&file, &beside] {
+        fs::write(file, &component).expect("a file in a temporary folder");
+    }
+    let upstream = Upstream::echo();
+    let proxy = Proxy::forward(upstream.address())
+        .filter_with(&file, GUARD)
+        .filter_with(&beside, GUARD)
+        .start();
+    let rejections = || proxy.logged("filter rejected").len();
+    // All files are looked at in turn. The first of two generations may be from a look that began before it was written; the
+    // second is from another one.
+    let look_around = |generation| {
+        for generation in [generation, generation + 1] {
+            replace(&beside, &variant(&component, generation));
+            proxy.published("beside", generation.into());
+        }
+    };
+
+    replace(&file, b"this is no component");
+    let first = proxy.wait_for("filter rejected", |event| event.text("filter") == "guard");
+    look_around(2);
+    assert_eq!(rejections(), 1, "{}", proxy.log_text());
+
+    proxy.signal(Signal::HUP);
+    eventually("it is rejected again", || (rejections() == 2).then_some(()));
+    for rejected in proxy.logged("filter rejected") {
+        for field in ["filter", "generation", "error"] {
+            assert_eq!(rejected.field(field), first.field(field));
+        }
+    }
+    look_around(4);
+    assert_eq!(rejections(), 2, "{}", proxy.log_text());
+}
+
+#[test]
+fn a_file_that_missed_its_deadline_is_tried_again_when_something_happens_beside_it() {
+    let scene = Scene::new();
+    let rejections = || scene.proxy.logged("filter rejected").len();
+    replace(&scene.file, &without_end(&scene.component));
+    let rejected = scene
+        .proxy
+        .wait_for("filter rejected", |event| event.text("filter") == "guard");
+    assert!(rejected.text("error").contains("deadline"), "{rejected}");
+
+    fs::write(scene.file.with_file_name("beside"), b"").expect("a file in a temporary folder");
+
+    eventually("it is tried again", || (rejections() >= 2).then_some(()));
+    scene.guards();
+}
+
+/// A component that is like this one, but for one more module, which begins with an endless loop.
+fn without_end(component: &[u8]) -> Vec<u8> {
+    // (module (func $loop (loop (br 0))) (start $loop))
+    let module = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x08\x01\0\x0a\x09\x01\x07\0\x03\x40\x0c\0\x0b\x0b";
+    let instantiate = [2, 4, 1, 0, modules(component), 0];
+    [component, &[1, module.len() as u8], module, &instantiate].concat()
+}
+
+/// How many core modules a component has: the sections of kind 1, each of them behind its kind and its length (LEB128).
+fn modules(component: &[u8]) -> u8 {
+    let mut rest = &component[8..];
+    let mut modules = 0;
+    while let [kind, more @ ..] = rest {
+        let digits = 1 + more.iter().take_while(|byte| **byte >= 0x80).count();
+        let length = more[..digits]
+            .iter()
+            .rev()
+            .fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f));
+        modules += u8::from(*kind == 1);
+        rest = &more[digits + length..];
+    }
+    modules
 }

@@ -5,11 +5,14 @@
 //! Nothing else in the proxy sees a configuration file.
 
 mod address;
+mod at_limit;
 pub mod defaults;
 mod diagnostics;
 mod file;
 mod json;
 mod load;
+mod log_field;
+mod log_format;
 mod name;
 mod named;
 mod ranges;
@@ -29,6 +32,8 @@ use std::time::Duration;
 pub use address::{Address, ListenAddress};
 pub use file::schema;
 pub use load::{LoadError, load};
+pub use log_field::LogField;
+pub use log_format::TemplatePart;
 
 /// Everything that one process serves.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +43,25 @@ pub struct Config {
     pub filters: Vec<FilterConfig>,
     pub upstreams: Vec<UpstreamConfig>,
     pub listeners: Vec<ListenerConfig>,
+    /// Of all listeners together.
+    pub limits: Limits,
+    pub drain: Drain,
+    pub access_log: Option<AccessLogConfig>,
+}
+
+impl Default for Config {
+    /// Nothing is served, by every default.
+    fn default() -> Self {
+        Self {
+            workers: None,
+            filters: Vec::new(),
+            upstreams: Vec::new(),
+            listeners: Vec::new(),
+            limits: defaults::LIMITS,
+            drain: defaults::DRAIN,
+            access_log: None,
+        }
+    }
 }
 
 /// One filter: a component, its configuration, and what it may use.
@@ -82,6 +106,23 @@ pub struct UpstreamConfig {
     pub balance: Balance,
     /// At least one.
     pub servers: Vec<ServerConfig>,
+    /// What it changes of the listener's.
+    pub timeouts: TimeoutChanges,
+    /// Of the proxy's connections to the servers.
+    pub vigilance: Vigilance,
+}
+
+impl UpstreamConfig {
+    /// One server, and every default.
+    pub fn new(name: &str, address: Address) -> Self {
+        Self {
+            name: name.to_owned(),
+            balance: Balance::default(),
+            servers: vec![ServerConfig { address }],
+            timeouts: TimeoutChanges::default(),
+            vigilance: defaults::VIGILANCE,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -105,6 +146,26 @@ pub struct ListenerConfig {
     /// The name of one of `Config::upstreams`, where no filter decides otherwise.
     pub upstream: Option<String>,
     pub timeouts: Timeouts,
+    pub limits: Limits,
+    pub accept: Accept,
+    /// Of the clients' connections.
+    pub vigilance: Vigilance,
+}
+
+impl ListenerConfig {
+    /// No filter, no upstream, and every default.
+    pub fn new(name: &str, address: ListenAddress) -> Self {
+        Self {
+            name: name.to_owned(),
+            address,
+            filters: Vec::new(),
+            upstream: None,
+            timeouts: defaults::TIMEOUTS,
+            limits: defaults::LIMITS,
+            accept: Accept::default(),
+            vigilance: defaults::VIGILANCE,
+        }
+    }
 }
 
 /// How long a connection may take, per stage. `None` is: for ever.
@@ -114,6 +175,129 @@ pub struct Timeouts {
     pub connect: Option<Duration>,
     /// How long router filters may wait for bytes of the client's, all of them together.
     pub route: Option<Duration>,
+    /// From being connected until the upstream's first byte.
+    pub first_byte: Option<Duration>,
     /// How long both directions together may be silent.
     pub idle: Option<Duration>,
+    /// The same once one side has finished.
+    pub half_closed: Option<Duration>,
+    /// How long a peer that is owed bytes may take none.
+    pub stall: Option<Duration>,
+    /// From being connected to the end; each connection's own is up to a tenth shorter, so that many that began together do
+    /// not end together.
+    pub lifetime: Option<Duration>,
+}
+
+/// Timeouts that differ from the listener's; `None` is: the listener's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TimeoutChanges {
+    pub connect: Option<Option<Duration>>,
+    pub first_byte: Option<Option<Duration>>,
+    pub idle: Option<Option<Duration>>,
+    pub half_closed: Option<Option<Duration>>,
+    pub stall: Option<Option<Duration>>,
+    pub lifetime: Option<Option<Duration>>,
+}
+
+impl Timeouts {
+    pub fn with(self, changes: &TimeoutChanges) -> Self {
+        Self {
+            connect: changes.connect.unwrap_or(self.connect),
+            route: self.route,
+            first_byte: changes.first_byte.unwrap_or(self.first_byte),
+            idle: changes.idle.unwrap_or(self.idle),
+            half_closed: changes.half_closed.unwrap_or(self.half_closed),
+            stall: changes.stall.unwrap_or(self.stall),
+            lifetime: changes.lifetime.unwrap_or(self.lifetime),
+        }
+    }
+}
+
+/// How the kernel notices that a peer is gone without a word (tcp(7)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vigilance {
+    /// `None`: a silent peer is not asked whether it is still there.
+    pub keepalive: Option<Keepalive>,
+    /// TCP_USER_TIMEOUT: how long sent bytes may stay unacknowledged, or a window closed. `None`: as the system says.
+    pub user_timeout: Option<Duration>,
+}
+
+/// In whole seconds, 1 to 32 767 (TCP_KEEPIDLE, TCP_KEEPINTVL).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Silence before the first probe.
+    pub idle: Duration,
+    /// Between probes.
+    pub interval: Duration,
+    /// Unanswered probes after which the peer is given up, 1 to 127 (TCP_KEEPCNT).
+    pub count: u32,
+}
+
+/// How workers share a listener's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Accept {
+    /// A socket for each, among which the kernel spreads connections (SO_REUSEPORT).
+    #[default]
+    PerWorker,
+    /// One socket for all of them.
+    Shared,
+}
+
+/// What clients may have, of one listener or of all together. `None` is: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: Option<u32>,
+    pub connections_per_client: Option<u32>,
+    /// New connections per second.
+    pub rate: Option<u32>,
+    pub rate_per_client: Option<u32>,
+    /// How many leading bits of an IPv6 address are one client, 1 to 128.
+    pub ipv6_prefix: u8,
+    pub at_limit: AtLimit,
+}
+
+/// What becomes of a new connection at a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtLimit {
+    /// It waits its turn, but no longer than this; then it is closed with FIN.
+    Queue(Duration),
+    /// It waits its turn.
+    Delay,
+    /// It is closed, with FIN.
+    Fin,
+    /// It is closed, with RST.
+    Rst,
+}
+
+/// How the process ends when it is told to, counted from then on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// When connections that are idle begin to be ended; `None`: never.
+    pub soft: Option<Duration>,
+    /// Over which time their ends are spread.
+    pub spread: Duration,
+    /// When all others are ended; `None`: never.
+    pub hard: Option<Duration>,
+}
+
+/// One line for each connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccessLogConfig {
+    /// `None` is standard output.
+    pub file: Option<PathBuf>,
+    pub format: LogFormat,
+    /// A line when a connection begins, too.
+    pub open: bool,
+    /// A line each time that a connection has lived for as long again.
+    pub every: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// An object with every `LogField` that is known.
+    #[default]
+    Json,
+    /// Text with `{placeholders}`, at least one.
+    Template(Vec<TemplatePart>),
 }

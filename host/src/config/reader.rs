@@ -163,6 +163,15 @@ impl Read for String {
     }
 }
 
+impl Read for bool {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
+        match value.get_ref() {
+            DeValue::Boolean(boolean) => Ok(*boolean),
+            _ => Err(wrong_type(value, "true or false", problems)),
+        }
+    }
+}
+
 impl Read for i64 {
     fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
         let DeValue::Integer(integer) = value.get_ref() else {

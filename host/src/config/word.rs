@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::diagnostics::{Problem, Problems, Reported};
 use super::reader::{Read, Value};
 use super::suggest;
-use super::{Balance, OnError};
+use super::{Accept, Balance, OnError};
 
 /// A type whose values are words in a file.
 pub(super) trait Words: Copy + PartialEq + 'static {
@@ -20,6 +20,10 @@ impl Words for OnError {
 
 impl Words for Balance {
     const WORDS: &'static [(&'static str, Self)] = &[("round-robin", Self::RoundRobin)];
+}
+
+impl Words for Accept {
+    const WORDS: &'static [(&'static str, Self)] = &[("per-worker", Self::PerWorker), ("shared", Self::Shared)];
 }
 
 /// A value that was typed as its word.

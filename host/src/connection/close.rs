@@ -1,11 +1,9 @@
 //! The end of a connection that had both of its sockets: FIN is not RST, and neither is lost.
 
-use std::io;
-
 use super::{Cause, Outcome, Stage};
 use crate::filter::Stop;
 use crate::flow::Side;
-use crate::relay::{Ending, Transfer};
+use crate::relay::{Ending, Limit, Transfer};
 use crate::upstream::Connected;
 
 /// Closes what is still open. A peer that failed is passed on to the other as a RST, unless that one has been sent the
@@ -21,9 +19,16 @@ pub(super) fn close(connected: Connected, transfer: Transfer) -> Outcome {
                 Side::Upstream if !transfer.down_complete => client.reset_on_close(),
                 Side::Client | Side::Upstream => {}
             }
-            outcome(cause(&error), Some(side))
+            outcome(Cause::of(&error), Some(side))
         }
-        Ending::Idle => outcome(Cause::IdleTimeout, None),
+        Ending::Expired(limit) => {
+            if let Limit::Stalled(_) = limit {
+                // What is owed is lost.
+                client.reset_on_close();
+                upstream.reset_on_close();
+            }
+            expired(limit)
+        }
         Ending::Stopped(Stop::Refused { filter, reset, reason }) => {
             tracing::debug!(%filter, reason, "refused by a filter");
             if reset {
@@ -41,12 +46,15 @@ pub(super) fn close(connected: Connected, transfer: Transfer) -> Outcome {
     }
 }
 
-fn cause(error: &io::Error) -> Cause {
-    match error.kind() {
-        // EPIPE is what is left of a reset that an earlier call has reported.
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Cause::Reset,
-        io::ErrorKind::TimedOut => Cause::Timeout,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Cause::Unreachable,
-        _ => Cause::Error,
-    }
+fn expired(limit: Limit) -> Outcome {
+    let (cause, side) = match limit {
+        Limit::FirstByte => (Cause::FirstByteTimeout, Some(Side::Upstream)),
+        Limit::Idle => (Cause::IdleTimeout, None),
+        Limit::HalfClosed => (Cause::HalfClosedTimeout, None),
+        Limit::Stalled(side) => (Cause::Stalled, Some(side)),
+        Limit::Lifetime => (Cause::LifetimeOver, None),
+        Limit::Drained => (Cause::Drained, None),
+        Limit::DrainOver => (Cause::DrainOver, None),
+    };
+    Outcome::new(Stage::Relay, cause, side)
 }

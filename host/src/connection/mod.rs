@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! listener   accept              -> Accepted   { socket, client, listener, filters }
+//! limit      wait its turn       -> Admission
 //! route      filters, then rules -> Routed     { upstream, bytes already read, watching filters }
 //! upstream   pick, dial          -> Connected  { both sockets }
 //! relay      move the bytes      -> Transfer   { per direction: copied, spliced, filtered bytes }
@@ -14,36 +15,46 @@ mod stages;
 
 use std::rc::Rc;
 
-pub use outcome::{Cause, Outcome, Stage};
+pub use crate::outcome::{Cause, Outcome, Stage};
 pub use stages::{Accepted, Routed};
 
+use crate::listener::Counted;
 use crate::worker::Worker;
-use crate::{relay, route, upstream};
+use crate::{limit, relay, route, upstream};
 use outcome::Record;
 
-/// Serves one connection from its first byte to its last.
-pub async fn serve(worker: Rc<Worker>, accepted: Box<Accepted>) {
-    let _counted = worker.count();
+/// Serves one connection from its first byte to its last. It is `counted` until its outcome is recorded.
+pub async fn serve(worker: Rc<Worker>, accepted: Box<Accepted>, counted: Counted) {
     let mut record = Record::of(&accepted);
     let outcome = journey(&worker, accepted, &mut record).await;
     record.finish(outcome);
+    drop(counted);
 }
 
 /// The first stages are boxed: what they need is given back when they are over, and an idle connection is nearly nothing but
 /// its relay.
 async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) -> Outcome {
+    let _admitted = match accepted.listener.limiters.is_empty() {
+        true => Vec::new(),
+        false => match Box::pin(limit::admit(worker, &accepted)).await {
+            Ok(admitted) => admitted,
+            Err(outcome) => return outcome,
+        },
+    };
+    record.admitted();
     let routed = match Box::pin(route::choose(worker, accepted)).await {
         Ok(routed) => routed,
         Err(outcome) => return outcome,
     };
     record.routed(&routed);
-    let mut connected = match Box::pin(upstream::connect(routed)).await {
+    let mut connected = match Box::pin(upstream::connect(worker, routed)).await {
         Ok(connected) => connected,
         Err(outcome) => return outcome,
     };
     record.connected(&connected);
-    let transfer = relay::run(worker, &mut connected).await;
-    record.transferred(&transfer);
+    let every = record.every();
+    let transfer = relay::run(worker, &mut connected, every, &mut |up, down| record.alive(up, down)).await;
+    record.transferred(&connected, &transfer);
     close::close(connected, transfer)
 }
 
@@ -51,7 +62,7 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
 mod tests {
     use super::*;
 
-    fn size_of_future<F>(_: impl Fn(Rc<Worker>, Box<Accepted>) -> F) -> usize {
+    fn size_of_future<F>(_: impl Fn(Rc<Worker>, Box<Accepted>, Counted) -> F) -> usize {
         size_of::<F>()
     }
 
@@ -59,6 +70,6 @@ mod tests {
     #[test]
     fn the_future_of_a_connection_is_small() {
         let size = size_of_future(serve);
-        assert!(size <= 1200, "{size} bytes");
+        assert!(size <= 1300, "{size} bytes");
     }
 }

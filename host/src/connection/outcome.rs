@@ -1,92 +1,16 @@
-//! How a connection ended, and the one place where that is recorded.
+//! The one place where it is recorded how a connection ended.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
-use super::{Accepted, Routed};
+use super::{Accepted, Cause, Outcome, Routed, Stage};
 use crate::filter::{Attribute, Closed, Facts, Value};
-use crate::flow::Side;
 use crate::listener::Listener;
-use crate::observe::Moved;
+use crate::observe::{AccessLog, Entry, Event, Moved};
 use crate::relay::Transfer;
-use crate::sys::Peer;
+use crate::sys::{Peer, TcpInfo, tcp_info};
 use crate::upstream::Connected;
-
-/// Where, why and through whom: `relay.finished.client`, `connect.refused.upstream`. The same words everywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    pub stage: Stage,
-    pub cause: Cause,
-    /// `None` is the proxy itself: a timeout of both, a shutdown.
-    pub side: Option<Side>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    Route,
-    Connect,
-    Relay,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// Both peers finished, and everything was delivered. The side is the one that finished first.
-    Finished,
-    Reset,
-    Refused,
-    Timeout,
-    IdleTimeout,
-    Unreachable,
-    /// A filter refused it.
-    FilterRefused,
-    /// A filter failed, and its policy is to close.
-    FilterFailed,
-    /// No filter chose an upstream, and the listener names none.
-    NoUpstream,
-    /// The process stopped, or the connection's task did.
-    Interrupted,
-    /// Anything else that the kernel says.
-    Error,
-}
-
-impl Outcome {
-    pub fn new(stage: Stage, cause: Cause, side: impl Into<Option<Side>>) -> Self {
-        Self {
-            stage,
-            cause,
-            side: side.into(),
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self.stage {
-            Stage::Route => "route",
-            Stage::Connect => "connect",
-            Stage::Relay => "relay",
-        };
-        let cause = match self.cause {
-            Cause::Finished => "finished",
-            Cause::Reset => "reset",
-            Cause::Refused => "refused",
-            Cause::Timeout => "timeout",
-            Cause::IdleTimeout => "idle-timeout",
-            Cause::Unreachable => "unreachable",
-            Cause::FilterRefused => "filter-refused",
-            Cause::FilterFailed => "filter-failed",
-            Cause::NoUpstream => "no-upstream",
-            Cause::Interrupted => "interrupted",
-            Cause::Error => "error",
-        };
-        match self.side {
-            Some(side) => write!(f, "{stage}.{cause}.{side}"),
-            None => write!(f, "{stage}.{cause}.proxy"),
-        }
-    }
-}
 
 /// What is known of a connection so far. It is recorded when this is dropped, so exactly once, whatever happens.
 pub(super) struct Record {
@@ -101,6 +25,18 @@ pub(super) struct Record {
     up: Moved,
     down: Moved,
     outcome: Outcome,
+    /// Present where there is an access log to tell it to.
+    details: Option<Box<Details>>,
+}
+
+#[derive(Default)]
+struct Details {
+    /// Since the beginning: when there was an upstream, and when a server had answered.
+    routed: Option<Duration>,
+    connected: Option<Duration>,
+    first_byte: Option<Duration>,
+    client_tcp: Option<TcpInfo>,
+    upstream_tcp: Option<TcpInfo>,
 }
 
 impl Record {
@@ -116,23 +52,55 @@ impl Record {
             server: None,
             up: Moved::default(),
             down: Moved::default(),
-            outcome: Outcome::new(Stage::Route, Cause::Interrupted, None),
+            outcome: Outcome::new(Stage::Accept, Cause::Interrupted, None),
+            details: accepted.listener.access_log.as_ref().map(|_| Box::default()),
         }
+    }
+
+    pub(super) fn admitted(&mut self) {
+        self.outcome.stage = Stage::Route;
     }
 
     pub(super) fn routed(&mut self, routed: &Routed) {
         self.outcome.stage = Stage::Connect;
         self.upstream = Some(Arc::clone(routed.upstream.name()));
+        if let Some(details) = &mut self.details {
+            details.routed = Some(self.started.elapsed());
+        }
     }
 
     pub(super) fn connected(&mut self, connected: &Connected) {
         self.outcome.stage = Stage::Relay;
         self.server = Some(Arc::clone(&connected.server));
+        if let Some(details) = &mut self.details {
+            details.connected = Some(self.started.elapsed());
+        }
+        if let Some(log) = self.listener.access_log.as_ref().filter(|log| log.wants_open()) {
+            log.write(self.entry(Event::Open));
+        }
     }
 
-    pub(super) fn transferred(&mut self, transfer: &Transfer) {
+    /// How often it is to be told that the connection is still there.
+    pub(super) fn every(&self) -> Option<Duration> {
+        self.listener.access_log.as_ref().and_then(AccessLog::every)
+    }
+
+    pub(super) fn alive(&mut self, up: Moved, down: Moved) {
+        self.up = up;
+        self.down = down;
+        if let Some(log) = &self.listener.access_log {
+            log.write(self.entry(Event::Alive));
+        }
+    }
+
+    pub(super) fn transferred(&mut self, connected: &Connected, transfer: &Transfer) {
         self.up = transfer.up;
         self.down = transfer.down;
+        if let Some(details) = &mut self.details {
+            details.first_byte = transfer.first_byte;
+            details.client_tcp = tcp_info(&connected.routed.client);
+            details.upstream_tcp = tcp_info(&connected.socket);
+        }
     }
 
     pub(super) fn finish(mut self, outcome: Outcome) {
@@ -156,6 +124,31 @@ impl Record {
             down_filtered = self.down.filtered,
             "connection ended"
         );
+    }
+
+    fn entry(&self, event: Event) -> Box<Entry> {
+        let unknown = Details::default();
+        let details = self.details.as_deref().unwrap_or(&unknown);
+        let connect = details.connected.zip(details.routed);
+        let annotations = self.facts.as_ref().map(|facts| facts.annotations());
+        let annotations = annotations.unwrap_or_default().into_iter();
+        Box::new(Entry {
+            event,
+            time: SystemTime::now(),
+            connection: self.id,
+            listener: Arc::clone(&self.listener.name),
+            client: self.client,
+            upstream: self.upstream.clone(),
+            server: self.server.clone(),
+            up: self.up,
+            down: self.down,
+            connect: connect.map(|(connected, routed)| connected.saturating_sub(routed)),
+            first_byte: details.first_byte,
+            duration: self.started.elapsed(),
+            client_tcp: details.client_tcp,
+            upstream_tcp: details.upstream_tcp,
+            annotations: annotations.map(|known| (known.key, known.value.into())).collect(),
+        })
     }
 
     fn closed(&self) -> Closed {
@@ -196,22 +189,12 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.log();
-        self.listener.counters.ended(self.up, self.down);
+        self.listener.counters.ended(self.up, self.down, self.outcome);
+        if let Some(log) = &self.listener.access_log {
+            log.write(self.entry(Event::Close(self.outcome)));
+        }
         if let (true, Some(observers)) = (self.observed, &self.listener.observers) {
             observers.closed(&self.listener.filters, self.closed());
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_outcome_names_stage_cause_and_side() {
-        let finished = Outcome::new(Stage::Relay, Cause::Finished, Side::Client);
-        assert_eq!(finished.to_string(), "relay.finished.client");
-        let idle = Outcome::new(Stage::Relay, Cause::IdleTimeout, None);
-        assert_eq!(idle.to_string(), "relay.idle-timeout.proxy");
     }
 }

@@ -27,13 +27,14 @@ pub struct Accepted {
 
 /// A connection whose upstream is chosen. Made by `route` alone, from [`Accepted`].
 pub struct Routed {
+    pub id: u64,
     pub client: Stream,
     pub upstream: Arc<Upstream>,
     /// Read from the client while its route was looked for; not yet forwarded.
     pub seen: Vec<u8>,
     /// The inspectors that watch it.
     pub chain: Option<Box<Chain>>,
-    pub timeouts: Timeouts,
+    pub timeouts: Arc<Timeouts>,
 }
 
 impl Accepted {

@@ -15,10 +15,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::json;
 use tokio::runtime::Builder;
 
-use crate::config::{
-    Address, Balance, Config, FilterConfig, ListenAddress, ListenerConfig, OnError, ServerConfig, UpstreamConfig,
-    defaults,
-};
+use crate::config::{Address, Config, FilterConfig, ListenAddress, ListenerConfig, OnError, UpstreamConfig, defaults};
 use crate::server::Server;
 use crate::sys::Peer;
 
@@ -92,26 +89,18 @@ fn config(filters: &Copies, servers: &server::Servers) -> Config {
         limits: defaults::FILTER_LIMITS,
         sessions_per_instance: defaults::SESSIONS_PER_INSTANCE,
     };
-    let upstream = |name: &str, address| UpstreamConfig {
-        name: name.to_owned(),
-        balance: Balance::RoundRobin,
-        servers: vec![ServerConfig {
-            address: Address::Socket(address),
-        }],
-    };
+    let upstream = |name: &str, address| UpstreamConfig::new(name, Address::Socket(address));
+    let anywhere = ListenAddress::Socket(([127, 0, 0, 1], 0).into());
     let listener = |name: &str, filters: &[&str], upstream: Option<&str>| ListenerConfig {
-        name: name.to_owned(),
-        address: ListenAddress::Socket(([127, 0, 0, 1], 0).into()),
         filters: filters.iter().map(|&name| name.to_owned()).collect(),
         upstream: upstream.map(str::to_owned),
-        timeouts: defaults::TIMEOUTS,
+        ..ListenerConfig::new(name, anywhere.clone())
     };
     let routes = json!({ "routes": [
         { "database": "blue", "upstream": "blue" },
         { "database": "green", "upstream": "green" },
     ]});
     Config {
-        workers: None,
         filters: vec![
             filter("postgres-router", routes),
             filter("redis-guard", json!({ "refuse": ["FLUSHALL"] })),
@@ -122,6 +111,7 @@ fn config(filters: &Copies, servers: &server::Servers) -> Config {
             listener("postgres", &["postgres-router"], None),
             listener("redis", &["redis-guard"], Some("blue")),
         ],
+        ..Config::default()
     }
 }
 

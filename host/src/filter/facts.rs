@@ -79,6 +79,18 @@ impl Facts {
     }
 }
 
+impl From<Value> for serde_json::Value {
+    /// Bytes as text, with what is no UTF-8 replaced.
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Text(text) => text.into(),
+            Value::Integer(number) => number.into(),
+            Value::Boolean(truth) => truth.into(),
+            Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into(),
+        }
+    }
+}
+
 impl Value {
     fn len(&self) -> usize {
         match self {

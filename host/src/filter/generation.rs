@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 use super::Groups;
 use super::component::{Digest, Linked, link, read};
 use super::engine::Engine;
-use super::failure::Kind;
+use super::failure::{Failure, Kind};
 use super::instance::Instance;
 use super::metrics::Metrics;
 use super::store::Table;
@@ -20,7 +20,7 @@ use crate::config::{FilterConfig, FilterLimits, OnError};
 pub struct Filter {
     kept: Arc<Kept>,
     current: ArcSwapOption<Generation>,
-    /// A file that does not load is looked at once, not at every event in its directory.
+    /// A file that cannot load is tried once, not at every event in its directory.
     rejected: Mutex<Option<Digest>>,
 }
 
@@ -46,10 +46,27 @@ pub struct Generation {
     config: String,
 }
 
+/// Why a filter's file is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Occasion {
+    /// Something happened in its directory, which need not have been about this file.
+    Event,
+    /// Somebody asks for it: a file that was rejected before is tried once more.
+    Request,
+}
+
 /// What came of looking at a filter's file.
 pub enum Reloaded {
     Published,
     Unchanged,
+}
+
+/// Why a file is not published.
+enum Rejection {
+    /// Its content and the configuration decide that: it would be the same at the next event.
+    Lasting(anyhow::Error),
+    /// The machine had too much to do.
+    Passing(anyhow::Error),
 }
 
 impl Filter {
@@ -71,28 +88,33 @@ impl Filter {
     }
 
     /// Compiles what is in the filter's file now, tries it with its configuration, and publishes it: connections that begin
-    /// from here on use it. Takes tens of milliseconds: not for a worker. Calls must not overlap.
+    /// from here on use it. Takes tens of milliseconds: not for a worker. Calls wait for one another, so that the last one to
+    /// read the file is the last one to publish.
     ///
     /// # Errors
     /// It does not load, or its `init` refuses: what was published stays.
-    pub fn reload(&self) -> anyhow::Result<Reloaded> {
+    pub fn reload(&self, occasion: Occasion) -> anyhow::Result<Reloaded> {
         let begun = Instant::now();
+        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = read(&self.kept.config.source)?;
         let digest = Digest::of(&bytes);
-        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let serves = self
             .current
             .load()
             .as_ref()
             .is_some_and(|current| current.digest == digest);
-        if serves || *rejected == Some(digest) {
+        if serves || (occasion == Occasion::Event && *rejected == Some(digest)) {
             return Ok(Reloaded::Unchanged);
         }
+        // Now, and not when the answer is there: a file on which the compiler panics is rejected too.
         *rejected = Some(digest);
-        let generation = self
-            .generate(&bytes, digest)
+        let generated = self.generate(&bytes, digest);
+        if !matches!(generated, Err(Rejection::Lasting(_))) {
+            *rejected = None;
+        }
+        let generation = generated
+            .map_err(|(Rejection::Lasting(error) | Rejection::Passing(error))| error)
             .with_context(|| self.kept.config.source.display().to_string())?;
-        *rejected = None;
         let number = generation.number;
         self.kept.published.store(number, Ordering::Relaxed);
         self.current.store(Some(generation));
@@ -102,29 +124,30 @@ impl Filter {
     }
 
     /// Compiles a component and tries it: an instance of it takes the configuration, or says why not.
-    fn generate(&self, bytes: &[u8], digest: Digest) -> anyhow::Result<Arc<Generation>> {
+    fn generate(&self, bytes: &[u8], digest: Digest) -> Result<Arc<Generation>, Rejection> {
+        let generation = self.compile(bytes, digest).map_err(Rejection::Lasting)?;
+        let generation = Arc::new(generation);
+        let admitted = self.kept.engine.admit();
+        let permit = admitted
+            .context("every instance that the machine affords is in use")
+            .map_err(Rejection::Passing)?;
+        Instance::new(&generation, permit)?;
+        Ok(generation)
+    }
+
+    fn compile(&self, bytes: &[u8], digest: Digest) -> anyhow::Result<Generation> {
         let linked = link(&self.kept.engine, bytes)?;
         ensure!(
             linked.roles.lifecycle.is_some() || self.kept.config.config.is_null(),
             "it takes no configuration (it does not export `lifecycle`), and one is given"
         );
-        let generation = Arc::new(Generation {
+        Ok(Generation {
             kept: Arc::clone(&self.kept),
             number: self.generation() + 1,
             digest,
             linked,
             config: self.kept.config.config.to_string(),
-        });
-        let permit = self
-            .kept
-            .engine
-            .admit()
-            .context("every instance that the machine affords is in use")?;
-        Instance::new(&generation, permit).map_err(|failure| match failure.kind {
-            Kind::Init => anyhow!("it refuses its configuration: {failure}"),
-            kind => anyhow!("its `init` failed ({kind}): {failure}"),
-        })?;
-        Ok(generation)
+        })
     }
 
     /// The generation for a connection that begins now.
@@ -155,6 +178,19 @@ impl Filter {
     /// The number of the generation that serves; 0 where none was loaded yet.
     pub fn generation(&self) -> u64 {
         self.kept.published.load(Ordering::Relaxed)
+    }
+}
+
+impl From<Failure> for Rejection {
+    fn from(failure: Failure) -> Self {
+        let failed = |failure: Failure| anyhow!("its `init` failed ({}): {failure}", failure.kind);
+        match failure.kind {
+            Kind::Init => Self::Lasting(anyhow!("it refuses its configuration: {failure}")),
+            // Memory too: how much it may have is in the configuration, and nobody else takes of it.
+            Kind::Memory | Kind::Trap | Kind::Contract => Self::Lasting(failed(failure)),
+            // The same call takes more CPU time where others use the same caches and the same core.
+            Kind::Deadline | Kind::Budget => Self::Passing(failed(failure)),
+        }
     }
 }
 
@@ -219,5 +255,71 @@ impl Drop for Generation {
         if self.number <= self.kept.published.load(Ordering::Relaxed) {
             tracing::info!(filter = %self.kept.name, generation = self.number, "generation freed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::defaults;
+    use crate::filter::Group;
+
+    /// An observer by its names alone. It compiles and links; when it is tried, its function is not of the contract's type.
+    ///
+    /// ```wat
+    /// (component
+    ///   (core module $m (func (export "f")))
+    ///   (core instance $i (instantiate $m))
+    ///   (func $f (canon lift (core func $i "f")))
+    ///   (instance $o (export "on-closed" (func $f)))
+    ///   (export "spliceway:filter/observer@0.1.0" (instance $o)))
+    /// ```
+    const OBSERVER_BY_NAME: &[u8] = b"\0asm\x0d\0\x01\0\
+        \x01\x1f\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x05\x01\x01f\0\0\x0a\x04\x01\x02\0\x0b\
+        \x02\x04\x01\0\0\0\
+        \x06\x07\x01\0\0\x01\0\x01f\
+        \x07\x05\x01\x40\0\x01\0\
+        \x08\x06\x01\0\0\0\0\0\
+        \x05\x10\x01\x01\x01\0\x09on-closed\x01\0\
+        \x0b\x25\x01\0\x1fspliceway:filter/observer@0.1.0\x05\0\0";
+
+    struct NoGroups;
+
+    impl Groups for NoGroups {
+        fn get(&self, _: &str) -> Option<Group> {
+            None
+        }
+
+        fn all(&self) -> Vec<Group> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn what_had_no_instance_is_tried_again_and_what_cannot_load_only_on_request() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), OBSERVER_BY_NAME).unwrap();
+        let config = FilterConfig {
+            name: "observer".to_owned(),
+            source: file.path().to_owned(),
+            config: serde_json::Value::Null,
+            on_error: OnError::Close,
+            limits: defaults::FILTER_LIMITS,
+            sessions_per_instance: 1,
+        };
+        let engine = Engine::new().unwrap();
+        let filter = Filter::new(config, &engine, Arc::new(NoGroups));
+        let rejection = |occasion| filter.reload(occasion).err().map(|error| format!("{error:#}"));
+
+        let all: Vec<_> = std::iter::from_fn(|| engine.admit()).collect();
+        let busy = rejection(Occasion::Event).unwrap();
+        assert!(busy.contains("in use"), "{busy}");
+        drop(all);
+
+        let wrong = rejection(Occasion::Event).unwrap();
+        assert!(wrong.contains("type mismatch"), "{wrong}");
+        assert_eq!(rejection(Occasion::Event), None, "it was not looked at again");
+        assert_eq!(rejection(Occasion::Request), Some(wrong));
+        assert_eq!(rejection(Occasion::Event), None, "it was not looked at again");
     }
 }

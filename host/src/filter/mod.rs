@@ -23,7 +23,7 @@ mod watch;
 pub use chain::{Chain, Stop, View};
 pub use engine::Engine;
 pub use facts::{Attribute, Facts, Value};
-pub use generation::{Filter, Generation, Reloaded};
+pub use generation::{Filter, Generation, Occasion, Reloaded};
 pub use observers::{Closed, Observers};
 pub use router::{Decision, Window, ask, blame};
 pub use sessions::Instances;

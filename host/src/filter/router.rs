@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::chain::{Stop, refused, report};
-use super::facts::Facts;
+use super::facts::{Attribute, Facts};
 use super::failure::Failure;
 use super::generation::Generation;
 use super::instance;
@@ -11,7 +11,7 @@ use super::sessions::Instances;
 
 pub use super::instance::Window;
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Decision {
     /// No opinion.
     Pass,
@@ -19,8 +19,8 @@ pub enum Decision {
     Need(usize),
     /// Take so many bytes off the front of the window, and send these to the client.
     Exchange { consume: usize, reply: Vec<u8> },
-    /// The name of an upstream.
-    Route { upstream: String },
+    /// The name of an upstream, and what the connection to it is to be like.
+    Route { upstream: String, options: Vec<Attribute> },
 }
 
 /// Asks one router. A failure whose policy is to go on counts as `Pass`.
@@ -42,6 +42,7 @@ pub fn ask(
         },
         Ok(instance::Decision::Route(choice)) => Decision::Route {
             upstream: choice.upstream,
+            options: choice.options.into_iter().map(Into::into).collect(),
         },
         Ok(instance::Decision::Refuse(refusal)) => return Err(refused(generation.name(), refusal)),
         Err(failure) => {

@@ -65,52 +65,81 @@ impl Wasi {
 
 /// Adds the empty world. Whatever else of WASI the component imports exists, and traps when it is called.
 pub(super) fn link(linker: &mut Linker<State>, component: &Component) -> wasmtime::Result<()> {
-    use bindings::{cli, clocks, filesystem, random};
-    clocks::wall_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
-    clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
-    random::random::add_to_linker::<State, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
-    random::insecure::add_to_linker::<State, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
-    random::insecure_seed::add_to_linker::<State, WasiRandom>(linker, |state| state.ctx().ctx.random())?;
-    filesystem::preopens::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
-    // Of no use without a directory to begin with, and there is none.
-    sync::filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
-    cli::exit::add_to_linker::<State, WasiCli>(linker, State::cli)?;
-    cli::environment::add_to_linker::<State, WasiCli>(linker, State::cli)?;
-    cli::stdin::add_to_linker::<State, WasiCli>(linker, State::cli)?;
-    cli::stdout::add_to_linker::<State, WasiCli>(linker, State::cli)?;
-    cli::stderr::add_to_linker::<State, WasiCli>(linker, State::cli)?;
-    cli::terminal_input::add_to_linker::<State, WasiCli>(linker, State::cli)?;
-    cli::terminal_output::add_to_linker::<State, WasiCli>(linker, State::cli)?;
-    cli::terminal_stdin::add_to_linker::<State, WasiCli>(linker, State::cli)?;
-    cli::terminal_stdout::add_to_linker::<State, WasiCli>(linker, State::cli)?;
-    cli::terminal_stderr::add_to_linker::<State, WasiCli>(linker, State::cli)?;
-    error::add_to_linker::<State, Streams>(linker, |state| state.ctx().table)?;
-    sync::io::poll::add_to_linker::<State, NoWait>(linker, |state| Table(state.ctx().table))?;
-    sync::io::streams::add_to_linker::<State, NoWait>(linker, |state| Table(state.ctx().table))?;
+    for (_, add) in INTERFACES {
+        add(linker)?;
+    }
     trap_the_rest(linker, component)
 }
 
-/// The interfaces that are linked above, whole and at a version that is compatible with every other 0.2.
-const LINKED: [&str; 18] = [
-    "wasi:clocks/wall-clock",
-    "wasi:clocks/monotonic-clock",
-    "wasi:random/random",
-    "wasi:random/insecure",
-    "wasi:random/insecure-seed",
-    "wasi:filesystem/preopens",
-    "wasi:filesystem/types",
-    "wasi:cli/exit",
-    "wasi:cli/environment",
-    "wasi:cli/stdin",
-    "wasi:cli/stdout",
-    "wasi:cli/stderr",
-    "wasi:cli/terminal-input",
-    "wasi:cli/terminal-output",
-    "wasi:cli/terminal-stdin",
-    "wasi:cli/terminal-stdout",
-    "wasi:cli/terminal-stderr",
-    "wasi:io/error",
-];
+type Add = fn(&mut Linker<State>) -> wasmtime::Result<()>;
+
+/// The interfaces of the empty world. Each is there as a whole, at a version that is compatible with every other 0.2.
+const INTERFACES: [(&str, Add); 20] = {
+    use bindings::{cli, clocks, filesystem, random};
+    [
+        ("wasi:clocks/wall-clock", |linker| {
+            clocks::wall_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)
+        }),
+        ("wasi:clocks/monotonic-clock", |linker| {
+            clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)
+        }),
+        ("wasi:random/random", |linker| {
+            random::random::add_to_linker::<State, WasiRandom>(linker, |state| state.ctx().ctx.random())
+        }),
+        ("wasi:random/insecure", |linker| {
+            random::insecure::add_to_linker::<State, WasiRandom>(linker, |state| state.ctx().ctx.random())
+        }),
+        ("wasi:random/insecure-seed", |linker| {
+            random::insecure_seed::add_to_linker::<State, WasiRandom>(linker, |state| state.ctx().ctx.random())
+        }),
+        ("wasi:filesystem/preopens", |linker| {
+            filesystem::preopens::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)
+        }),
+        // Of no use without a directory to begin with, and there is none.
+        ("wasi:filesystem/types", |linker| {
+            sync::filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)
+        }),
+        ("wasi:cli/exit", |linker| {
+            cli::exit::add_to_linker::<State, WasiCli>(linker, State::cli)
+        }),
+        ("wasi:cli/environment", |linker| {
+            cli::environment::add_to_linker::<State, WasiCli>(linker, State::cli)
+        }),
+        ("wasi:cli/stdin", |linker| {
+            cli::stdin::add_to_linker::<State, WasiCli>(linker, State::cli)
+        }),
+        ("wasi:cli/stdout", |linker| {
+            cli::stdout::add_to_linker::<State, WasiCli>(linker, State::cli)
+        }),
+        ("wasi:cli/stderr", |linker| {
+            cli::stderr::add_to_linker::<State, WasiCli>(linker, State::cli)
+        }),
+        ("wasi:cli/terminal-input", |linker| {
+            cli::terminal_input::add_to_linker::<State, WasiCli>(linker, State::cli)
+        }),
+        ("wasi:cli/terminal-output", |linker| {
+            cli::terminal_output::add_to_linker::<State, WasiCli>(linker, State::cli)
+        }),
+        ("wasi:cli/terminal-stdin", |linker| {
+            cli::terminal_stdin::add_to_linker::<State, WasiCli>(linker, State::cli)
+        }),
+        ("wasi:cli/terminal-stdout", |linker| {
+            cli::terminal_stdout::add_to_linker::<State, WasiCli>(linker, State::cli)
+        }),
+        ("wasi:cli/terminal-stderr", |linker| {
+            cli::terminal_stderr::add_to_linker::<State, WasiCli>(linker, State::cli)
+        }),
+        ("wasi:io/error", |linker| {
+            error::add_to_linker::<State, Streams>(linker, |state| state.ctx().table)
+        }),
+        ("wasi:io/poll", |linker| {
+            sync::io::poll::add_to_linker::<State, NoWait>(linker, |state| Table(state.ctx().table))
+        }),
+        ("wasi:io/streams", |linker| {
+            sync::io::streams::add_to_linker::<State, NoWait>(linker, |state| Table(state.ctx().table))
+        }),
+    ]
+};
 
 /// Not `define_unknown_imports_as_traps`: it makes an instance of exactly the version that the component names, which then
 /// hides ours of a compatible version.
@@ -120,7 +149,7 @@ fn trap_the_rest(linker: &mut Linker<State>, component: &Component) -> wasmtime:
     let engine = linker.engine().clone();
     for (name, item) in component.component_type().imports(&engine) {
         let interface = name.split('@').next().unwrap_or(name);
-        let known = LINKED.contains(&interface) || matches!(interface, "wasi:io/poll" | "wasi:io/streams");
+        let known = INTERFACES.iter().any(|(known, _)| *known == interface);
         let ComponentItem::ComponentInstance(instance) = item.ty else {
             continue;
         };
@@ -377,4 +406,27 @@ impl OutputStream for Printer {
 #[wasmtime_wasi::async_trait]
 impl Pollable for Printer {
     async fn ready(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::component::ResourceType;
+
+    use super::*;
+
+    #[test]
+    fn each_interface_is_added_under_the_name_that_stands_beside_it() {
+        let engine = wasmtime::Engine::default();
+        for (name, add) in INTERFACES {
+            let mut linker = Linker::new(&engine);
+            add(&mut linker).unwrap();
+            // A name that is taken cannot be defined again.
+            let is_taken = |version: String| {
+                let resource = ResourceType::host::<()>();
+                linker.root().resource(&version, resource, |_, _| Ok(())).is_err()
+            };
+            let mut versions = (0..100).map(|patch| format!("{name}@0.2.{patch}"));
+            assert!(versions.any(is_taken), "{name}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::outcome::Outcome;
+
 /// Bytes of one direction, by the way they went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Moved {
@@ -23,6 +25,7 @@ impl Moved {
 #[derive(Debug, Default)]
 pub struct Counters {
     connections: AtomicU64,
+    cut_off: AtomicU64,
     up: MovedSoFar,
     down: MovedSoFar,
 }
@@ -35,7 +38,10 @@ struct MovedSoFar {
 }
 
 impl Counters {
-    pub fn ended(&self, up: Moved, down: Moved) {
+    pub fn ended(&self, up: Moved, down: Moved, outcome: Outcome) {
+        if outcome.is_cut_off() {
+            self.cut_off.fetch_add(1, Ordering::Relaxed);
+        }
         self.up.add(up);
         self.down.add(down);
         self.connections.fetch_add(1, Ordering::Release);
@@ -44,6 +50,11 @@ impl Counters {
     /// Connections that have ended; what they moved is counted before they are.
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Acquire)
+    }
+
+    /// Those of them that the end of the process has cut off.
+    pub fn cut_off(&self) -> u64 {
+        self.cut_off.load(Ordering::Relaxed)
     }
 
     pub fn up(&self) -> Moved {

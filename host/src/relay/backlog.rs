@@ -16,6 +16,11 @@ impl Backlog {
         self.bytes.is_empty()
     }
 
+    /// Bytes that are still to be written.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }

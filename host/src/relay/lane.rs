@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use super::Ending;
 use super::backlog::Backlog;
+use super::deadlines::Progress;
 use crate::filter::{Chain, Stop, View};
 use crate::flow::Direction;
 use crate::observe::Moved;
@@ -86,6 +87,21 @@ impl Lane {
     /// Whether the source has said its FIN.
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended | Phase::Closed)
+    }
+
+    /// How far it has come.
+    pub(super) fn progress(&self) -> Progress {
+        let in_pipe = match &self.path {
+            Path::Splice { pipe: Some(pipe), .. } => pipe.owed(),
+            Path::Splice { pipe: None, .. } | Path::Copy { .. } => 0,
+        };
+        // Copied and filtered bytes are counted when they are read, spliced ones when they are written.
+        let unsent = self.backlog.len() as u64;
+        Progress {
+            delivered: self.moved.total().saturating_sub(unsent),
+            owes: unsent > 0 || in_pipe > 0,
+            ended: !matches!(self.phase, Phase::Open),
+        }
     }
 
     /// Whether the sink was sent everything, and FIN.

@@ -14,25 +14,28 @@
 //! and a [`Transfer`] back. A second engine would stand behind the same function.
 
 mod backlog;
+mod deadlines;
 mod lane;
 
 use std::io;
 use std::mem;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
-use tokio::time::{Instant, Sleep, sleep};
-
+use crate::config::Vigilance;
 use crate::filter::{Chain, Stop};
 use crate::flow::{Direction, Side};
 use crate::linger;
 use crate::observe::Moved;
 use crate::sys::{Coarse, Stream};
 use crate::upstream::Connected;
-use crate::worker::Worker;
+use crate::worker::{Elapsed, Worker};
 
+use deadlines::{Deadlines, Due};
 use lane::{Lane, Tools};
+
+pub use deadlines::Limit;
 
 /// What has become of the bytes of one connection, and why it ended.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub struct Transfer {
     /// The upstream, and the client, have been sent everything and then FIN.
     pub up_complete: bool,
     pub down_complete: bool,
+    /// From being connected until the upstream's first byte had gone to the client.
+    pub first_byte: Option<Duration>,
     pub ending: Ending,
 }
 
@@ -51,14 +56,19 @@ pub enum Ending {
     Finished { first: Side },
     /// The socket of `side` failed: it reset the connection, or the kernel gave it up.
     Failed { side: Side, error: io::Error },
-    /// Nothing moved for as long as the idle timeout says.
-    Idle,
+    /// Its time was over.
+    Expired(Limit),
     /// A filter refused the connection, or failed and its policy is to close.
     Stopped(Stop),
 }
 
-/// Runs until the connection has ended.
-pub async fn run(worker: &Worker, connected: &mut Connected) -> Transfer {
+/// Runs until the connection has ended. `report` is told how much has moved, each time that it has lived for `every` again.
+pub async fn run(
+    worker: &Worker,
+    connected: &mut Connected,
+    every: Option<Duration>,
+    report: &mut dyn FnMut(Moved, Moved),
+) -> Transfer {
     let mut relay = Relay {
         worker,
         client: &connected.routed.client,
@@ -66,6 +76,14 @@ pub async fn run(worker: &Worker, connected: &mut Connected) -> Transfer {
         up: Lane::new(Direction::Up),
         down: Lane::new(Direction::Down),
         filters: connected.routed.chain.take(),
+        deadlines: Deadlines::new(
+            Arc::clone(&connected.routed.timeouts),
+            every,
+            connected.routed.id,
+            Coarse::now(),
+        ),
+        began: Instant::now(),
+        first_byte: None,
         first: None,
         winding_down: false,
     };
@@ -73,7 +91,7 @@ pub async fn run(worker: &Worker, connected: &mut Connected) -> Transfer {
     let seen = mem::take(&mut connected.routed.seen);
     let ending = match relay.up.start_with(&seen, &mut relay.filters) {
         Err(stop) => Ending::Stopped(stop),
-        Ok(()) => relay.run(connected.routed.timeouts.idle).await,
+        Ok(()) => relay.run(connected.routed.upstream.vigilance(), report).await,
     };
     if relay.owes_an_end(&ending) {
         // Boxed: it happens once, and every connection would carry its state.
@@ -84,6 +102,7 @@ pub async fn run(worker: &Worker, connected: &mut Connected) -> Transfer {
         down: relay.down.moved(),
         up_complete: relay.up.is_complete(),
         down_complete: relay.down.is_complete(),
+        first_byte: relay.first_byte,
         ending,
     }
 }
@@ -95,6 +114,9 @@ struct Relay<'a> {
     up: Lane,
     down: Lane,
     filters: Option<Box<Chain>>,
+    deadlines: Deadlines,
+    began: Instant,
+    first_byte: Option<Duration>,
     /// Who finished first.
     first: Option<Side>,
     /// The connection is ended from our side, and its sockets are read on after FIN.
@@ -102,31 +124,59 @@ struct Relay<'a> {
 }
 
 impl Relay<'_> {
-    async fn run(&mut self, idle: Option<Duration>) -> Ending {
-        let mut clock = idle.map(IdleClock::new);
-        let mut sleep = pin!(sleep(idle.unwrap_or_default()));
+    async fn run(&mut self, vigilance: &Vigilance, report: &mut dyn FnMut(Moved, Moved)) -> Ending {
+        let mut timer = self.worker.timers().timer();
         std::future::poll_fn(|cx| {
-            let before = self.moved();
             if let Poll::Ready(ending) = self.poll(cx) {
                 return Poll::Ready(ending);
             }
-            let moved = self.moved() != before;
-            match &mut clock {
-                Some(clock) => clock.poll(cx, sleep.as_mut(), moved).map(|()| Ending::Idle),
-                None => Poll::Pending,
+            let now = Coarse::now();
+            self.deadlines.observe(now, self.up.progress(), self.down.progress());
+            loop {
+                let (at, due) = self.deadlines.next(self.worker.draining().as_ref());
+                let Elapsed = ready!(timer.poll(cx, now, at));
+                match due {
+                    Due::Settle => {
+                        self.upstream.watch_over(vigilance);
+                        self.deadlines.settled();
+                    }
+                    Due::Probe(direction) => {
+                        self.deadlines.probed(now, direction);
+                        if let Some(ending) = self.probe(direction) {
+                            return Poll::Ready(ending);
+                        }
+                    }
+                    Due::Report => {
+                        report(self.up.moved(), self.down.moved());
+                        self.deadlines.reported(now);
+                    }
+                    Due::Over(limit) => return Poll::Ready(Ending::Expired(limit)),
+                }
             }
         })
         .await
     }
 
-    fn moved(&self) -> u64 {
-        self.up.moved().total() + self.down.moved().total()
+    /// Nobody reads the source while its lane is blocked, so nobody else would notice that it is gone.
+    fn probe(&self, direction: Direction) -> Option<Ending> {
+        let (source, side) = (self.socket(direction.from()), direction.from());
+        source.take_error().map(|error| Ending::Failed { side, error })
+    }
+
+    fn socket(&self, side: Side) -> &Stream {
+        match side {
+            Side::Client => self.client,
+            Side::Upstream => self.upstream,
+        }
     }
 
     /// Both lanes as far as they go now. Either one may have been what woke us; asking the other costs no system call.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let up = self.poll_lane(cx, Direction::Up);
         let down = self.poll_lane(cx, Direction::Down);
+        if self.first_byte.is_none() && self.down.moved().total() > 0 {
+            self.first_byte = Some(self.began.elapsed());
+        }
         match (up, down) {
             (Poll::Ready(Err(ending)), _) | (_, Poll::Ready(Err(ending))) => Poll::Ready(ending),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(self.end()),
@@ -171,7 +221,8 @@ impl Relay<'_> {
     /// Whether a peer that did nothing wrong is still to be told everything, or still sends: it is not to be met with RST.
     fn owes_an_end(&self, ending: &Ending) -> bool {
         match ending {
-            Ending::Idle | Ending::Stopped(Stop::Refused { reset: false, .. }) => true,
+            Ending::Expired(Limit::Stalled(_)) => false,
+            Ending::Expired(_) | Ending::Stopped(Stop::Refused { reset: false, .. }) => true,
             Ending::Failed { side: Side::Client, .. } => self.up.is_complete(),
             Ending::Failed {
                 side: Side::Upstream, ..
@@ -187,46 +238,17 @@ impl Relay<'_> {
         self.winding_down = true;
         self.up.finish();
         self.down.finish();
+        let worker = self.worker;
         let delivered = std::future::poll_fn(|cx| {
             let flushed = self.poll(cx).is_ready();
-            let client = linger::poll_discard(cx, self.worker, self.client);
-            let upstream = linger::poll_discard(cx, self.worker, self.upstream);
+            let client = linger::poll_discard(cx, worker, self.client);
+            let upstream = linger::poll_discard(cx, worker, self.upstream);
             if flushed && client.is_ready() && upstream.is_ready() {
                 Poll::Ready(())
             } else {
                 Poll::Pending
             }
         });
-        let _ = tokio::time::timeout(linger::PATIENCE, delivered).await;
-    }
-}
-
-/// One timer for the connection, set again at most once per timeout and not at each read.
-struct IdleClock {
-    timeout: Duration,
-    last: Coarse,
-}
-
-impl IdleClock {
-    fn new(timeout: Duration) -> Self {
-        Self {
-            timeout,
-            last: Coarse::now(),
-        }
-    }
-
-    /// Ready when nothing has `moved` for the timeout. `sleep` wakes us when that could be.
-    fn poll(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>, moved: bool) -> Poll<()> {
-        if moved {
-            self.last = Coarse::now();
-        }
-        while sleep.as_mut().poll(cx).is_ready() {
-            let left = self.timeout.saturating_sub(Coarse::now().since(self.last));
-            if left.is_zero() {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(Instant::now() + left);
-        }
-        Poll::Pending
+        let _ = worker.timers().within(Some(linger::PATIENCE), delivered).await;
     }
 }

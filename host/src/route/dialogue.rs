@@ -4,12 +4,11 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 
-use tokio::time::{Instant, timeout_at};
-
-use super::find;
+use super::{find, options};
+use crate::config::TimeoutChanges;
 use crate::connection::Accepted;
-use crate::filter::{Decision, Facts, Generation, Stop, Window, ask, blame};
-use crate::sys::Stream;
+use crate::filter::{Attribute, Decision, Facts, Generation, Stop, Window, ask, blame};
+use crate::sys::{Coarse, Stream};
 use crate::upstream::Upstream;
 use crate::worker::Worker;
 
@@ -24,7 +23,14 @@ pub(super) struct Dialogue<'a> {
     worker: &'a Worker,
     accepted: &'a Accepted,
     window: Window,
-    deadline: Option<Instant>,
+    deadline: Option<Coarse>,
+}
+
+/// What a router decided.
+pub(super) struct Chosen {
+    pub upstream: Arc<Upstream>,
+    /// What it changes of the listener's and the upstream's.
+    pub timeouts: TimeoutChanges,
 }
 
 /// Why a dialogue ended without a route.
@@ -56,18 +62,13 @@ impl<'a> Dialogue<'a> {
         self.window.bytes
     }
 
-    /// The upstream that the first router with an opinion chose.
-    pub(super) async fn ask_routers(&mut self) -> Result<Option<Arc<Upstream>>, End> {
+    /// What the first router with an opinion chose.
+    pub(super) async fn ask_routers(&mut self) -> Result<Option<Chosen>, End> {
         let Some(facts) = &self.accepted.facts else {
             return Ok(None);
         };
         // All routers together have one deadline, which runs while a client is waited for.
-        self.deadline = self
-            .accepted
-            .listener
-            .timeouts
-            .route
-            .map(|limit| Instant::now() + limit);
+        self.deadline = self.accepted.listener.timeouts.route.map(|limit| Coarse::now() + limit);
         for generation in self
             .accepted
             .generations
@@ -75,18 +76,14 @@ impl<'a> Dialogue<'a> {
             .filter(|generation| generation.is_router())
         {
             self.window.round = 0;
-            if let Some(upstream) = self.ask_router(generation, facts).await? {
-                return Ok(Some(upstream));
+            if let Some(chosen) = self.ask_router(generation, facts).await? {
+                return Ok(Some(chosen));
             }
         }
         Ok(None)
     }
 
-    async fn ask_router(
-        &mut self,
-        generation: &Arc<Generation>,
-        facts: &Arc<Facts>,
-    ) -> Result<Option<Arc<Upstream>>, End> {
+    async fn ask_router(&mut self, generation: &Arc<Generation>, facts: &Arc<Facts>) -> Result<Option<Chosen>, End> {
         loop {
             let decision = ask(self.worker.instances(), generation, facts, &self.window).map_err(End::Stopped)?;
             let complaint = match decision {
@@ -101,14 +98,23 @@ impl<'a> Dialogue<'a> {
                     None => continue,
                     Some(complaint) => complaint,
                 },
-                Decision::Route { upstream } => match find(&self.accepted.listener, &upstream) {
-                    Some(upstream) => return Ok(Some(upstream)),
-                    None => format!("it chose the upstream \"{upstream}\", which the configuration does not have"),
+                Decision::Route { upstream, options } => match self.chosen(&upstream, &options) {
+                    Ok(chosen) => return Ok(Some(chosen)),
+                    Err(complaint) => complaint,
                 },
             };
             blame(generation, facts, complaint).map_err(End::Stopped)?;
             return Ok(None);
         }
+    }
+
+    /// Or what the contract forbids about it.
+    fn chosen(&self, name: &str, options: &[Attribute]) -> Result<Chosen, String> {
+        let missing = || format!("it chose the upstream \"{name}\", which the configuration does not have");
+        Ok(Chosen {
+            upstream: find(&self.accepted.listener, name).ok_or_else(missing)?,
+            timeouts: options::timeouts(options)?,
+        })
     }
 
     fn is_over(&self) -> bool {
@@ -124,7 +130,7 @@ impl<'a> Dialogue<'a> {
                 return Ok(());
             }
             let reading = read_some(self.worker, &self.accepted.socket, &mut self.window.bytes);
-            match before(self.deadline, reading).await {
+            match in_time(self.worker, self.deadline, reading).await {
                 None => self.window.timed_out = true,
                 Some(Ok(0)) => self.window.finished = true,
                 Some(Ok(_)) => {}
@@ -150,7 +156,8 @@ impl<'a> Dialogue<'a> {
         self.window.bytes.drain(..consume);
         self.window.full = false;
         self.window.round += 1;
-        match before(self.deadline, write(&self.accepted.socket, reply)).await {
+        let writing = write(&self.accepted.socket, reply);
+        match in_time(self.worker, self.deadline, writing).await {
             Some(Ok(())) => Ok(None),
             Some(Err(_)) => Err(End::Failed),
             None => {
@@ -184,9 +191,9 @@ async fn write(client: &Stream, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 /// `None` where the deadline came first.
-async fn before<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+async fn in_time<T>(worker: &Worker, deadline: Option<Coarse>, work: impl Future<Output = T>) -> Option<T> {
     match deadline {
-        Some(deadline) => timeout_at(deadline, work).await.ok(),
+        Some(deadline) => worker.timers().before(deadline, work).await.ok(),
         None => Some(work.await),
     }
 }

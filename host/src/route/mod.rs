@@ -1,9 +1,11 @@
 //! Chooses a connection's upstream: routers in their order, until one of them decides; then the listener's own.
 
 mod dialogue;
+mod options;
 
 use std::sync::Arc;
 
+use crate::config::{TimeoutChanges, Timeouts};
 use crate::connection::{Accepted, Cause, Outcome, Routed, Stage};
 use crate::filter::{Chain, Stop};
 use crate::flow::Side;
@@ -11,7 +13,7 @@ use crate::linger;
 use crate::listener::Listener;
 use crate::upstream::Upstream;
 use crate::worker::Worker;
-use dialogue::{Dialogue, End};
+use dialogue::{Chosen, Dialogue, End};
 
 /// # Errors
 /// The outcome of the connection: it was refused, it failed before an upstream was chosen, or there is none for it.
@@ -19,11 +21,12 @@ pub async fn choose(worker: &Worker, accepted: Box<Accepted>) -> Result<Routed, 
     let mut dialogue = Dialogue::new(worker, &accepted);
     let asked = dialogue.ask_routers().await;
     let seen = dialogue.into_seen();
-    let upstream = match asked {
-        Ok(chosen) => chosen.or_else(|| accepted.listener.upstream.clone()),
+    let chosen = match asked {
+        Ok(chosen) => chosen.or_else(|| default(&accepted.listener)),
         Err(end) => return Err(close(worker, &accepted, end).await),
     };
-    let Some(upstream) = upstream else {
+    let Some(chosen) = chosen else {
+        linger::end(worker, &accepted.socket).await;
         return Err(Outcome::new(Stage::Route, Cause::NoUpstream, None));
     };
     let chain = match watchers(worker, &accepted) {
@@ -31,12 +34,31 @@ pub async fn choose(worker: &Worker, accepted: Box<Accepted>) -> Result<Routed, 
         Err(stop) => return Err(close(worker, &accepted, End::Stopped(stop)).await),
     };
     Ok(Routed {
-        timeouts: accepted.listener.timeouts,
+        id: accepted.id,
+        timeouts: timeouts(&accepted.listener, &chosen),
         client: accepted.socket,
-        upstream,
+        upstream: chosen.upstream,
         seen,
         chain,
     })
+}
+
+/// The listener's own, where no router had an opinion.
+fn default(listener: &Listener) -> Option<Chosen> {
+    let upstream = listener.upstream.clone()?;
+    Some(Chosen {
+        upstream,
+        timeouts: TimeoutChanges::default(),
+    })
+}
+
+/// The listener's, as the upstream changes them, as the router changes those: shared where nothing is changed.
+fn timeouts(listener: &Listener, chosen: &Chosen) -> Arc<Timeouts> {
+    let changes = [chosen.upstream.timeouts(), &chosen.timeouts];
+    if changes.iter().all(|changes| **changes == TimeoutChanges::default()) {
+        return Arc::clone(&listener.timeouts);
+    }
+    Arc::new(changes.into_iter().fold(*listener.timeouts, Timeouts::with))
 }
 
 fn watchers(worker: &Worker, accepted: &Accepted) -> Result<Option<Box<Chain>>, Stop> {

@@ -1,23 +1,41 @@
 //! Clocks that are cheap enough to read at every wake-up.
 
+use std::ops::Add;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
 /// A moment of `CLOCK_MONOTONIC_COARSE` (clock_gettime(2)): as old as the last timer tick, so up to 10 ms (CONFIG_HZ=100)
-/// behind, and read in a few nanoseconds. Right for timeouts, wrong for measuring.
+/// behind, and read in a few nanoseconds. Right for timeouts, wrong for measuring. In nanoseconds since boot: half the size
+/// of a `Duration`, and every connection keeps some.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Coarse(Duration);
+pub struct Coarse(u64);
 
 impl Coarse {
+    /// Later than every other moment.
+    pub const NEVER: Self = Self(u64::MAX);
+
     pub fn now() -> Self {
-        Self(since_zero(ClockId::MonotonicCoarse))
+        Self(nanoseconds(since_zero(ClockId::MonotonicCoarse)))
     }
 
     /// The time from `earlier` to `self`; zero if that is the later one.
     pub fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+}
+
+impl Add<Duration> for Coarse {
+    type Output = Self;
+
+    fn add(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(nanoseconds(time)))
+    }
+}
+
+/// 584 years at the most, which is never.
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The CPU time that this thread has used. A real system call: not for the data path.

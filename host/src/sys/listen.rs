@@ -15,28 +15,39 @@ use rustix::net::{
 use tokio::io::unix::AsyncFd;
 
 use super::register::register;
-use super::stream::client_address;
+use super::stream::{client_address, watch_over};
+use crate::config::{Accept, Vigilance};
 
 /// The length of the accept queue; the kernel cuts it to net.core.somaxconn (listen(2)), whose default is 4096.
 const BACKLOG: i32 = 4096;
 
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
-/// `count` sockets that share one TCP address, and that address with the port that the kernel chose for port 0. The kernel
-/// spreads new connections over them (SO_REUSEPORT, socket(7)): a worker never sees another one's.
+/// `count` sockets for one TCP address, and that address with the port that the kernel chose for port 0. The kernel spreads
+/// new connections over them (SO_REUSEPORT, socket(7)), or they are handles of the same one.
 ///
 /// # Errors
 /// What bind(2) or listen(2) says; EADDRINUSE also where the other one is a Spliceway that shares its address between its
 /// own workers.
-pub fn listen_tcp(address: SocketAddr, count: usize) -> io::Result<(Vec<OwnedFd>, SocketAddr)> {
+pub fn listen_tcp(
+    address: SocketAddr,
+    count: usize,
+    accept: Accept,
+    vigilance: &Vigilance,
+) -> io::Result<(Vec<OwnedFd>, SocketAddr)> {
     // The first one is bound without SO_REUSEPORT, so that nobody else's socket is joined, and allows it only then.
-    let first = tcp_socket(address)?;
+    let first = tcp_socket(address, vigilance)?;
     bind(&first, &address)?;
+    if let Accept::Shared = accept {
+        listen(&first, BACKLOG)?;
+        let bound = getsockname(&first)?.try_into()?;
+        return Ok((handles(first, count)?, bound));
+    }
     sockopt::set_socket_reuseport(&first, true)?;
     let bound: SocketAddr = getsockname(&first)?.try_into()?;
     let mut sockets = vec![first];
     while sockets.len() < count {
-        let next = tcp_socket(address)?;
+        let next = tcp_socket(address, vigilance)?;
         sockopt::set_socket_reuseport(&next, true)?;
         bind(&next, &bound)?;
         sockets.push(next);
@@ -47,7 +58,7 @@ pub fn listen_tcp(address: SocketAddr, count: usize) -> io::Result<(Vec<OwnedFd>
     Ok((sockets, bound))
 }
 
-fn tcp_socket(address: SocketAddr) -> io::Result<OwnedFd> {
+fn tcp_socket(address: SocketAddr, vigilance: &Vigilance) -> io::Result<OwnedFd> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
@@ -61,6 +72,7 @@ fn tcp_socket(address: SocketAddr) -> io::Result<OwnedFd> {
     }
     // Accepted sockets inherit it: one system call less for each connection.
     sockopt::set_tcp_nodelay(&socket, true)?;
+    watch_over(&socket, vigilance);
     Ok(socket)
 }
 
@@ -80,6 +92,11 @@ pub fn listen_unix(path: &Path, count: usize) -> io::Result<Vec<OwnedFd>> {
         bound => bound?,
     }
     listen(&socket, BACKLOG)?;
+    handles(socket, count)
+}
+
+/// `count` handles of one socket: whoever of their owners is first takes the connection.
+fn handles(socket: OwnedFd, count: usize) -> io::Result<Vec<OwnedFd>> {
     let mut sockets = vec![socket];
     while sockets.len() < count {
         sockets.push(sockets[0].try_clone()?);
@@ -126,13 +143,16 @@ impl Acceptor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::defaults::VIGILANCE;
 
     #[test]
     fn an_address_that_is_shared_between_workers_is_still_in_use_for_others() {
-        let (sockets, bound) = listen_tcp("127.0.0.1:0".parse().unwrap(), 2).unwrap();
-        assert_eq!(sockets.len(), 2);
-        let error = listen_tcp(bound, 1).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        for accept in [Accept::PerWorker, Accept::Shared] {
+            let listen = |address, count| listen_tcp(address, count, accept, &VIGILANCE);
+            let (sockets, bound) = listen("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+            assert_eq!(sockets.len(), 2);
+            assert_eq!(listen(bound, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        }
     }
 
     #[test]

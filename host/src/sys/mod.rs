@@ -1,6 +1,6 @@
 //! The kernel's interfaces as safe types: sockets that splice, pipes that are lent, clocks that cost nothing.
 //!
-//! This is the only module that may hold `unsafe`; thanks to rustix it needs it once. Nothing in here decides
+//! This is the only module that may hold `unsafe`; thanks to rustix it needs little. Nothing in here decides
 //! anything: it says what the kernel said.
 
 mod clock;
@@ -9,8 +9,11 @@ mod pipe;
 #[expect(unsafe_code, reason = "tokio trusts its caller to keep the descriptor open")]
 mod register;
 mod stream;
+#[expect(unsafe_code, reason = "rustix has no TCP_INFO")]
+mod tcp_info;
 
 pub use clock::{Coarse, thread_cpu_time};
 pub use listen::{Acceptor, listen_tcp, listen_unix};
 pub use pipe::{Lent, Pipes};
 pub use stream::{Peer, Stream, connect};
+pub use tcp_info::{TcpInfo, tcp_info};

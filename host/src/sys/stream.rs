@@ -21,6 +21,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::pipe::Pipe;
 use super::register::register;
+use crate::config::Vigilance;
 
 /// Where a socket leads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -127,6 +128,19 @@ impl Stream {
         let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
     }
 
+    /// What has happened to the connection that no read or write has reported (SO_ERROR, socket(7)): it is reported once.
+    pub fn take_error(&self) -> Option<io::Error> {
+        match sockopt::socket_error(&self.fd) {
+            Ok(Ok(())) => None,
+            Ok(Err(errno)) | Err(errno) => Some(errno.into()),
+        }
+    }
+
+    /// Lets the kernel notice that the peer is gone without a word. A unix socket has none of these options, and needs none.
+    pub fn watch_over(&self, vigilance: &Vigilance) {
+        watch_over(&self.fd, vigilance);
+    }
+
     /// Makes the close that follows send RST and drop what was not delivered (SO_LINGER, socket(7)).
     pub fn reset_on_close(&self) {
         let _ = sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
@@ -179,6 +193,25 @@ pub async fn connect(peer: &Peer) -> io::Result<Stream> {
         sockopt::socket_error(&stream.fd)??;
     }
     Ok(stream)
+}
+
+/// Sets the options of tcp(7) that notice a dead peer. Sockets that a listening one accepts inherit them.
+pub(super) fn watch_over(fd: &impl AsFd, vigilance: &Vigilance) {
+    let set = || -> rustix::io::Result<()> {
+        if let Some(keepalive) = vigilance.keepalive {
+            sockopt::set_tcp_keepidle(fd, keepalive.idle)?;
+            sockopt::set_tcp_keepintvl(fd, keepalive.interval)?;
+            sockopt::set_tcp_keepcnt(fd, keepalive.count)?;
+            sockopt::set_socket_keepalive(fd, true)?;
+        }
+        if let Some(timeout) = vigilance.user_timeout {
+            let milliseconds = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+            sockopt::set_tcp_user_timeout(fd, milliseconds)?;
+        }
+        Ok(())
+    };
+    // The ranges are checked with the configuration; what is left to fail is a socket that is no TCP socket.
+    let _ = set();
 }
 
 /// The address of a client as the kernel gave it with accept(2). IPv4 clients of a dual-stack socket come as

@@ -2,14 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::time::timeout;
 
 use super::{Counted, Upstream};
 use crate::connection::{Cause, Outcome, Routed, Stage};
 use crate::flow::Side;
 use crate::sys::{self, Peer, Stream};
+use crate::worker::{Elapsed, Worker};
 
 /// A connection with both of its sockets, made from [`Routed`] alone.
 pub struct Connected {
@@ -24,11 +22,11 @@ pub struct Connected {
 ///
 /// # Errors
 /// The outcome of the connection: no server answered.
-pub async fn connect(routed: Routed) -> Result<Connected, Outcome> {
+pub async fn connect(worker: &Worker, routed: Routed) -> Result<Connected, Outcome> {
     let upstream = &routed.upstream;
     let counted = upstream.count();
-    let dialled = within(routed.timeouts.connect, dial(upstream)).await;
-    match dialled {
+    let dialled = worker.timers().within(routed.timeouts.connect, dial(upstream)).await;
+    match dialled.unwrap_or_else(|Elapsed| Err(io::ErrorKind::TimedOut.into())) {
         Ok((socket, server)) => Ok(Connected {
             routed,
             socket,
@@ -37,7 +35,7 @@ pub async fn connect(routed: Routed) -> Result<Connected, Outcome> {
         }),
         Err(error) => {
             tracing::debug!(upstream = %upstream.name(), %error, "no server answered");
-            Err(Outcome::new(Stage::Connect, cause(&error), Side::Upstream))
+            Err(Outcome::new(Stage::Connect, Cause::of(&error), Side::Upstream))
         }
     }
 }
@@ -51,23 +49,4 @@ async fn dial(upstream: &Upstream) -> io::Result<(Stream, Arc<Peer>)> {
         }
     }
     Err(last.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
-}
-
-async fn within<T>(limit: Option<Duration>, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    match limit {
-        None => work.await,
-        Some(limit) => timeout(limit, work)
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
-    }
-}
-
-fn cause(error: &io::Error) -> Cause {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Cause::Refused,
-        io::ErrorKind::TimedOut => Cause::Timeout,
-        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Cause::Unreachable,
-        io::ErrorKind::ConnectionReset => Cause::Reset,
-        _ => Cause::Error,
-    }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub use connect::{Connected, connect};
 pub use resolve::resolve;
 
+use crate::config::{TimeoutChanges, UpstreamConfig, Vigilance};
 use crate::filter::{Group, Groups};
 use crate::sys::Peer;
 
@@ -21,6 +22,8 @@ pub struct Upstream {
     name: Arc<str>,
     /// At least one.
     servers: Vec<Server>,
+    timeouts: TimeoutChanges,
+    vigilance: Vigilance,
     next: AtomicUsize,
     connections: AtomicU64,
 }
@@ -39,10 +42,12 @@ impl Upstreams {
 }
 
 impl Upstream {
-    fn new(name: &str, servers: Vec<Server>) -> Self {
+    fn new(config: &UpstreamConfig, servers: Vec<Server>) -> Self {
         Self {
-            name: name.into(),
+            name: config.name.as_str().into(),
             servers,
+            timeouts: config.timeouts,
+            vigilance: config.vigilance,
             next: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
         }
@@ -50,6 +55,15 @@ impl Upstream {
 
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// What it changes of a listener's timeouts.
+    pub fn timeouts(&self) -> &TimeoutChanges {
+        &self.timeouts
+    }
+
+    pub fn vigilance(&self) -> &Vigilance {
+        &self.vigilance
     }
 
     /// All servers, from the one whose turn it is: the others are there for when it does not answer.
@@ -99,13 +113,19 @@ impl Drop for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Address;
+
+    fn upstream(servers: Vec<Server>) -> Upstream {
+        let nowhere = Address::Unix("/".into());
+        Upstream::new(&UpstreamConfig::new("test", nowhere), servers)
+    }
 
     #[test]
     fn servers_take_turns_and_every_one_of_them_gets_its_chance() {
         let server = |port: u16| Server {
             addresses: vec![Arc::new(Peer::Tcp(([127, 0, 0, 1], port).into()))],
         };
-        let upstream = Upstream::new("test", vec![server(1), server(2), server(3)]);
+        let upstream = upstream(vec![server(1), server(2), server(3)]);
         let turn = || -> Vec<String> {
             upstream
                 .in_turn()
@@ -119,7 +139,7 @@ mod tests {
 
     #[test]
     fn connections_are_counted_while_they_live() {
-        let upstream = Arc::new(Upstream::new("test", Vec::new()));
+        let upstream = Arc::new(upstream(Vec::new()));
         let counted = upstream.count();
         assert_eq!(upstream.group().connections, 1);
         drop(counted);

@@ -27,7 +27,7 @@ pub fn resolve(configs: &[UpstreamConfig]) -> anyhow::Result<Upstreams> {
             anyhow::Ok(Server { addresses })
         };
         let servers: Result<_, _> = config.servers.iter().map(|config| server(&config.address)).collect();
-        Ok(Arc::new(Upstream::new(&config.name, servers?)))
+        Ok(Arc::new(Upstream::new(config, servers?)))
     };
     Ok(Upstreams(configs.iter().map(upstream).collect::<Result<_, _>>()?))
 }

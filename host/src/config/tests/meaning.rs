@@ -5,13 +5,51 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::load::parse;
-use super::super::{Address, Balance, FilterLimits, ListenAddress, LoadError, OnError, Timeouts, defaults, load};
-use super::{COMPLETE, accepted};
+use super::super::{
+    Accept, AccessLogConfig, Address, AtLimit, Balance, Drain, FilterLimits, Keepalive, Limits, ListenAddress,
+    LoadError, LogField, LogFormat, OnError, TemplatePart, TimeoutChanges, Timeouts, Vigilance, defaults, load,
+};
+use super::{COMPLETE, LEAST, accepted, seconds};
 
 #[test]
 fn every_key_arrives() {
     let config = accepted(COMPLETE);
     assert_eq!(config.workers, NonZeroUsize::new(2));
+    assert_eq!(
+        config.limits,
+        Limits {
+            connections: Some(20_000),
+            connections_per_client: Some(100),
+            rate: Some(1_000),
+            rate_per_client: Some(10),
+            ipv6_prefix: 56,
+            at_limit: AtLimit::Queue(seconds(2)),
+        }
+    );
+    assert_eq!(
+        config.drain,
+        Drain {
+            soft: Some(seconds(5)),
+            spread: Duration::ZERO,
+            hard: Some(seconds(60)),
+        }
+    );
+    let text = |text: &str| TemplatePart::Text(text.to_owned());
+    assert_eq!(
+        config.access_log,
+        Some(AccessLogConfig {
+            file: Some("/etc/spliceway/access.log".into()),
+            format: LogFormat::Template(vec![
+                TemplatePart::Field(LogField::Time),
+                text(" {"),
+                TemplatePart::Field(LogField::Client),
+                text("} "),
+                TemplatePart::Field(LogField::Outcome),
+            ]),
+            open: true,
+            every: Some(seconds(300)),
+        })
+    );
 
     let router = &config.filters[0];
     assert_eq!(router.name, "router");
@@ -51,19 +89,63 @@ fn every_key_arrives() {
         ]
     );
     assert_eq!(blue.servers[2].address, Address::Unix("/run/x.sock".into()));
+    assert_eq!(
+        blue.timeouts,
+        TimeoutChanges {
+            connect: Some(Some(seconds(2))),
+            first_byte: Some(Some(seconds(30))),
+            idle: Some(Some(seconds(600))),
+            half_closed: Some(Some(seconds(30))),
+            stall: Some(Some(seconds(60))),
+            lifetime: Some(None),
+        }
+    );
+    assert_eq!(
+        blue.vigilance,
+        Vigilance {
+            keepalive: Some(Keepalive {
+                idle: seconds(30),
+                interval: seconds(5),
+                count: 3,
+            }),
+            user_timeout: Some(seconds(300)),
+        }
+    );
 
     let postgres = &config.listeners[0];
     assert_eq!(postgres.name, "postgres");
     assert_eq!(postgres.address, ListenAddress::Socket("[::]:5432".parse().unwrap()));
     assert_eq!(postgres.filters, ["router", "audit"]);
     assert_eq!(postgres.upstream.as_deref(), Some("blue"));
-    let (connect, idle) = (Some(Duration::from_millis(250)), Some(Duration::from_secs(5400)));
     assert_eq!(
         postgres.timeouts,
         Timeouts {
-            connect,
+            connect: Some(Duration::from_millis(250)),
             route: None,
-            idle
+            first_byte: Some(seconds(60)),
+            idle: Some(seconds(5_400)),
+            half_closed: Some(seconds(10)),
+            stall: None,
+            lifetime: Some(seconds(8 * 3_600)),
+        }
+    );
+    assert_eq!(
+        postgres.limits,
+        Limits {
+            connections: Some(1),
+            connections_per_client: Some(u32::MAX),
+            rate: Some(2),
+            rate_per_client: Some(3),
+            ipv6_prefix: 128,
+            at_limit: AtLimit::Rst,
+        }
+    );
+    assert_eq!(postgres.accept, Accept::Shared);
+    assert_eq!(
+        postgres.vigilance,
+        Vigilance {
+            keepalive: None,
+            user_timeout: None,
         }
     );
 }
@@ -79,10 +161,33 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(audit.sessions_per_instance, defaults::SESSIONS_PER_INSTANCE);
     assert_eq!(config.listeners[1].timeouts, defaults::TIMEOUTS);
     assert_eq!(config.listeners[1].upstream, None);
+    assert_eq!(config.listeners[1].limits, defaults::LIMITS);
+    assert_eq!(config.listeners[1].accept, Accept::PerWorker);
+    assert_eq!(config.listeners[1].vigilance, defaults::VIGILANCE);
+    assert_eq!(config.upstreams[1].timeouts, TimeoutChanges::default());
+    assert_eq!(config.upstreams[1].vigilance, defaults::VIGILANCE);
 
-    let least = accepted("listeners = [{ name = 'a', address = ':1', upstream = 'a' }]\nupstreams.a.servers = ['a:1']");
+    let least = accepted(LEAST);
     assert_eq!(least.workers, None);
     assert!(least.filters.is_empty());
+    assert_eq!(least.limits, defaults::LIMITS);
+    assert_eq!(least.drain, defaults::DRAIN);
+    assert_eq!(least.access_log, None);
+}
+
+#[test]
+fn an_empty_table_means_every_default() {
+    let config = accepted(
+        "upstreams.a = { servers = ['a:1'], timeouts = {}, keepalive = {} }\n[limits]\n[drain]\n\
+         [[listeners]]\nname = 'a'\naddress = ':1'\nupstream = 'a'\ntimeouts = {}\nlimits = {}\nkeepalive = {}\n",
+    );
+    assert_eq!(config.limits, defaults::LIMITS);
+    assert_eq!(config.drain, defaults::DRAIN);
+    assert_eq!(config.upstreams[0].timeouts, TimeoutChanges::default());
+    assert_eq!(config.upstreams[0].vigilance, defaults::VIGILANCE);
+    assert_eq!(config.listeners[0].timeouts, defaults::TIMEOUTS);
+    assert_eq!(config.listeners[0].limits, defaults::LIMITS);
+    assert_eq!(config.listeners[0].vigilance, defaults::VIGILANCE);
 }
 
 #[test]

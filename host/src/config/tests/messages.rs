@@ -1,6 +1,6 @@
 //! What is said about each kind of mistake, word for word.
 
-use super::refused;
+use super::{alone, refused, with_listener, with_upstream};
 
 #[test]
 fn an_unknown_key() {
@@ -15,7 +15,7 @@ error: unknown key `worker`
 1 | worker = 2
   | ^^^^^^ did you mean `workers`?
   |
-  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`
+  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `limits`, `drain`, `access-log`
 ",
     );
 }
@@ -34,7 +34,7 @@ error: unknown key `tls`
 1 | [tls]
   |  ^^^
   |
-  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`
+  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `limits`, `drain`, `access-log`
 ",
     );
 }
@@ -964,23 +964,4 @@ fn headline(problem: &str) -> String {
     let what = lines.next().unwrap().trim_start_matches("error: ");
     let place = lines.next().unwrap().trim_start().trim_start_matches("--> proxy.toml:");
     format!("{place} {what}")
-}
-
-/// The whole file, and everything that is said about it.
-#[track_caller]
-fn alone(text: &str, said: &str) {
-    assert_eq!(refused(text.trim_start()), said.trim_matches('\n'));
-}
-
-#[track_caller]
-fn with_upstream(text: &str, said: &str) {
-    alone(&format!("{text}\n[upstreams.z]\nservers = [\"z:1\"]\n"), said);
-}
-
-#[track_caller]
-fn with_listener(text: &str, said: &str) {
-    with_upstream(
-        &format!("{text}\n[[listeners]]\nname = \"z\"\naddress = \":1\"\nupstream = \"z\"\n"),
-        said,
-    );
 }

@@ -1,13 +1,18 @@
 //! The configuration as its users meet it: what is accepted, and what is said about what is not.
 
+mod access_log;
 mod address;
+mod drain;
+mod limits;
 mod meaning;
 mod messages;
 mod robustness;
 mod schema;
 mod units;
+mod vigilance;
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::Config;
 use super::load::parse;
@@ -15,6 +20,25 @@ use super::load::parse;
 /// Uses everything that there is.
 const COMPLETE: &str = r#"
 workers = 2
+
+[limits]
+connections = 20000
+connections-per-client = 100
+rate = 1000
+rate-per-client = 10
+ipv6-prefix = 56
+at-limit = "queue(2s)"
+
+[drain]
+soft = "5s"
+spread = "0"
+hard = "1m"
+
+[access-log]
+file = "access.log"
+format = "{time} {{{client}}} {outcome}"
+open = true
+every = "5m"
 
 [filters.router]
 source = "filters/router.wasm"
@@ -29,6 +53,9 @@ source = "/opt/audit.wasm"
 [upstreams.blue]
 balance = "round-robin"
 servers = ["10.0.0.1:5432", { address = "[2001:db8::1]:5432" }, "unix:/run/x.sock", "DB.example:5432"]
+timeouts = { connect = "2s", first-byte = "30s", idle = "10m", half-closed = "30s", stall = "1m", lifetime = "0" }
+keepalive = { idle = "30s", interval = "5s", count = 3 }
+user-timeout = "5m"
 
 [upstreams.a-second]
 servers = ["localhost:1"]
@@ -38,13 +65,35 @@ name = "postgres"
 address = ":5432"
 filters = ["router", "audit"]
 upstream = "blue"
-timeouts = { connect = "250ms", route = 0, idle = "1h 30m" }
+accept = "shared"
+keepalive = "off"
+user-timeout = 0
+
+[listeners.timeouts]
+connect = "250ms"
+route = 0
+first-byte = "1m"
+idle = "1h 30m"
+half-closed = "10s"
+stall = 0
+lifetime = "8h"
+
+[listeners.limits]
+connections = 1
+connections-per-client = 4294967295
+rate = 2
+rate-per-client = 3
+ipv6-prefix = 128
+at-limit = "rst"
 
 [[listeners]]
 name = "other"
 address = "127.0.0.1:0"
 filters = ["audit"]
 "#;
+
+/// Uses the least that there must be.
+const LEAST: &str = "listeners = [{ name = 'a', address = ':1', upstream = 'a' }]\nupstreams.a.servers = ['a:1']";
 
 fn accepted(text: &str) -> Config {
     parse(Path::new("/etc/spliceway/proxy.toml"), text).unwrap_or_else(|problems| panic!("{problems}"))
@@ -55,4 +104,29 @@ fn refused(text: &str) -> String {
         Ok(config) => panic!("accepted:\n{text}\nas {config:#?}"),
         Err(problems) => problems.to_string(),
     }
+}
+
+/// What is said about a file, word for word.
+#[track_caller]
+fn alone(text: &str, said: &str) {
+    assert_eq!(refused(text.trim_start()), said.trim_matches('\n'));
+}
+
+/// The same with an upstream behind the text.
+#[track_caller]
+fn with_upstream(text: &str, said: &str) {
+    alone(&format!("{text}\n[upstreams.z]\nservers = [\"z:1\"]\n"), said);
+}
+
+/// The same with a listener behind the text, and its upstream.
+#[track_caller]
+fn with_listener(text: &str, said: &str) {
+    with_upstream(
+        &format!("{text}\n[[listeners]]\nname = \"z\"\naddress = \":1\"\nupstream = \"z\"\n"),
+        said,
+    );
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
 }

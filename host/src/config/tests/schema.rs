@@ -7,14 +7,19 @@ use super::super::schema;
 use super::refused;
 
 /// Where each object of the schema stands in a file, with a key that no object has.
-const PLACES: [(&str, &str); 7] = [
+const PLACES: [(&str, &str); 12] = [
     ("", "zzzzzzzz = 1"),
+    ("Limits", "[limits]\nzzzzzzzz = 1"),
+    ("Drain", "[drain]\nzzzzzzzz = 1"),
+    ("AccessLog", "[access-log]\nzzzzzzzz = 1"),
     ("Filter", "[filters.x]\nzzzzzzzz = 1"),
-    ("Limits", "[filters.x]\n[filters.x.limits]\nzzzzzzzz = 1"),
+    ("FilterLimits", "[filters.x]\n[filters.x.limits]\nzzzzzzzz = 1"),
     ("Upstream", "[upstreams.x]\nzzzzzzzz = 1"),
     ("ServerTable", "[upstreams.x]\n[[upstreams.x.servers]]\nzzzzzzzz = 1"),
+    ("TimeoutChanges", "[upstreams.x]\n[upstreams.x.timeouts]\nzzzzzzzz = 1"),
     ("Listener", "[[listeners]]\nzzzzzzzz = 1"),
     ("Timeouts", "[[listeners]]\n[listeners.timeouts]\nzzzzzzzz = 1"),
+    ("KeepaliveTable", "[[listeners]]\n[listeners.keepalive]\nzzzzzzzz = 1"),
 ];
 
 #[test]

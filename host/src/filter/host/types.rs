@@ -61,3 +61,12 @@ impl From<Attribute> for types::Attribute {
         }
     }
 }
+
+impl From<types::Attribute> for Attribute {
+    fn from(attribute: types::Attribute) -> Self {
+        Self {
+            key: attribute.key,
+            value: attribute.value.into(),
+        }
+    }
+}

@@ -1,11 +1,13 @@
 //! What one worker thread owns: nothing of it is shared, so nothing of it is locked.
 
-use std::cell::{Cell, RefCell, RefMut};
+mod timers;
 
-use tokio::sync::Notify;
+use std::cell::{Cell, RefCell, RefMut};
+use std::time::Duration;
 
 use crate::filter::Instances;
-use crate::sys::Pipes;
+use crate::sys::{Coarse, Pipes};
+pub use timers::{Elapsed, Timers};
 
 /// The size of the buffer that every copy of a worker goes through. A larger one no longer fits the second-level cache; a
 /// smaller one fills so often that a lane takes a moderate message for bulk.
@@ -16,8 +18,19 @@ pub struct Worker {
     passed: RefCell<Vec<u8>>,
     pipes: Pipes,
     instances: Instances,
-    connections: Cell<usize>,
-    idle: Notify,
+    timers: Timers,
+    draining: Cell<Option<Draining>>,
+}
+
+/// The process is about to end: when, for its connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Draining {
+    /// When idle ones begin to be ended; `None`: never.
+    pub soft: Option<Coarse>,
+    /// Over which time their ends are spread.
+    pub spread: Duration,
+    /// When all are ended; `None`: never.
+    pub hard: Option<Coarse>,
 }
 
 impl Worker {
@@ -28,8 +41,8 @@ impl Worker {
             passed: RefCell::default(),
             pipes: Pipes::new(pipes),
             instances: Instances::default(),
-            connections: Cell::new(0),
-            idle: Notify::new(),
+            timers: Timers::default(),
+            draining: Cell::new(None),
         }
     }
 
@@ -51,27 +64,17 @@ impl Worker {
         &self.instances
     }
 
-    /// Counts a connection for as long as the guard lives.
-    pub fn count(&self) -> Counted<'_> {
-        self.connections.set(self.connections.get() + 1);
-        Counted(self)
+    pub fn timers(&self) -> &Timers {
+        &self.timers
     }
 
-    /// Waits until there is no connection.
-    pub async fn idle(&self) {
-        while self.connections.get() > 0 {
-            self.idle.notified().await;
-        }
+    pub fn draining(&self) -> Option<Draining> {
+        self.draining.get()
     }
-}
 
-pub struct Counted<'a>(&'a Worker);
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.connections.set(self.0.connections.get() - 1);
-        if self.0.connections.get() == 0 {
-            self.0.idle.notify_one();
-        }
+    /// From now on connections have an end in sight.
+    pub fn drain(&self, draining: Draining) {
+        self.draining.set(Some(draining));
+        self.timers.wake_all();
     }
 }

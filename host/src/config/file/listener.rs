@@ -1,0 +1,58 @@
+//! `[[listeners]]`
+
+use schemars::JsonSchema;
+
+use super::timeouts::timeout;
+use super::{Keepalive, Limits, Timeouts};
+use crate::config::address::ListenAddress;
+use crate::config::diagnostics::{Problems, Reported};
+use crate::config::name::Name;
+use crate::config::reader::{Given, Read, Value, read_table};
+use crate::config::units::Timeout;
+use crate::config::word::Word;
+use crate::config::{Accept, defaults};
+
+/// A place where clients connect.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Listener {
+    /// What logs and metrics call it: 1 to 64 of a-z, 0-9, `.`, `_`, `-`, beginning with a letter or a digit.
+    pub name: Given<Name>,
+    /// Where to listen: `IP:PORT`, `:PORT` for all addresses of IPv4 and IPv6, `HOST:PORT` or `unix:/PATH`. Port 0 lets
+    /// the kernel choose.
+    pub address: Given<ListenAddress>,
+    /// Names of filters, in the order in which they are asked.
+    pub filters: Option<Given<Vec<Given<String>>>>,
+    /// The upstream where no filter decides otherwise.
+    pub upstream: Option<Given<String>>,
+    /// How long a connection may take, per stage.
+    pub timeouts: Option<Given<Timeouts>>,
+    /// What the clients of this listener may have.
+    pub limits: Option<Given<Limits>>,
+    /// How workers share the address: `per-worker` gives each of them a socket, among which the kernel spreads
+    /// connections; `shared` has one socket for all of them.
+    #[schemars(extend("default" = Word::of(Accept::default())))]
+    pub accept: Option<Given<Word<Accept>>>,
+    /// Whether clients that are silent are asked if they are still there: a table, or `off`.
+    pub keepalive: Option<Given<Keepalive>>,
+    /// How long bytes sent to a client may stay unacknowledged, or its window closed, 1ms to 576h; 0 is as the system
+    /// says.
+    #[schemars(extend("default" = timeout(defaults::VIGILANCE.user_timeout)))]
+    pub user_timeout: Option<Given<Timeout>>,
+}
+
+impl Read for Listener {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
+        read_table(value, "a table, as in `[[listeners]]`", problems, |table| Self {
+            name: table.required("name"),
+            address: table.required("address"),
+            filters: table.optional("filters"),
+            upstream: table.optional("upstream"),
+            timeouts: table.optional("timeouts"),
+            limits: table.optional("limits"),
+            accept: table.optional("accept"),
+            keepalive: table.optional("keepalive"),
+            user_timeout: table.optional("user-timeout"),
+        })
+    }
+}

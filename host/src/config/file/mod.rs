@@ -1,0 +1,106 @@
+//! The configuration file as a person types it: its tables, keys and types, and the JSON Schema of the same.
+//!
+//! The comments on fields are what an editor shows beside a key.
+
+mod access_log;
+mod drain;
+mod filter;
+mod keepalive;
+mod limits;
+mod listener;
+mod timeouts;
+mod upstream;
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::transform_subschemas;
+use schemars::{JsonSchema, Schema};
+use serde_json::{Value as Json, json};
+use toml::de::DeTable;
+
+use super::diagnostics::Problems;
+use super::named::Named;
+use super::ranges;
+use super::reader::{Given, read_entries};
+pub(super) use access_log::AccessLog;
+pub(super) use drain::Drain;
+pub(super) use filter::{Filter, FilterLimits};
+pub(super) use keepalive::{Keepalive, KeepaliveTable};
+pub(super) use limits::Limits;
+pub(super) use listener::Listener;
+pub(super) use timeouts::{TimeoutChanges, Timeouts};
+pub(super) use upstream::{Server, Upstream};
+
+/// The JSON Schema of a configuration file, from which editors complete and check.
+pub fn schema() -> Json {
+    // Draft 7 is what every TOML plugin of an editor is sure to know.
+    let generator = SchemaSettings::draft07().into_generator();
+    let mut schema = generator.into_root_schema_for::<File>();
+    remove_null(&mut schema);
+    let mut schema = schema.to_value();
+    // Or it would depend on the features that others in the same build ask of serde_json.
+    schema.sort_all_objects();
+    schema
+}
+
+/// A configuration file of Spliceway.
+#[derive(Debug, JsonSchema)]
+#[schemars(title = "Spliceway", deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct File {
+    /// Worker threads, 1 to 1024. Default: one for each CPU that the process may run on.
+    #[schemars(extend("minimum" = ranges::WORKERS.start(), "maximum" = ranges::WORKERS.end()))]
+    pub(super) workers: Option<Given<i64>>,
+    /// WebAssembly filters by name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`, beginning with a letter or a digit.
+    pub(super) filters: Option<Given<Named<Filter>>>,
+    /// Groups of servers by name: 1 to 64 of a-z, 0-9, `.`, `_`, `-`, beginning with a letter or a digit.
+    pub(super) upstreams: Option<Given<Named<Upstream>>>,
+    /// The places where clients connect.
+    #[schemars(required, length(min = 1))]
+    pub(super) listeners: Option<Given<Vec<Given<Listener>>>>,
+    /// What the clients of all listeners together may have.
+    pub(super) limits: Option<Given<Limits>>,
+    /// How the process ends when it is told to.
+    pub(super) drain: Option<Given<Drain>>,
+    /// A line for each connection. Without this table there are none.
+    pub(super) access_log: Option<Given<AccessLog>>,
+}
+
+impl File {
+    pub(super) fn read(entries: &DeTable<'_>, problems: &mut Problems) -> Self {
+        read_entries(entries, None, problems, |table| Self {
+            workers: table.optional("workers"),
+            filters: table.optional("filters"),
+            upstreams: table.optional("upstreams"),
+            listeners: table.optional("listeners"),
+            limits: table.optional("limits"),
+            drain: table.optional("drain"),
+            access_log: table.optional("access-log"),
+        })
+    }
+}
+
+/// schemars takes an `Option` for a value that may be null, which TOML does not have.
+fn remove_null(schema: &mut Schema) {
+    transform_subschemas(&mut remove_null, schema);
+    if let Some(Json::Array(types)) = schema.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            schema.insert("type".to_owned(), only);
+        }
+    }
+    if let Some(Json::Array(values)) = schema.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
+    if let Some(Json::Array(options)) = schema.get_mut("anyOf") {
+        options.retain(|option| *option != json!({ "type": "null" }));
+        if let [Json::Object(only)] = options.as_slice() {
+            let only = only.clone();
+            schema.remove("anyOf");
+            // Draft 7 ignores what stands beside a `$ref`: the comment on the field.
+            match only.contains_key("$ref") {
+                true => _ = schema.insert("allOf".to_owned(), json!([only])),
+                false => only.into_iter().for_each(|(key, value)| _ = schema.insert(key, value)),
+            }
+        }
+    }
+}

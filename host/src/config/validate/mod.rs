@@ -1,0 +1,59 @@
+//! From a file as typed to the configuration as meant: defaults, ranges, names, and what belongs together.
+
+mod access_log;
+mod drain;
+mod filter;
+mod given;
+mod limits;
+mod listener;
+mod names;
+mod timeouts;
+mod upstream;
+mod vigilance;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use super::diagnostics::{Problems, Reported, all};
+use super::reader::Given;
+use super::{Config, file, ranges};
+use access_log::access_log;
+use drain::drain;
+use filter::filter;
+use given::{entries, table_or_default, within};
+use limits::limits;
+use listener::listeners;
+use names::Names;
+use upstream::upstream;
+
+/// The configuration that the file means. Relative paths in it start at `directory`.
+pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Problems) -> Result<Config, Reported> {
+    let filter_names = Names::of("filter", &file.filters);
+    let upstream_names = Names::of("upstream", &file.upstreams);
+
+    let workers = workers(file.workers, problems);
+    let filters = all(entries(file.filters).map(|entry| filter(entry?, directory, problems)));
+    let upstreams = all(entries(file.upstreams).map(|entry| upstream(entry?, problems)));
+    let listeners = listeners(file.listeners, &filter_names, &upstream_names, problems);
+    let limits = table_or_default(file.limits).and_then(|typed| limits(typed, problems));
+    let drain = table_or_default(file.drain).and_then(|typed| drain(typed, problems));
+    let access_log = file
+        .access_log
+        .map(|given| access_log(given.value()?, directory, problems))
+        .transpose();
+    Ok(Config {
+        workers: workers?,
+        filters: filters?,
+        upstreams: upstreams?,
+        listeners: listeners?,
+        limits: limits?,
+        drain: drain?,
+        access_log: access_log?,
+    })
+}
+
+fn workers(given: Option<Given<i64>>, problems: &mut Problems) -> Result<Option<NonZeroUsize>, Reported> {
+    let Some(given) = given else { return Ok(None) };
+    let count = within(given, &ranges::WORKERS, problems)?;
+    Ok(usize::try_from(count).ok().and_then(NonZeroUsize::new))
+}

@@ -1,0 +1,174 @@
+//! Who may connect, how many at once and how often.
+//!
+//! A limit is looked at once for each connection, never while bytes move; a listener without limits has none of this.
+
+mod clients;
+mod rate;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::{AtLimit, Limits};
+use crate::connection::{Accepted, Cause, Outcome, Stage};
+use crate::sys::Coarse;
+use crate::worker::Worker;
+use clients::{Client, Clients, Held};
+use rate::Due;
+
+/// Lets a connection in by every limit that concerns it; what that takes is held until the connection ends.
+///
+/// # Errors
+/// The outcome of the connection: there were too many, and it has been told so.
+pub async fn admit(worker: &Worker, accepted: &Accepted) -> Result<Vec<Admission>, Outcome> {
+    let mut admissions = Vec::new();
+    for limiter in &accepted.listener.limiters {
+        let client = accepted.client.map(|client| client.ip());
+        match limiter.admit(worker, client).await {
+            Ok(admission) => admissions.push(admission),
+            Err(Refused { reset }) => {
+                if reset {
+                    accepted.socket.reset_on_close();
+                } else {
+                    accepted.socket.finish();
+                }
+                return Err(Outcome::new(Stage::Accept, Cause::Limited, None));
+            }
+        }
+    }
+    Ok(admissions)
+}
+
+/// The limits of one listener, or of all together.
+pub struct Limiter {
+    limits: Limits,
+    places: Option<Arc<Semaphore>>,
+    due: Mutex<Due>,
+    /// Where something is limited for each client.
+    clients: Option<Arc<Clients>>,
+}
+
+/// What a connection that was let in holds until it ends.
+pub struct Admission {
+    _place: Option<OwnedSemaphorePermit>,
+    _of_client: Option<Held>,
+}
+
+/// A limit was reached, and waiting did not help or was not to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Refused {
+    /// With RST, not with FIN.
+    reset: bool,
+}
+
+/// How often a connection looks whether its client has ended another one.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Limiter {
+    /// `None` where nothing is limited.
+    pub fn new(limits: Limits) -> Option<Self> {
+        let Limits {
+            connections,
+            connections_per_client,
+            rate,
+            rate_per_client,
+            ..
+        } = limits;
+        let of_clients = connections_per_client.or(rate_per_client);
+        connections.or(of_clients).or(rate)?;
+        let now = Coarse::now();
+        Some(Self {
+            limits,
+            places: connections.map(|most| Arc::new(Semaphore::new(most as usize))),
+            due: Mutex::new(Due::now(now)),
+            clients: of_clients.map(|_| Arc::new(Clients::new(limits.ipv6_prefix, now))),
+        })
+    }
+
+    /// Lets a connection in, at once or when its turn comes. What a client may have is looked at first, so that one of
+    /// those who have too much does not stand in the way of the others.
+    ///
+    /// # Errors
+    /// It is to be closed.
+    async fn admit(&self, worker: &Worker, client: Option<IpAddr>) -> Result<Admission, Refused> {
+        let refused = Refused {
+            reset: self.limits.at_limit == AtLimit::Rst,
+        };
+        let patience = match self.limits.at_limit {
+            AtLimit::Queue(patience) => patience,
+            AtLimit::Delay => Duration::MAX,
+            AtLimit::Fin | AtLimit::Rst => Duration::ZERO,
+        };
+        let deadline = Coarse::now() + patience;
+        let left = || deadline.since(Coarse::now());
+        let of_client = match (&self.clients, client) {
+            (Some(clients), Some(address)) => {
+                let client = clients.client(address);
+                let held = self.hold(worker, clients, client, deadline).await.ok_or(refused)?;
+                if let Some(rate) = self.limits.rate_per_client {
+                    let wait = clients.take(client, rate, Coarse::now(), left());
+                    pause(worker, wait.ok_or(refused)?).await;
+                }
+                held
+            }
+            _ => None,
+        };
+        if let Some(rate) = self.limits.rate {
+            let wait = self.take(rate, left());
+            pause(worker, wait.ok_or(refused)?).await;
+        }
+        let place = match &self.places {
+            Some(places) => Some(place(worker, places, deadline).await.ok_or(refused)?),
+            None => None,
+        };
+        Ok(Admission {
+            _place: place,
+            _of_client: of_client,
+        })
+    }
+
+    fn take(&self, rate: u32, patience: Duration) -> Option<Duration> {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        due.take(rate, Coarse::now(), patience)
+    }
+
+    /// `Some(None)` where connections of a client are not limited; `None` where it has too many until the deadline.
+    async fn hold(
+        &self,
+        worker: &Worker,
+        clients: &Arc<Clients>,
+        client: Client,
+        deadline: Coarse,
+    ) -> Option<Option<Held>> {
+        let Some(most) = self.limits.connections_per_client else {
+            return Some(None);
+        };
+        loop {
+            let now = Coarse::now();
+            if let Some(held) = clients.hold(client, most, now) {
+                return Some(Some(held));
+            }
+            if deadline <= now {
+                return None;
+            }
+            pause(worker, deadline.since(now).min(LOOK)).await;
+        }
+    }
+}
+
+/// In the order in which they came.
+async fn place(worker: &Worker, places: &Arc<Semaphore>, deadline: Coarse) -> Option<OwnedSemaphorePermit> {
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        return Some(place);
+    }
+    let turn = Arc::clone(places).acquire_owned();
+    worker.timers().before(deadline, turn).await.ok()?.ok()
+}
+
+async fn pause(worker: &Worker, time: Duration) {
+    if !time.is_zero() {
+        let _ = worker.timers().within(Some(time), std::future::pending::<()>()).await;
+    }
+}

@@ -1,0 +1,86 @@
+//! Accepting, on one worker.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+
+use super::{Crew, Handed, Listener};
+use crate::connection::{Accepted, serve};
+use crate::sys::{Acceptor, Stream};
+use crate::worker::Worker;
+
+/// How long accepting pauses when there are no descriptors or no memory left: trying again at once would only spin, and
+/// connections that end give both back.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts connections until `stop` changes, and serves each of them in a task of its own, here or on a worker with fewer.
+/// What waits in the accept queue by then is still accepted: its clients believe that they are connected.
+pub async fn accept(
+    listener: Arc<Listener>,
+    socket: OwnedFd,
+    worker: Rc<Worker>,
+    crew: Crew,
+    mut stop: watch::Receiver<()>,
+) {
+    let acceptor = match Acceptor::new(socket) {
+        Ok(acceptor) => acceptor,
+        Err(error) => return tracing::error!(listener = %listener.name, %error, "cannot accept connections"),
+    };
+    let mut short = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = next(&acceptor, &crew) => accepted,
+            _ = stop.changed() => return,
+        };
+        let begun = accepted.and_then(|(socket, client)| match crew.share(&listener, socket, client) {
+            Some(ours) => begin(&worker, ours),
+            None => Ok(()),
+        });
+        if let Err(error) = &begun {
+            // Once, and not ten times a second for as long as it lasts.
+            if !short {
+                tracing::warn!(listener = %listener.name, %error, "no connection can be accepted for now");
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        short = begun.is_err();
+    }
+}
+
+/// Waits for the next connection, but takes none that there is no room for.
+async fn next(acceptor: &Acceptor, crew: &Crew) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
+    if crew.is_full() {
+        return Err(io::Error::other("every descriptor is in use (RLIMIT_NOFILE)"));
+    }
+    poll_fn(|cx| acceptor.poll_accept(cx)).await
+}
+
+/// Serves what other workers hand over.
+pub async fn serve_handed(mut inbox: UnboundedReceiver<Handed>, worker: Rc<Worker>) {
+    while let Some(handed) = inbox.recv().await {
+        let listener = Arc::clone(&handed.listener);
+        if let Err(error) = begin(&worker, handed) {
+            tracing::warn!(listener = %listener.name, %error, "cannot take a connection over");
+        }
+    }
+}
+
+fn begin(worker: &Rc<Worker>, handed: Handed) -> io::Result<()> {
+    let Handed {
+        listener,
+        socket,
+        client,
+        counted,
+    } = handed;
+    let accepted = Box::new(Accepted::new(Stream::new(socket)?, client, &listener));
+    tokio::task::spawn_local(serve(Rc::clone(worker), accepted, counted));
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! How a connection ended.
+
+use std::fmt;
+use std::io;
+
+use crate::flow::Side;
+
+/// Where, why and through whom: `relay.finished.client`, `connect.refused.upstream`. The same words everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    pub stage: Stage,
+    pub cause: Cause,
+    /// `None` is the proxy itself: a timeout of both, a shutdown.
+    pub side: Option<Side>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    Accept,
+    Route,
+    Connect,
+    Relay,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// There were too many connections.
+    Limited,
+    /// Both peers finished, and everything was delivered. The side is the one that finished first.
+    Finished,
+    Reset,
+    Refused,
+    Timeout,
+    /// The upstream said nothing for too long.
+    FirstByteTimeout,
+    IdleTimeout,
+    /// One side had finished, and the other was silent.
+    HalfClosedTimeout,
+    /// The side took nothing of what it was owed.
+    Stalled,
+    LifetimeOver,
+    /// It was idle while the process was about to end.
+    Drained,
+    /// It was still there when the process had to end.
+    DrainOver,
+    Unreachable,
+    /// A filter refused it.
+    FilterRefused,
+    /// A filter failed, and its policy is to close.
+    FilterFailed,
+    /// No filter chose an upstream, and the listener names none.
+    NoUpstream,
+    /// The process stopped, or the connection's task did.
+    Interrupted,
+    /// Anything else that the kernel says.
+    Error,
+}
+
+impl Cause {
+    /// What the kernel says of a peer that failed.
+    pub fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            // EPIPE is what is left of a reset that an earlier call has reported.
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::TimedOut => Self::Timeout,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Self::Unreachable,
+            _ => Self::Error,
+        }
+    }
+}
+
+impl Outcome {
+    pub fn new(stage: Stage, cause: Cause, side: impl Into<Option<Side>>) -> Self {
+        Self {
+            stage,
+            cause,
+            side: side.into(),
+        }
+    }
+
+    /// Whether it was the end of the process that ended the connection, and the connection was not idle.
+    pub fn is_cut_off(self) -> bool {
+        matches!(self.cause, Cause::DrainOver | Cause::Interrupted)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match self.stage {
+            Stage::Accept => "accept",
+            Stage::Route => "route",
+            Stage::Connect => "connect",
+            Stage::Relay => "relay",
+        };
+        let cause = match self.cause {
+            Cause::Limited => "limited",
+            Cause::Finished => "finished",
+            Cause::Reset => "reset",
+            Cause::Refused => "refused",
+            Cause::Timeout => "timeout",
+            Cause::FirstByteTimeout => "first-byte-timeout",
+            Cause::IdleTimeout => "idle-timeout",
+            Cause::HalfClosedTimeout => "half-closed-timeout",
+            Cause::Stalled => "stalled",
+            Cause::LifetimeOver => "lifetime-over",
+            Cause::Drained => "drained",
+            Cause::DrainOver => "drain-over",
+            Cause::Unreachable => "unreachable",
+            Cause::FilterRefused => "filter-refused",
+            Cause::FilterFailed => "filter-failed",
+            Cause::NoUpstream => "no-upstream",
+            Cause::Interrupted => "interrupted",
+            Cause::Error => "error",
+        };
+        match self.side {
+            Some(side) => write!(f, "{stage}.{cause}.{side}"),
+            None => write!(f, "{stage}.{cause}.proxy"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_names_stage_cause_and_side() {
+        let finished = Outcome::new(Stage::Relay, Cause::Finished, Side::Client);
+        assert_eq!(finished.to_string(), "relay.finished.client");
+        let idle = Outcome::new(Stage::Relay, Cause::IdleTimeout, None);
+        assert_eq!(idle.to_string(), "relay.idle-timeout.proxy");
+    }
+}

@@ -1,0 +1,392 @@
+//! Builds everything from a configuration, runs it, and takes it down.
+
+mod thread;
+
+use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::sync::Arc;
+use std::thread::{JoinHandle, available_parallelism};
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch as signal_all;
+use tokio::time::sleep;
+
+use crate::config::{Config, Drain, FilterConfig, ListenerConfig};
+use crate::filter::{Engine, Filter, Groups, Observers, Occasion, Reloaded, watch};
+use crate::limit::Limiter;
+use crate::listener::{self, Crew, Listener};
+use crate::observe::{AccessLog, Counters};
+use crate::sys::Peer;
+use crate::upstream::{self, Upstreams};
+use thread::{Command, Start, WorkerThread};
+
+/// How much longer than the end of the drain workers may take: for what is owed to be flushed, and for connections that have
+/// no upstream yet.
+const LATE: Duration = Duration::from_secs(2);
+
+/// How many pipes of 1 MiB all workers together may have in flight: what the kernel grants a user without privileges
+/// (pipe-user-pages-soft, pipe(7)). Beyond it, pipes shrink to 8 KiB.
+const PIPES: usize = 64;
+
+/// Descriptors that are neither a connection's, nor a pipe's, nor a listener's: the runtimes', the log's, files being read.
+const RESERVED: usize = 128;
+
+/// A proxy that serves. Dropping it stops it without waiting for connections.
+pub struct Server {
+    workers: Vec<WorkerThread>,
+    stop: signal_all::Sender<()>,
+    filters: Vec<Arc<Filter>>,
+    /// Threads that put into words what has become of connections.
+    narrators: Vec<JoinHandle<()>>,
+    access_log: Option<AccessLog>,
+    listening: Vec<Listening>,
+    drain: Drain,
+}
+
+/// How a server that was told to stop has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Every connection had come to its own end, or was idle.
+    Finished,
+    /// Connections were cut off at the end of the drain.
+    CutOff,
+    /// Connections were cut off before, because there was a hurry.
+    Hurried,
+}
+
+/// A listener as the server remembers it. The listener itself is the workers', and gone when they are.
+struct Listening {
+    name: Arc<str>,
+    address: Peer,
+    counters: Arc<Counters>,
+}
+
+/// Runs a configuration until a signal ends it: the first one lets connections finish, a second one does not.
+///
+/// # Errors
+/// It could not start: what cannot be bound, resolved or loaded.
+pub fn run(config: &Config) -> anyhow::Result<Ended> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    runtime.block_on(async {
+        // Before anything listens, so that no signal finds its default action when there is something to lose.
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let server = Server::start(config)?;
+        {
+            let mut watching = pin!(server.watch_filters()?);
+            loop {
+                tokio::select! {
+                    () = &mut watching => {}
+                    _ = hangup.recv() => {
+                        server.reopen_log();
+                        server.reload_filters(Occasion::Request).await;
+                    }
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                }
+            }
+        }
+        tracing::info!(soft = ?config.drain.soft, hard = ?config.drain.hard, "stopping: connections may finish");
+        let again = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        Ok(server.stop(again).await)
+    })
+}
+
+impl Server {
+    /// Returns when every listener accepts connections.
+    ///
+    /// # Errors
+    /// Whatever keeps it from serving what the configuration says; then nothing is left running.
+    pub fn start(config: &Config) -> anyhow::Result<Self> {
+        let descriptors = raise_descriptor_limit();
+        let upstreams = Arc::new(upstream::resolve(&config.upstreams)?);
+        let filters = load_filters(config, &upstreams)?;
+        let workers = config.workers.or_else(|| available_parallelism().ok());
+        let workers = workers.map_or(1, NonZeroUsize::get);
+
+        let (observers, observing) = match filters.is_empty() {
+            true => (None, None),
+            false => Observers::start().map(|(observers, thread)| (Some(observers), Some(thread)))?,
+        };
+        let (access_log, writing) = match &config.access_log {
+            None => (None, None),
+            Some(config) => AccessLog::start(config).map(|(log, thread)| (Some(log), Some(thread)))?,
+        };
+        let mut shares: Vec<Vec<(Arc<Listener>, OwnedFd)>> = (0..workers).map(|_| Vec::new()).collect();
+        let mut listening = Vec::new();
+        let common = Common {
+            filters,
+            upstreams,
+            limiter: Limiter::new(config.limits).map(Arc::new),
+            observers,
+            access_log,
+        };
+        for config in &config.listeners {
+            let (sockets, bound) = listener::bind(config, workers)?;
+            let listener = Arc::new(common.listener(config));
+            for (share, socket) in shares.iter_mut().zip(sockets) {
+                share.push((Arc::clone(&listener), socket));
+            }
+            listening.push(Listening {
+                name: Arc::clone(&listener.name),
+                address: bound,
+                counters: Arc::clone(&listener.counters),
+            });
+        }
+        let (stop, stopped) = signal_all::channel(());
+        let pipes = (PIPES / workers).max(1);
+        let start = |(index, (sockets, (crew, inbox)))| {
+            WorkerThread::start(Start {
+                index,
+                sockets,
+                crew,
+                inbox,
+                pipes,
+                stop: stopped.clone(),
+            })
+        };
+        let most = most_connections(descriptors, workers * config.listeners.len());
+        if let Some(configured) = config.limits.connections.filter(|limit| *limit as usize > most) {
+            tracing::warn!(
+                configured,
+                most,
+                descriptors,
+                "the limit of open files allows fewer connections than `limits`"
+            );
+        }
+        let members = shares.into_iter().zip(Crew::gather(workers, most)).enumerate();
+        let workers = members.map(start).collect::<anyhow::Result<Vec<_>>>()?;
+        for Listening { name, address, .. } in &listening {
+            tracing::info!(listener = %name, %address, "listening");
+        }
+        tracing::info!(workers = workers.len(), most_connections = most, descriptors, "ready");
+        Ok(Self {
+            workers,
+            stop,
+            filters: common.filters,
+            narrators: observing.into_iter().chain(writing).collect(),
+            access_log: common.access_log,
+            listening,
+            drain: config.drain,
+        })
+    }
+
+    /// Where a listener listens (with the port that the kernel chose for port 0), and what it has seen.
+    pub fn listener(&self, name: &str) -> Option<(&Peer, &Counters)> {
+        let found = self.listening.iter().find(|listening| &*listening.name == name);
+        found.map(|listening| (&listening.address, &*listening.counters))
+    }
+
+    /// The number of a filter's generation that serves now.
+    pub fn generation(&self, filter: &str) -> Option<u64> {
+        let found = self.filters.iter().find(|known| &**known.name() == filter);
+        found.map(|filter| filter.generation())
+    }
+
+    /// Reloads filters whenever their files change, for as long as it is polled.
+    ///
+    /// # Errors
+    /// The files cannot be watched.
+    pub fn watch_filters(&self) -> anyhow::Result<impl Future<Output = ()>> {
+        let files = if self.filters.is_empty() {
+            None
+        } else {
+            Some(watch(&self.filters)?)
+        };
+        Ok(async move {
+            let Some(files) = files else {
+                return std::future::pending().await;
+            };
+            // What changed after it was read and before it was watched was announced to nobody.
+            self.reload_filters(Occasion::Event).await;
+            loop {
+                files.changed().await;
+                self.reload_filters(Occasion::Event).await;
+            }
+        })
+    }
+
+    /// Opens the access log's file anew.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.access_log {
+            log.reopen();
+        }
+    }
+
+    /// Looks at every filter's file and publishes what is new. What does not load changes nothing.
+    pub async fn reload_filters(&self, occasion: Occasion) {
+        for filter in &self.filters {
+            let reloading = Arc::clone(filter);
+            let reloaded = tokio::task::spawn_blocking(move || reloading.reload(occasion)).await;
+            match reloaded.unwrap_or_else(|panicked| Err(panicked.into())) {
+                Ok(Reloaded::Unchanged) => {}
+                Ok(Reloaded::Published) => self.workers.iter().for_each(|worker| worker.tell(Command::Retire)),
+                Err(error) => {
+                    let generation = filter.generation();
+                    let error = format!("{error:#}");
+                    tracing::warn!(filter = %filter.name(), generation, error, "filter rejected");
+                }
+            }
+        }
+    }
+
+    /// Stops accepting and waits for connections to end: as long as the drain may take, or until `hurry`.
+    pub async fn stop(mut self, hurry: impl Future<Output = ()>) -> Ended {
+        // The workers' receivers are gone if they have ended already.
+        let _ = self.stop.send(());
+        let workers = std::mem::take(&mut self.workers);
+        workers
+            .iter()
+            .for_each(|worker| worker.tell(Command::Drain(self.drain)));
+        let halt: Vec<_> = workers.iter().map(WorkerThread::commands).collect();
+        let joined = tokio::task::spawn_blocking(move || {
+            for worker in workers {
+                // A worker that panicked has said so.
+                let _ = worker.thread.join();
+            }
+        });
+        tokio::pin!(joined);
+        let over = async {
+            match self.drain.hard {
+                Some(hard) => sleep(hard + LATE).await,
+                None => std::future::pending().await,
+            }
+        };
+        let hurried = tokio::select! {
+            _ = &mut joined => None,
+            () = hurry => Some(true),
+            () = over => Some(false),
+        };
+        if hurried.is_some() {
+            tracing::warn!("connections are cut off");
+            for commands in halt {
+                let _ = commands.send(Command::Halt);
+            }
+            let _ = joined.await;
+        }
+        // Their queue's senders went with the workers' listeners: everything that ended is told before the process is over.
+        self.access_log = None;
+        for narrator in self.narrators {
+            let _ = tokio::task::spawn_blocking(|| narrator.join()).await;
+        }
+        for filter in &self.filters {
+            filter.log_metrics();
+        }
+        let cut_off = self
+            .listening
+            .iter()
+            .map(|listening| listening.counters.cut_off())
+            .sum();
+        tracing::info!(cut_off, "stopped");
+        match (cut_off, hurried) {
+            (0, _) => Ended::Finished,
+            (_, Some(true)) => Ended::Hurried,
+            (_, Some(false) | None) => Ended::CutOff,
+        }
+    }
+}
+
+/// The soft limit is for programs that still use select(2); this one uses as many descriptors as it may.
+/// Returns how many there may be.
+fn raise_descriptor_limit() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(errno) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%errno, limit = limit.current, "cannot raise the limit of open files");
+    }
+    let in_force = getrlimit(Resource::Nofile).current;
+    in_force.unwrap_or(u64::MAX)
+}
+
+/// For how many connections there are descriptors, two for each. Accepting pauses there; without a descriptor to connect
+/// to an upstream with, a connection that was accepted could only be closed again.
+fn most_connections(descriptors: u64, listening: usize) -> usize {
+    let others = RESERVED + 2 * PIPES + listening;
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    (descriptors.saturating_sub(others) / 2).max(1)
+}
+
+fn load_filters(config: &Config, upstreams: &Arc<Upstreams>) -> anyhow::Result<Vec<Arc<Filter>>> {
+    if config.filters.is_empty() {
+        return Ok(Vec::new());
+    }
+    let engine = Engine::new()?;
+    config
+        .filters
+        .iter()
+        .map(|filter| load_filter(filter, &engine, upstreams))
+        .collect()
+}
+
+fn load_filter(config: &FilterConfig, engine: &Engine, upstreams: &Arc<Upstreams>) -> anyhow::Result<Arc<Filter>> {
+    let groups = Arc::clone(upstreams) as Arc<dyn Groups>;
+    let filter = Filter::new(config.clone(), engine, groups);
+    filter
+        .reload(Occasion::Request)
+        .with_context(|| format!("filter \"{}\"", config.name))?;
+    Ok(Arc::new(filter))
+}
+
+/// Everything that keeps a configuration's filters from loading: each of them is compiled, and its `init` is run.
+pub fn check_filters(config: &Config) -> Vec<String> {
+    if config.filters.is_empty() {
+        return Vec::new();
+    }
+    let engine = match Engine::new() {
+        Ok(engine) => engine,
+        Err(error) => return vec![format!("{error:#}")],
+    };
+    let nobody = Arc::new(Upstreams::default());
+    let load = |filter| {
+        load_filter(filter, &engine, &nobody)
+            .err()
+            .map(|error| format!("{error:#}"))
+    };
+    config.filters.iter().filter_map(load).collect()
+}
+
+/// What all listeners share.
+struct Common {
+    filters: Vec<Arc<Filter>>,
+    upstreams: Arc<Upstreams>,
+    limiter: Option<Arc<Limiter>>,
+    observers: Option<Observers>,
+    access_log: Option<AccessLog>,
+}
+
+impl Common {
+    fn listener(&self, config: &ListenerConfig) -> Listener {
+        let by_name = |name: &String| self.filters.iter().find(|filter| **filter.name() == **name).cloned();
+        let filters: Arc<[_]> = config.filters.iter().filter_map(by_name).collect();
+        let upstream = config.upstream.as_deref().and_then(|name| self.upstreams.find(name));
+        let own = Limiter::new(config.limits).map(Arc::new);
+        Listener {
+            name: config.name.as_str().into(),
+            observers: self.observers.clone().filter(|_| !filters.is_empty()),
+            filters,
+            upstream: upstream.cloned(),
+            upstreams: Arc::clone(&self.upstreams),
+            timeouts: Arc::new(config.timeouts),
+            limiters: own.into_iter().chain(self.limiter.clone()).collect(),
+            access_log: self.access_log.clone(),
+            counters: Arc::default(),
+        }
+    }
+}
