@@ -46,6 +46,7 @@ documents! {
     access_log: "examples/04-access-log/README.md",
     first_filter: "examples/05-first-filter/README.md",
     hot_swap: "examples/06-hot-swap/README.md",
+    guarded: "examples/07-guarded/README.md",
     filter_access_log: "filters/access-log/README.md",
     filter_postgres_router: "filters/postgres-router/README.md",
     filter_redis_guard: "filters/redis-guard/README.md",
