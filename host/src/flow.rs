@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// One of the two that a connection joins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     Client,
     Upstream,

@@ -6,7 +6,7 @@ use std::io;
 use crate::flow::Side;
 
 /// Where, why and through whom: `relay.finished.client`, `connect.refused.upstream`. The same words everywhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Outcome {
     pub stage: Stage,
     pub cause: Cause,
@@ -14,7 +14,7 @@ pub struct Outcome {
     pub side: Option<Side>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     Accept,
     Route,
@@ -22,7 +22,7 @@ pub enum Stage {
     Relay,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// There were too many connections.
     Limited,
@@ -50,8 +50,10 @@ pub enum Cause {
     FilterFailed,
     /// No filter chose an upstream, and the listener names none.
     NoUpstream,
-    /// The process stopped, or the connection's task did.
+    /// The process stopped.
     Interrupted,
+    /// A mistake of ours: its task panicked.
+    Panicked,
     /// Anything else that the kernel says.
     Error,
 }
@@ -111,6 +113,7 @@ impl fmt::Display for Outcome {
             Cause::FilterFailed => "filter-failed",
             Cause::NoUpstream => "no-upstream",
             Cause::Interrupted => "interrupted",
+            Cause::Panicked => "panicked",
             Cause::Error => "error",
         };
         match self.side {

@@ -188,8 +188,11 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.outcome.cause = Cause::Panicked;
+        }
         self.log();
-        self.listener.counters.ended(self.up, self.down, self.outcome);
+        self.listener.counters.count(self.up, self.down, self.outcome);
         if let Some(log) = &self.listener.access_log {
             log.write(self.entry(Event::Close(self.outcome)));
         }

@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::runtime::Builder;
 
 use crate::config::{Address, Config, FilterConfig, ListenAddress, ListenerConfig, OnError, UpstreamConfig, defaults};
+use crate::observe::Seen;
 use crate::server::Server;
 use crate::sys::Peer;
 
@@ -136,7 +137,7 @@ fn in_the_kernel(proxy: &Server) -> anyhow::Result<()> {
     let begun = Instant::now();
     client::send_bulk(address(proxy, "plain")?, BULK)?;
     let seconds = begun.elapsed().as_secs_f64();
-    let moved = ended(proxy, "plain", 1)?.up();
+    let moved = ended(proxy, "plain", 1)?.up;
     ensure!(moved.total() == BULK, "{} bytes arrived of {BULK}", moved.total());
     ensure!(
         moved.spliced > BULK / 2,
@@ -165,8 +166,7 @@ fn routed(proxy: &Server) -> anyhow::Result<()> {
             number + 1
         ));
     }
-    let counters = ended(proxy, "postgres", 3)?;
-    let (up, down) = (counters.up(), counters.down());
+    let Seen { up, down, .. } = ended(proxy, "postgres", 3)?;
     ensure!(up.filtered + down.filtered == 0, "a router's connections were filtered");
     say(&format!(
         "   The filter saw the start of each session and nothing else: of {} that followed,\n   \
@@ -189,7 +189,7 @@ fn guarded(proxy: &Server) -> anyhow::Result<()> {
     say("   FLUSHALL, on another connection, does not: that connection is closed, the server never saw it.");
     ensure!(client.ping()?, "the other connection was disturbed");
     drop(client);
-    let up = ended(proxy, "redis", 2)?.up();
+    let up = ended(proxy, "redis", 2)?.up;
     ensure!(up.spliced > PAYLOAD as u64 / 2, "the payload was not spliced: {up:?}");
     say(&format!(
         "   The filter skips what it need not see: {} were shown to it, {} spliced past it.\n",
@@ -303,15 +303,18 @@ fn address(proxy: &Server, listener: &str) -> anyhow::Result<std::net::SocketAdd
     }
 }
 
-/// The counters of a listener, once so many of its connections have ended.
-fn ended<'a>(proxy: &'a Server, listener: &str, connections: u64) -> anyhow::Result<&'a crate::observe::Counters> {
+/// What a listener has seen, once so many of its connections have ended.
+fn ended(proxy: &Server, listener: &str, connections: u64) -> anyhow::Result<Seen> {
     let (_, counters) = proxy.listener(listener).context("no such listener")?;
     let begun = Instant::now();
-    while counters.connections() < connections {
+    loop {
+        let seen = counters.seen();
+        if seen.connections >= connections {
+            return Ok(seen);
+        }
         ensure!(begun.elapsed() < Duration::from_secs(20), "a connection did not end");
         thread::sleep(Duration::from_millis(1));
     }
-    Ok(counters)
 }
 
 fn generation(proxy: &Server) -> anyhow::Result<u64> {

@@ -1,6 +1,8 @@
 //! What a listener has seen. Counted when a connection ends: nothing is counted on the way of the bytes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::outcome::Outcome;
 
@@ -15,69 +17,57 @@ pub struct Moved {
     pub filtered: u64,
 }
 
+/// Everything that ended so far on one listener. One lock for a few additions is cheaper than as many atomic ones, and what is
+/// read together belongs together.
+#[derive(Debug, Default)]
+pub struct Counters(Mutex<Seen>);
+
+/// The connections that have ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub connections: u64,
+    /// Those of them that ended so.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    pub up: Moved,
+    pub down: Moved,
+}
+
+impl Counters {
+    pub fn count(&self, up: Moved, down: Moved, outcome: Outcome) {
+        let mut seen = self.lock();
+        seen.connections += 1;
+        *seen.outcomes.entry(outcome).or_default() += 1;
+        seen.up += up;
+        seen.down += down;
+    }
+
+    pub fn seen(&self) -> Seen {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// Those that the end of the process has cut off.
+    pub fn cut_off(&self) -> u64 {
+        let cut_off = self.outcomes.iter().filter(|(outcome, _)| outcome.is_cut_off());
+        cut_off.map(|(_, count)| count).sum()
+    }
+}
+
 impl Moved {
     pub fn total(&self) -> u64 {
         self.copied + self.spliced + self.filtered
     }
 }
 
-/// Everything that ended so far on one listener.
-#[derive(Debug, Default)]
-pub struct Counters {
-    connections: AtomicU64,
-    cut_off: AtomicU64,
-    up: MovedSoFar,
-    down: MovedSoFar,
-}
-
-#[derive(Debug, Default)]
-struct MovedSoFar {
-    copied: AtomicU64,
-    spliced: AtomicU64,
-    filtered: AtomicU64,
-}
-
-impl Counters {
-    pub fn ended(&self, up: Moved, down: Moved, outcome: Outcome) {
-        if outcome.is_cut_off() {
-            self.cut_off.fetch_add(1, Ordering::Relaxed);
-        }
-        self.up.add(up);
-        self.down.add(down);
-        self.connections.fetch_add(1, Ordering::Release);
-    }
-
-    /// Connections that have ended; what they moved is counted before they are.
-    pub fn connections(&self) -> u64 {
-        self.connections.load(Ordering::Acquire)
-    }
-
-    /// Those of them that the end of the process has cut off.
-    pub fn cut_off(&self) -> u64 {
-        self.cut_off.load(Ordering::Relaxed)
-    }
-
-    pub fn up(&self) -> Moved {
-        self.up.get()
-    }
-
-    pub fn down(&self) -> Moved {
-        self.down.get()
-    }
-}
-
-impl MovedSoFar {
-    fn add(&self, moved: Moved) {
-        self.copied.fetch_add(moved.copied, Ordering::Relaxed);
-        self.spliced.fetch_add(moved.spliced, Ordering::Relaxed);
-        self.filtered.fetch_add(moved.filtered, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Moved {
-        Moved {
-            copied: self.copied.load(Ordering::Relaxed),
-            spliced: self.spliced.load(Ordering::Relaxed),
-            filtered: self.filtered.load(Ordering::Relaxed),
-        }
+impl AddAssign for Moved {
+    fn add_assign(&mut self, more: Self) {
+        self.copied += more.copied;
+        self.spliced += more.spliced;
+        self.filtered += more.filtered;
     }
 }

@@ -6,5 +6,5 @@ mod entry;
 pub mod log;
 
 pub use access_log::AccessLog;
-pub use counters::{Counters, Moved};
+pub use counters::{Counters, Moved, Seen};
 pub use entry::{Entry, Event};

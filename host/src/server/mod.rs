@@ -286,11 +286,17 @@ impl Server {
         for filter in &self.filters {
             filter.log_metrics();
         }
-        let cut_off = self
-            .listening
-            .iter()
-            .map(|listening| listening.counters.cut_off())
-            .sum();
+        let mut cut_off = 0;
+        for Listening { name, counters, .. } in &self.listening {
+            let seen = counters.seen();
+            cut_off += seen.cut_off();
+            let outcomes = seen
+                .outcomes
+                .iter()
+                .map(|(outcome, count)| format!("{outcome}={count}"));
+            let outcomes = outcomes.collect::<Vec<_>>().join(" ");
+            tracing::info!(listener = %name, connections = seen.connections, outcomes, "served");
+        }
         tracing::info!(cut_off, "stopped");
         match (cut_off, hurried) {
             (0, _) => Ended::Finished,

@@ -18,6 +18,7 @@ use rustix::net::{
 };
 use rustix::pipe::{SpliceFlags, splice};
 use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, Ready};
 
 use super::pipe::Pipe;
 use super::register::register;
@@ -133,6 +134,20 @@ impl Stream {
         match sockopt::socket_error(&self.fd) {
             Ok(Ok(())) => None,
             Ok(Err(errno)) | Err(errno) => Some(errno.into()),
+        }
+    }
+
+    /// Waits until something has happened to the connection. Data and FIN have not.
+    pub async fn failed(&self) -> io::Error {
+        loop {
+            let mut ready = match self.fd.ready(Interest::ERROR).await {
+                Ok(ready) => ready,
+                Err(error) => return error,
+            };
+            if let Some(error) = self.take_error() {
+                return error;
+            }
+            ready.clear_ready_matching(Ready::ERROR);
         }
     }
 

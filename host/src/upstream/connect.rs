@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Counted, Upstream};
 use crate::connection::{Cause, Outcome, Routed, Stage};
 use crate::flow::Side;
+use crate::linger;
 use crate::sys::{self, Peer, Stream};
 use crate::worker::{Elapsed, Worker};
 
@@ -18,14 +19,20 @@ pub struct Connected {
 }
 
 /// Connects to the server whose turn it is, and to the next where it does not answer: no byte of the client's has been
-/// written yet, so nothing can arrive twice. One timeout covers all of it.
+/// written yet, so nothing can arrive twice. One timeout covers all of it. A client that finishes meanwhile may have sent all
+/// that it has to say; one that resets the connection wants none any more.
 ///
 /// # Errors
-/// The outcome of the connection: no server answered.
+/// The outcome of the connection: no server answered, or the client is gone.
 pub async fn connect(worker: &Worker, routed: Routed) -> Result<Connected, Outcome> {
     let upstream = &routed.upstream;
     let counted = upstream.count();
-    let dialled = worker.timers().within(routed.timeouts.connect, dial(upstream)).await;
+    let dialled = tokio::select! {
+        dialled = worker.timers().within(routed.timeouts.connect, dial(upstream)) => dialled,
+        error = routed.client.failed() => {
+            return Err(Outcome::new(Stage::Connect, Cause::of(&error), Side::Client));
+        }
+    };
     match dialled.unwrap_or_else(|Elapsed| Err(io::ErrorKind::TimedOut.into())) {
         Ok((socket, server)) => Ok(Connected {
             routed,
@@ -35,6 +42,7 @@ pub async fn connect(worker: &Worker, routed: Routed) -> Result<Connected, Outco
         }),
         Err(error) => {
             tracing::debug!(upstream = %upstream.name(), %error, "no server answered");
+            linger::end(worker, &routed.client).await;
             Err(Outcome::new(Stage::Connect, Cause::of(&error), Side::Upstream))
         }
     }
