@@ -1,4 +1,4 @@
-//! What the proxy asked the kernel for, by strace.
+//! What the proxy asked the kernel for, by strace; and answers that the kernel gives seldom.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -21,10 +21,20 @@ pub struct Trace {
 impl Trace {
     /// Begins to watch these system calls (a list as strace has it); `None` where strace is missing or may not.
     pub fn attach(proxy: &Proxy, calls: &str) -> Option<Self> {
+        Self::attach_with(proxy, &format!("trace={calls}"))
+    }
+
+    /// Begins to answer system calls in the kernel's place, as `--inject` of strace(1) has it: `splice:error=EINVAL:when=3`
+    /// is the third splice of each thread. A call that is answered so does nothing.
+    pub fn inject(proxy: &Proxy, fault: &str) -> Option<Self> {
+        Self::attach_with(proxy, &format!("inject={fault}"))
+    }
+
+    fn attach_with(proxy: &Proxy, expression: &str) -> Option<Self> {
         let output = NamedTempFile::new().expect("a temporary file");
         let mut strace = lasting("strace")
             .args(["-f", "-p", &proxy.pid().to_string(), "-e"])
-            .arg(format!("trace={calls}"))
+            .arg(expression)
             .arg("-o")
             .arg(output.path())
             .stdout(Stdio::null())
@@ -54,6 +64,7 @@ impl Trace {
 
     /// Stops watching, and returns the calls, one a line.
     #[track_caller]
+    #[must_use]
     pub fn finish(mut self) -> Vec<String> {
         // At SIGINT strace lets go of the process before it ends.
         kill_process(Pid::from_child(&self.strace), Signal::INT).expect("strace runs");
