@@ -236,8 +236,10 @@ pub struct Keepalive {
 /// How workers share a listener's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Accept {
-    /// A socket for each, among which the kernel spreads connections (SO_REUSEPORT).
+    /// A socket for every four of them.
     #[default]
+    Groups,
+    /// A socket for each, among which the kernel spreads connections (SO_REUSEPORT).
     PerWorker,
     /// One socket for all of them.
     Shared,

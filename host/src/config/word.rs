@@ -23,7 +23,11 @@ impl Words for Balance {
 }
 
 impl Words for Accept {
-    const WORDS: &'static [(&'static str, Self)] = &[("per-worker", Self::PerWorker), ("shared", Self::Shared)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("groups", Self::Groups),
+        ("per-worker", Self::PerWorker),
+        ("shared", Self::Shared),
+    ];
 }
 
 /// A value that was typed as its word.

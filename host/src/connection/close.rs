@@ -22,9 +22,12 @@ pub(super) fn close(connected: Connected, transfer: Transfer) -> Outcome {
             outcome(Cause::of(&error), Some(side))
         }
         Ending::Expired(limit) => {
-            if let Limit::Stalled(_) = limit {
-                // What is owed is lost.
+            // What is still owed is lost, and that must not look like an end. A stall resets both.
+            let stalled = matches!(limit, Limit::Stalled(_));
+            if stalled || !transfer.down_complete {
                 client.reset_on_close();
+            }
+            if stalled || !transfer.up_complete {
                 upstream.reset_on_close();
             }
             expired(limit)

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::{Crew, Handed, Listener};
 use crate::connection::{Accepted, serve};
-use crate::sys::{Acceptor, Stream};
+use crate::sys::{Acceptor, BACKLOG, Stream};
 use crate::worker::Worker;
 
 /// How long accepting pauses when there are no descriptors or no memory left: trying again at once would only spin, and
@@ -33,34 +33,51 @@ pub async fn accept(
         Ok(acceptor) => acceptor,
         Err(error) => return tracing::error!(listener = %listener.name, %error, "cannot accept connections"),
     };
-    let mut short = false;
-    loop {
+    // Asked each time: where connections come faster than they are taken, the branch below is never looked at.
+    while !stop.has_changed().unwrap_or(true) {
         let accepted = tokio::select! {
             biased;
             accepted = next(&acceptor, &crew) => accepted,
-            _ = stop.changed() => return,
+            _ = stop.changed() => break,
         };
-        let begun = accepted.and_then(|(socket, client)| match crew.share(&listener, socket, client) {
-            Some(ours) => begin(&worker, ours),
-            None => Ok(()),
-        });
-        if let Err(error) = &begun {
-            // Once, and not ten times a second for as long as it lasts.
-            if !short {
-                tracing::warn!(listener = %listener.name, %error, "no connection can be accepted for now");
-            }
-            tokio::time::sleep(PAUSE).await;
+        begin_or_rest(accepted, &listener, &worker, &crew).await;
+    }
+    // No more than the queue holds, or those who go on coming would be taken for those who waited.
+    for _ in 0..BACKLOG {
+        let waiting = room(&crew).and_then(|()| acceptor.waiting());
+        match waiting.transpose() {
+            None => return,
+            Some(accepted) => begin_or_rest(accepted, &listener, &worker, &crew).await,
         }
-        short = begun.is_err();
     }
 }
 
+type Incoming = (OwnedFd, Option<SocketAddr>);
+
 /// Waits for the next connection, but takes none that there is no room for.
-async fn next(acceptor: &Acceptor, crew: &Crew) -> io::Result<(OwnedFd, Option<SocketAddr>)> {
-    if crew.is_full() {
-        return Err(io::Error::other("every descriptor is in use (RLIMIT_NOFILE)"));
-    }
+async fn next(acceptor: &Acceptor, crew: &Crew) -> io::Result<Incoming> {
+    room(crew)?;
     poll_fn(|cx| acceptor.poll_accept(cx)).await
+}
+
+fn room(crew: &Crew) -> io::Result<()> {
+    match crew.is_full() {
+        true => Err(io::Error::other("every descriptor is in use (RLIMIT_NOFILE)")),
+        false => Ok(()),
+    }
+}
+
+async fn begin_or_rest(accepted: io::Result<Incoming>, listener: &Arc<Listener>, worker: &Rc<Worker>, crew: &Crew) {
+    let begun = accepted.and_then(|(socket, client)| match crew.share(listener, socket, client) {
+        Some(ours) => begin(worker, ours),
+        None => Ok(()),
+    });
+    if let Err(error) = begun {
+        if crew.may_complain() {
+            tracing::warn!(listener = %listener.name, %error, "no connection can be accepted for now");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Serves what other workers hand over.

@@ -6,13 +6,15 @@
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::Listener;
+use crate::sys::Coarse;
 
 /// How many connections more than another's a worker keeps. Closer than that, what is gained is less than the wake-up of the
 /// other one costs.
@@ -24,6 +26,10 @@ const SLACK_PART: usize = 16;
 /// Stands for the number of connections of a worker that takes no more: it has more than any other.
 const GONE: usize = usize::MAX;
 
+/// How long it is not said again that no connection can be accepted. Each one that ends lets another one in, so that a shortage
+/// begins anew with every connection, on every worker; it is the same one, which whoever looks at the log later should see.
+const SAID: Duration = Duration::from_secs(60);
+
 /// Clones are cheap: each is the crew as one of its workers sees it.
 #[derive(Clone)]
 pub struct Crew {
@@ -32,6 +38,8 @@ pub struct Crew {
     own: usize,
     /// How many connections all of them together can have.
     most: usize,
+    /// When it was said last that there can be no more.
+    complained: Arc<Mutex<Option<Coarse>>>,
 }
 
 /// On cache lines of its own: each is written for every connection, mostly by its own thread.
@@ -67,10 +75,12 @@ impl Crew {
             inbox,
         };
         let members: Arc<[_]> = inboxes.into_iter().map(member).collect();
+        let complained = Arc::default();
         let seen_by = |own| Self {
             members: Arc::clone(&members),
             own,
             most,
+            complained: Arc::clone(&complained),
         };
         (0..size).map(seen_by).zip(handed).collect()
     }
@@ -79,6 +89,17 @@ impl Crew {
     pub fn is_full(&self) -> bool {
         let loads = self.loads().filter(|load| *load != GONE);
         loads.sum::<usize>() >= self.most
+    }
+
+    /// Whether it is to be said that no connection can be accepted: not by every worker, and not again and again.
+    pub fn may_complain(&self) -> bool {
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Coarse::now();
+        let may = complained.is_none_or(|last| now.since(last) >= SAID);
+        if may {
+            *complained = Some(now);
+        }
+        may
     }
 
     fn loads(&self) -> impl Iterator<Item = usize> + Clone {

@@ -19,12 +19,16 @@ use super::stream::{client_address, watch_over};
 use crate::config::{Accept, Vigilance};
 
 /// The length of the accept queue; the kernel cuts it to net.core.somaxconn (listen(2)), whose default is 4096.
-const BACKLOG: i32 = 4096;
+pub const BACKLOG: i32 = 4096;
+
+/// How many workers share a socket. Whichever of them is idle takes the next connection, so none waits behind a busy one; but
+/// each new one wakes all that are idle, which many would pay for in vain.
+const GROUP: usize = 4;
 
 const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 
-/// `count` sockets for one TCP address, and that address with the port that the kernel chose for port 0. The kernel spreads
-/// new connections over them (SO_REUSEPORT, socket(7)), or they are handles of the same one.
+/// `count` sockets for one TCP address, and that address with the port that the kernel chose for port 0. Some of them are
+/// handles of the same one, as `accept` says; the kernel spreads new connections over the others (SO_REUSEPORT, socket(7)).
 ///
 /// # Errors
 /// What bind(2) or listen(2) says; EADDRINUSE also where the other one is a Spliceway that shares its address between its
@@ -38,24 +42,29 @@ pub fn listen_tcp(
     // The first one is bound without SO_REUSEPORT, so that nobody else's socket is joined, and allows it only then.
     let first = tcp_socket(address, vigilance)?;
     bind(&first, &address)?;
-    if let Accept::Shared = accept {
-        listen(&first, BACKLOG)?;
-        let bound = getsockname(&first)?.try_into()?;
-        return Ok((handles(first, count)?, bound));
-    }
-    sockopt::set_socket_reuseport(&first, true)?;
     let bound: SocketAddr = getsockname(&first)?.try_into()?;
+    let group = match accept {
+        Accept::Groups => GROUP,
+        Accept::PerWorker => 1,
+        Accept::Shared => count,
+    };
+    if count > group {
+        sockopt::set_socket_reuseport(&first, true)?;
+    }
     let mut sockets = vec![first];
-    while sockets.len() < count {
+    while sockets.len() < count.div_ceil(group) {
         let next = tcp_socket(address, vigilance)?;
         sockopt::set_socket_reuseport(&next, true)?;
         bind(&next, &bound)?;
         sockets.push(next);
     }
-    for socket in &sockets {
-        listen(socket, BACKLOG)?;
+    let mut handles = Vec::with_capacity(count);
+    for socket in sockets {
+        listen(&socket, BACKLOG)?;
+        let members = group.min(count - handles.len());
+        handles.extend(shared(socket, members)?);
     }
-    Ok((sockets, bound))
+    Ok((handles, bound))
 }
 
 fn tcp_socket(address: SocketAddr, vigilance: &Vigilance) -> io::Result<OwnedFd> {
@@ -92,11 +101,11 @@ pub fn listen_unix(path: &Path, count: usize) -> io::Result<Vec<OwnedFd>> {
         bound => bound?,
     }
     listen(&socket, BACKLOG)?;
-    handles(socket, count)
+    shared(socket, count)
 }
 
 /// `count` handles of one socket: whoever of their owners is first takes the connection.
-fn handles(socket: OwnedFd, count: usize) -> io::Result<Vec<OwnedFd>> {
+fn shared(socket: OwnedFd, count: usize) -> io::Result<Vec<OwnedFd>> {
     let mut sockets = vec![socket];
     while sockets.len() < count {
         sockets.push(sockets[0].try_clone()?);
@@ -129,12 +138,22 @@ impl Acceptor {
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(OwnedFd, Option<SocketAddr>)>> {
         loop {
             let mut ready = ready!(self.fd.poll_read_ready(cx))?;
+            match self.waiting()? {
+                Some(accepted) => return Poll::Ready(Ok(accepted)),
+                None => ready.clear_ready(),
+            }
+        }
+    }
+
+    /// One that waits already, `None` where there is none. The kernel is asked: the runtime may not have heard of it yet.
+    pub fn waiting(&self) -> io::Result<Option<(OwnedFd, Option<SocketAddr>)>> {
+        loop {
             match acceptfrom_with(&self.fd, FLAGS) {
-                Ok((socket, address)) => return Poll::Ready(Ok((socket, client_address(address)))),
-                Err(Errno::AGAIN) => ready.clear_ready(),
+                Ok((socket, address)) => return Ok(Some((socket, client_address(address)))),
+                Err(Errno::AGAIN) => return Ok(None),
                 // A client that was gone before it was accepted; the next one may wait behind it (accept(2)).
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
-                Err(errno) => return Poll::Ready(Err(errno.into())),
+                Err(errno) => return Err(errno.into()),
             }
         }
     }
@@ -147,10 +166,13 @@ mod tests {
 
     #[test]
     fn an_address_that_is_shared_between_workers_is_still_in_use_for_others() {
-        for accept in [Accept::PerWorker, Accept::Shared] {
+        for (accept, different) in [(Accept::PerWorker, 6), (Accept::Groups, 2), (Accept::Shared, 1)] {
             let listen = |address, count| listen_tcp(address, count, accept, &VIGILANCE);
-            let (sockets, bound) = listen("127.0.0.1:0".parse().unwrap(), 2).unwrap();
-            assert_eq!(sockets.len(), 2);
+            let (sockets, bound) = listen("127.0.0.1:0".parse().unwrap(), 6).unwrap();
+            assert_eq!(sockets.len(), 6);
+            let inode = |socket: &OwnedFd| rustix::fs::fstat(socket).unwrap().st_ino;
+            let inodes: std::collections::HashSet<_> = sockets.iter().map(inode).collect();
+            assert_eq!(inodes.len(), different);
             assert_eq!(listen(bound, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         }
     }

@@ -29,8 +29,9 @@ pub struct Listener {
     pub timeouts: Option<Given<Timeouts>>,
     /// What the clients of this listener may have.
     pub limits: Option<Given<Limits>>,
-    /// How workers share the address: `per-worker` gives each of them a socket, among which the kernel spreads
-    /// connections; `shared` has one socket for all of them.
+    /// How workers share the address: `groups` has a socket for every four of them, whichever is idle takes the next
+    /// connection; `per-worker` has a socket for each, among which the kernel spreads connections; `shared` has one for
+    /// all of them.
     #[schemars(extend("default" = Word::of(Accept::default())))]
     pub accept: Option<Given<Word<Accept>>>,
     /// Whether clients that are silent are asked if they are still there: a table, or `off`.

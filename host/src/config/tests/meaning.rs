@@ -162,7 +162,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.listeners[1].timeouts, defaults::TIMEOUTS);
     assert_eq!(config.listeners[1].upstream, None);
     assert_eq!(config.listeners[1].limits, defaults::LIMITS);
-    assert_eq!(config.listeners[1].accept, Accept::PerWorker);
+    assert_eq!(config.listeners[1].accept, Accept::Groups);
     assert_eq!(config.listeners[1].vigilance, defaults::VIGILANCE);
     assert_eq!(config.upstreams[1].timeouts, TimeoutChanges::default());
     assert_eq!(config.upstreams[1].vigilance, defaults::VIGILANCE);

@@ -132,7 +132,7 @@ error: unknown value `per-thread`
 5 | accept = "per-thread"
   |          ^^^^^^^^^^^^
   |
-  = note: known values: `per-worker`, `shared`
+  = note: known values: `groups`, `per-worker`, `shared`
 "#,
     );
 }
