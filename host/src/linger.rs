@@ -16,7 +16,7 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Says FIN, and waits for the peer's.
 pub async fn end(worker: &Worker, stream: &Stream) {
-    stream.finish();
+    let _ = stream.finish();
     let ended = poll_fn(|cx| poll_discard(cx, worker, stream));
     let _ = worker.timers().within(Some(PATIENCE), ended).await;
 }

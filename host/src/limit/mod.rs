@@ -32,7 +32,7 @@ pub async fn admit(worker: &Worker, accepted: &Accepted) -> Result<Vec<Admission
                 if reset {
                     accepted.socket.reset_on_close();
                 } else {
-                    accepted.socket.finish();
+                    let _ = accepted.socket.finish();
                 }
                 return Err(Outcome::new(Stage::Accept, Cause::Limited, None));
             }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::{Crew, Handed, Listener};
 use crate::connection::{Accepted, serve};
-use crate::sys::{Acceptor, BACKLOG, Stream};
+use crate::sys::{Acceptor, Stream};
 use crate::worker::Worker;
 
 /// How long accepting pauses when there are no descriptors or no memory left: trying again at once would only spin, and
@@ -42,8 +42,8 @@ pub async fn accept(
         };
         begin_or_rest(accepted, &listener, &worker, &crew).await;
     }
-    // No more than the queue holds, or those who go on coming would be taken for those who waited.
-    for _ in 0..BACKLOG {
+    // Those who wait by now, and not those who go on coming.
+    for _ in 0..acceptor.count_waiting() {
         let waiting = room(&crew).and_then(|()| acceptor.waiting());
         match waiting.transpose() {
             None => return,

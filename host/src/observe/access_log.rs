@@ -114,7 +114,7 @@ impl Writer {
             let first = match entries.recv_timeout(LOOK_AROUND) {
                 Ok(first) => first,
                 Err(Timeout) => continue,
-                Err(Disconnected) => return,
+                Err(Disconnected) => return self.say_dropped(),
             };
             thread::sleep(GATHER);
             let mut count = 0;
@@ -126,7 +126,10 @@ impl Writer {
                 }
             }
             self.flush(&mut lines, &mut count);
-            self.say_dropped();
+            // While it fails, how many are lost is not known yet.
+            if !self.failing {
+                self.say_dropped();
+            }
         }
     }
 
@@ -154,8 +157,8 @@ impl Writer {
 
     fn say_dropped(&self) {
         let lost = self.shared.dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 && !self.failing {
-            tracing::warn!(lost, "the access log does not keep up: lines were dropped");
+        if lost > 0 {
+            tracing::warn!(lost, "lines of the access log were dropped");
         }
     }
 }

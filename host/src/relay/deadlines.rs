@@ -29,7 +29,8 @@ pub enum Limit {
 pub(super) enum Due {
     /// The connection has proved to be more than a short one: what costs system calls is worth them now.
     Settle,
-    /// The sink of this direction is blocked, so nobody reads its source: is that one still there?
+    /// The sink of this direction is blocked: does its kernel get anything through, and is the source, which nobody reads
+    /// meanwhile, still there?
     Probe(Direction),
     /// It is still there.
     Report,
@@ -65,13 +66,16 @@ struct Gauge {
     moved: Coarse,
     blocked: Option<Coarse>,
     probed: Coarse,
+    /// What the sink's kernel had still to get through then.
+    queued: Option<u32>,
 }
 
 /// Most connections of a busy service are over before this. Far below every keepalive and user timeout.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// How often the silent source of a blocked lane is looked at.
+/// How often a blocked lane is looked at; and four times at least before it is taken for stalled.
 const PROBE: Duration = Duration::from_secs(1);
+const PROBES: u32 = 4;
 
 /// While the process is about to end, a connection is idle after this. Longer than a round trip to anywhere, so that what was
 /// just asked is answered.
@@ -108,11 +112,18 @@ impl Deadlines {
         self.reported = now;
     }
 
-    pub(super) fn probed(&mut self, now: Coarse, direction: Direction) {
-        match direction {
-            Direction::Up => self.up.probed = now,
-            Direction::Down => self.down.probed = now,
+    /// `queued` is what the sink's kernel has still to get through. A socket takes nothing more until a good part of its
+    /// buffer is free (`sk_stream_write_space` in net/core/stream.c), so a slow reader would look like one that does not read.
+    pub(super) fn probed(&mut self, now: Coarse, direction: Direction, queued: Option<u32>) {
+        let gauge = match direction {
+            Direction::Up => &mut self.up,
+            Direction::Down => &mut self.down,
+        };
+        if gauge.queued.is_some() && gauge.queued != queued {
+            gauge.moved = now;
         }
+        gauge.queued = queued;
+        gauge.probed = now;
     }
 
     /// The earliest deadline, and what is to be done then. There may be none before the end of time.
@@ -125,8 +136,8 @@ impl Deadlines {
             self.lifetime(),
             self.up.stalled(self.timeouts.stall, Side::Upstream),
             self.down.stalled(self.timeouts.stall, Side::Client),
-            self.up.probe(Direction::Up),
-            self.down.probe(Direction::Down),
+            self.up.probe(self.timeouts.stall, Direction::Up),
+            self.down.probe(self.timeouts.stall, Direction::Down),
             draining.and_then(|draining| self.drained(draining)),
             draining.and_then(|draining| Some((draining.hard?, Due::Over(Limit::DrainOver)))),
         ];
@@ -183,6 +194,7 @@ impl Gauge {
             moved: now,
             blocked: None,
             probed: now,
+            queued: None,
         }
     }
 
@@ -191,6 +203,9 @@ impl Gauge {
             self.moved = now;
         }
         self.blocked = progress.owes.then(|| self.blocked.unwrap_or(now));
+        if !progress.owes {
+            self.queued = None;
+        }
         self.progress = progress;
     }
 
@@ -199,10 +214,9 @@ impl Gauge {
         Some((since + limit?, Due::Over(Limit::Stalled(side))))
     }
 
-    /// One that has finished has said all that matters.
-    fn probe(&self, direction: Direction) -> Option<(Coarse, Due)> {
-        let since = self.blocked.filter(|_| !self.progress.ended)?;
-        Some((since.max(self.probed) + PROBE, Due::Probe(direction)))
+    fn probe(&self, stall: Option<Duration>, direction: Direction) -> Option<(Coarse, Due)> {
+        let interval = stall.map_or(PROBE, |stall| PROBE.min(stall / (PROBES + 1)));
+        Some((self.blocked?.max(self.probed) + interval, Due::Probe(direction)))
     }
 }
 
@@ -328,7 +342,8 @@ mod tests {
             ..NEVER
         });
         case.observe(5, NOTHING, owing(100));
-        case.deadlines.probed(case.began + SECOND * 100, Direction::Down);
+        case.deadlines
+            .probed(case.began + SECOND * 100, Direction::Down, Some(7));
         assert_eq!(case.next(), (15.0, Due::Over(Limit::Stalled(Side::Client))));
         case.observe(12, delivered(1), owing(100));
         assert_eq!(case.next().0, 15.0);
@@ -339,21 +354,20 @@ mod tests {
     }
 
     #[test]
-    fn the_source_of_a_blocked_lane_is_looked_at_until_it_has_finished() {
-        let mut case = case(NEVER);
+    fn a_blocked_lane_is_looked_at_and_is_not_stalled_while_its_kernel_gets_something_through() {
+        let mut case = case(Timeouts {
+            stall: Some(SECOND * 10),
+            ..NEVER
+        });
         case.observe(5, owing(0), NOTHING);
-        assert_eq!(case.next(), (6.0, Due::Probe(Direction::Up)));
-        case.deadlines.probed(case.began + SECOND * 6, Direction::Up);
-        assert_eq!(case.next(), (7.0, Due::Probe(Direction::Up)));
-        case.observe(
-            6,
-            Progress {
-                ended: true,
-                ..owing(0)
-            },
-            NOTHING,
-        );
-        assert_eq!(case.deadlines.next(None).0, Coarse::NEVER);
+        for (second, queued) in [(6, 1000), (7, 1000), (8, 900)] {
+            assert_eq!(case.next(), (second as f32, Due::Probe(Direction::Up)));
+            let now = case.began + SECOND * second;
+            case.deadlines.probed(now, Direction::Up, Some(queued));
+        }
+        let later = case.began + SECOND * 100;
+        case.deadlines.probed(later, Direction::Up, Some(900));
+        assert_eq!(case.next(), (18.0, Due::Over(Limit::Stalled(Side::Upstream))));
     }
 
     #[test]
@@ -398,14 +412,9 @@ mod tests {
         assert_eq!(case.next_of(Some(&draining)), (10.0, Due::Over(Limit::Drained)));
         case.observe(20, delivered(1), NOTHING);
         assert_eq!(case.next_of(Some(&draining)), (21.0, Due::Over(Limit::Drained)));
-        case.observe(
-            21,
-            Progress {
-                ended: true,
-                ..owing(1)
-            },
-            NOTHING,
-        );
+        case.observe(21, owing(1), NOTHING);
+        let later = case.began + SECOND * 100;
+        case.deadlines.probed(later, Direction::Up, None);
         assert_eq!(case.next_of(Some(&draining)), (30.0, Due::Over(Limit::DrainOver)));
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Tools<'a> {
     pub filters: &'a mut Option<Box<Chain>>,
     /// The other lane is complete: when this one is, both sockets are closed.
     pub last: bool,
+    /// The source is known to be gone without having finished: what looks like its end is none.
+    pub cut_off: bool,
 }
 
 #[derive(Debug)]
@@ -109,6 +111,14 @@ impl Lane {
         matches!(self.phase, Phase::Closed)
     }
 
+    /// Why nothing can be written to its sink any more.
+    pub(super) fn broken(&self) -> Option<&io::Error> {
+        match &self.phase {
+            Phase::Broken(error) => error.as_ref(),
+            Phase::Open | Phase::Ended | Phase::Closed => None,
+        }
+    }
+
     pub(super) fn take_broken(&mut self) -> Option<io::Error> {
         match &mut self.phase {
             Phase::Broken(error) => error.take(),
@@ -156,10 +166,14 @@ impl Lane {
                 Phase::Open => {}
                 Phase::Ended => {
                     // The close that follows says FIN as well: the source has nothing unread that would make it a RST.
-                    if !tools.last {
-                        tools.sink.finish();
+                    let gone = match tools.last {
+                        true => tools.sink.gone(cx),
+                        false => tools.sink.finish().err(),
+                    };
+                    match gone {
+                        None => self.phase = Phase::Closed,
+                        Some(error) => self.give_up(error),
                     }
-                    self.phase = Phase::Closed;
                     return Poll::Ready(Ok(()));
                 }
                 Phase::Closed | Phase::Broken(_) => return Poll::Ready(Ok(())),
@@ -220,6 +234,7 @@ impl Lane {
             View::After(_) | View::Next => return self.poll_filtered(cx, tools),
         };
         match ready!(read) {
+            Ok(0) if tools.cut_off => return Poll::Ready(ControlFlow::Break(self.failed(reset()))),
             Ok(0) => self.phase = Phase::Ended,
             Ok(bytes) => {
                 if let (View::After(_), Some(chain)) = (view, tools.filters.as_mut()) {
@@ -307,6 +322,7 @@ impl Lane {
     fn poll_filtered(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>) -> Poll<ControlFlow<Ending>> {
         let mut buffer = tools.worker.buffer();
         let read = match ready!(tools.source.poll_recv(cx, &mut buffer)) {
+            Ok(0) if tools.cut_off => return Poll::Ready(ControlFlow::Break(self.failed(reset()))),
             Ok(read) => read,
             Err(error) => return Poll::Ready(ControlFlow::Break(self.failed(error))),
         };
@@ -343,6 +359,10 @@ impl Lane {
         self.pass_on(cx, tools, &passed);
         continues(fed)
     }
+}
+
+fn reset() -> io::Error {
+    io::ErrorKind::ConnectionReset.into()
 }
 
 fn continues(fed: Result<(), Stop>) -> ControlFlow<Ending> {

@@ -141,7 +141,8 @@ impl Relay<'_> {
                         self.deadlines.settled();
                     }
                     Due::Probe(direction) => {
-                        self.deadlines.probed(now, direction);
+                        let queued = self.socket(direction.to()).queued();
+                        self.deadlines.probed(now, direction, queued);
                         if let Some(ending) = self.probe(direction) {
                             return Poll::Ready(ending);
                         }
@@ -157,10 +158,12 @@ impl Relay<'_> {
         .await
     }
 
-    /// Nobody reads the source while its lane is blocked, so nobody else would notice that it is gone.
+    /// Nobody reads the source while its lane is blocked, so nobody else would notice that it is gone. One that is gone and
+    /// had finished before has said all that matters: it waits in our kernel to be read.
     fn probe(&self, direction: Direction) -> Option<Ending> {
         let (source, side) = (self.socket(direction.from()), direction.from());
-        source.take_error().map(|error| Ending::Failed { side, error })
+        let error = source.take_error().filter(|error| !had_finished(error))?;
+        Some(Ending::Failed { side, error })
     }
 
     fn socket(&self, side: Side) -> &Stream {
@@ -190,6 +193,7 @@ impl Relay<'_> {
             Direction::Down => (&mut self.down, &self.up, self.upstream, self.client),
         };
         let tools = Tools {
+            cut_off: other.broken().is_some_and(|error| !had_finished(error)),
             worker: self.worker,
             source,
             sink,
@@ -251,4 +255,10 @@ impl Relay<'_> {
         });
         let _ = worker.timers().within(Some(linger::PATIENCE), delivered).await;
     }
+}
+
+/// Whether a peer that is gone had finished before. The kernel says EPIPE then (`tcp_reset` in net/ipv4/tcp_input.c, state
+/// CLOSE_WAIT), and ECONNRESET or the like where it had not; each only once, so it matters who hears it.
+fn had_finished(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
 }

@@ -14,7 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch as signal_all;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::config::{Config, Drain, FilterConfig, ListenerConfig};
 use crate::filter::{Engine, Filter, Groups, Observers, Occasion, Reloaded, watch};
@@ -28,6 +28,10 @@ use thread::{Command, Start, WorkerThread};
 /// How much longer than the end of the drain workers may take: for what is owed to be flushed, and for connections that have
 /// no upstream yet.
 const LATE: Duration = Duration::from_secs(2);
+
+/// How long the last lines of the access log may take. A full queue is written in a fraction of it; a pipe that nobody reads
+/// would keep the process for ever.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How many pipes of 1 MiB all workers together may have in flight: what the kernel grants a user without privileges
 /// (pipe-user-pages-soft, pipe(7)). Beyond it, pipes shrink to 8 KiB.
@@ -75,7 +79,7 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         .enable_all()
         .build()
         .context("cannot start")?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         // Before anything listens, so that no signal finds its default action when there is something to lose.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -103,7 +107,10 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
             }
         };
         Ok(server.stop(again).await)
-    })
+    });
+    // Without waiting for a thread that waits for somebody to read the access log.
+    runtime.shutdown_background();
+    ended
 }
 
 impl Server {
@@ -280,8 +287,13 @@ impl Server {
         }
         // Their queue's senders went with the workers' listeners: everything that ended is told before the process is over.
         self.access_log = None;
-        for narrator in self.narrators {
-            let _ = tokio::task::spawn_blocking(|| narrator.join()).await;
+        let narrated = async {
+            for narrator in self.narrators {
+                let _ = tokio::task::spawn_blocking(|| narrator.join()).await;
+            }
+        };
+        if timeout(LAST_WORDS, narrated).await.is_err() {
+            tracing::warn!("the end of the access log is lost: it could not be written in time");
         }
         for filter in &self.filters {
             filter.log_metrics();

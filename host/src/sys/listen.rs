@@ -16,10 +16,11 @@ use tokio::io::unix::AsyncFd;
 
 use super::register::register;
 use super::stream::{client_address, watch_over};
+use super::tcp_info::accept_queue;
 use crate::config::{Accept, Vigilance};
 
 /// The length of the accept queue; the kernel cuts it to net.core.somaxconn (listen(2)), whose default is 4096.
-pub const BACKLOG: i32 = 4096;
+const BACKLOG: i32 = 4096;
 
 /// How many workers share a socket. Whichever of them is idle takes the next connection, so none waits behind a busy one; but
 /// each new one wakes all that are idle, which many would pay for in vain.
@@ -143,6 +144,11 @@ impl Acceptor {
                 None => ready.clear_ready(),
             }
         }
+    }
+
+    /// How many wait already, or as many as can: a unix socket does not tell.
+    pub fn count_waiting(&self) -> usize {
+        accept_queue(&self.fd).unwrap_or(BACKLOG as usize)
     }
 
     /// One that waits already, `None` where there is none. The kernel is asked: the runtime may not have heard of it yet.

@@ -13,7 +13,7 @@ mod stream;
 mod tcp_info;
 
 pub use clock::{Coarse, thread_cpu_time};
-pub use listen::{Acceptor, BACKLOG, listen_tcp, listen_unix};
+pub use listen::{Acceptor, listen_tcp, listen_unix};
 pub use pipe::{Lent, Pipes};
 pub use stream::{Peer, Stream, connect};
 pub use tcp_info::{TcpInfo, tcp_info};

@@ -22,6 +22,7 @@ use tokio::io::{Interest, Ready};
 
 use super::pipe::Pipe;
 use super::register::register;
+use super::tcp_info::queued;
 use crate::config::Vigilance;
 
 /// Where a socket leads.
@@ -124,9 +125,34 @@ impl Stream {
         }
     }
 
-    /// Sends FIN after everything that was written. A peer that is gone already is no error: there is nobody to tell.
-    pub fn finish(&self) {
-        let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
+    /// Sends FIN after everything that was written.
+    ///
+    /// # Errors
+    /// The peer is gone, so there is nobody to tell; what it did instead, or that it is no longer connected.
+    pub fn finish(&self) -> io::Result<()> {
+        match rustix::net::shutdown(&self.fd, Shutdown::Write) {
+            Ok(()) => Ok(()),
+            Err(Errno::NOTCONN) => Err(self.take_error().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Whether the peer is gone, and not only finished. Costs nothing where it is not.
+    pub fn gone(&self, cx: &mut Context<'_>) -> Option<io::Error> {
+        let Poll::Ready(Ok(ready)) = self.fd.poll_write_ready(cx) else {
+            return None;
+        };
+        // A unix socket hangs up at every end; only an error is more than that.
+        if ready.ready().is_write_closed() {
+            self.take_error()
+        } else {
+            None
+        }
+    }
+
+    /// Bytes that the kernel has still to get through to the peer: unsent, or not acknowledged (SIOCOUTQ, tcp(7)).
+    pub fn queued(&self) -> Option<u32> {
+        queued(&self.fd)
     }
 
     /// What has happened to the connection that no read or write has reported (SO_ERROR, socket(7)): it is reported once.
@@ -202,12 +228,33 @@ pub async fn connect(peer: &Peer) -> io::Result<Stream> {
         Err(errno) => return Err(errno.into()),
     }
     let stream = Stream::new(fd)?;
+    let mut dialling = Dialling {
+        stream: &stream,
+        connected: false,
+    };
     // Writable without a hang-up or an error is connected: SO_ERROR needs to be read only where it is not (connect(2)).
     let ready = stream.fd.writable().await?.ready();
     if ready.is_write_closed() || ready.is_error() {
         sockopt::socket_error(&stream.fd)??;
     }
+    dialling.connected = true;
+    drop(dialling);
     Ok(stream)
+}
+
+/// Where nobody waits for a socket any more that is not known to be connected, a server that has accepted it already is told
+/// with RST that nothing will come: a FIN would say that all has come.
+struct Dialling<'a> {
+    stream: &'a Stream,
+    connected: bool,
+}
+
+impl Drop for Dialling<'_> {
+    fn drop(&mut self) {
+        if !self.connected {
+            self.stream.reset_on_close();
+        }
+    }
 }
 
 /// Sets the options of tcp(7) that notice a dead peer. Sockets that a listening one accepts inherit them.

@@ -14,6 +14,28 @@ pub struct TcpInfo {
 
 /// `None` on a unix socket.
 pub fn tcp_info(fd: impl AsFd) -> Option<TcpInfo> {
+    let info = ask(fd)?;
+    Some(TcpInfo {
+        rtt: Duration::from_micros(info.tcpi_rtt.into()),
+        retransmits: info.tcpi_total_retrans,
+    })
+}
+
+/// How many connections wait to be accepted from a listening socket: what the kernel says in this field of such a one
+/// (tcp_get_info). `None` on a unix socket.
+pub(super) fn accept_queue(fd: impl AsFd) -> Option<usize> {
+    ask(fd)?.tcpi_unacked.try_into().ok()
+}
+
+/// Bytes that were written to a socket and have not reached the peer's kernel.
+pub(super) fn queued(fd: impl AsFd) -> Option<u32> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: TIOCOUTQ, which is SIOCOUTQ for a socket, writes one int.
+    let answer = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    u32::try_from(bytes).ok().filter(|_| answer == 0)
+}
+
+fn ask(fd: impl AsFd) -> Option<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
     // SAFETY: `info` has room for `length` bytes, and the kernel writes no more than that.
@@ -26,15 +48,8 @@ pub fn tcp_info(fd: impl AsFd) -> Option<TcpInfo> {
             &raw mut length,
         )
     };
-    if answer != 0 {
-        return None;
-    }
     // SAFETY: it consists of integers, for which zeroes are valid where an older kernel wrote less than all.
-    let info = unsafe { info.assume_init() };
-    Some(TcpInfo {
-        rtt: Duration::from_micros(info.tcpi_rtt.into()),
-        retransmits: info.tcpi_total_retrans,
-    })
+    (answer == 0).then(|| unsafe { info.assume_init() })
 }
 
 #[cfg(test)]
@@ -52,5 +67,17 @@ mod tests {
         assert!(info.rtt > Duration::ZERO);
         assert_eq!(info.retransmits, 0);
         assert_eq!(tcp_info(UnixStream::pair().unwrap().0), None);
+    }
+
+    #[test]
+    fn a_listening_socket_knows_how_many_wait() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert_eq!(accept_queue(&listener), Some(0));
+        let address = listener.local_addr().unwrap();
+        let _clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
+        assert_eq!(accept_queue(&listener), Some(3));
+        listener.accept().unwrap();
+        assert_eq!(accept_queue(&listener), Some(2));
+        assert_eq!(accept_queue(UnixStream::pair().unwrap().0), None);
     }
 }

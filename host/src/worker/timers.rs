@@ -19,9 +19,10 @@ use tokio::time::timeout;
 
 use crate::sys::Coarse;
 
-/// How late a deadline may go off. The coarse clock is as old as the kernel's last tick, and what is due within the same
-/// moment is worth one wake-up.
-const GRAIN: Duration = Duration::from_millis(10);
+/// The longest tick of the kernel's (CONFIG_HZ=100), which is how old a moment of the coarse clock may be. A deadline that was
+/// counted from such a moment is this much later, so that none goes off too early; and what is due within the same tick is
+/// worth one wake-up.
+const TICK: Duration = Duration::from_millis(10);
 
 #[derive(Default)]
 pub struct Timers {
@@ -58,7 +59,7 @@ impl Timers {
             match next {
                 None => self.earlier.notified().await,
                 Some(due) => {
-                    let left = due.since(Coarse::now()).max(GRAIN);
+                    let left = due.since(Coarse::now()).max(TICK);
                     // Over, or something earlier came: either way there is something to look at.
                     let _ = timeout(left, self.earlier.notified()).await;
                 }
@@ -136,13 +137,14 @@ impl Timer<'_> {
     /// Ready once `deadline` is over; it may be another one at every call. Until then the task of `cx` is woken, perhaps too
     /// early, and has to poll again.
     pub fn poll(&mut self, cx: &Context<'_>, now: Coarse, deadline: Coarse) -> Poll<Elapsed> {
-        if deadline <= now {
+        let due = deadline + TICK;
+        if due <= now {
             return Poll::Ready(Elapsed);
         }
-        let wakes_in_time = |key: Key| now < key.due && key.due <= deadline;
+        let wakes_in_time = |key: Key| now < key.due && key.due <= due;
         if !self.key.is_some_and(wakes_in_time) {
             self.cancel();
-            self.key = Some(self.timers.insert(deadline, cx.waker().clone()));
+            self.key = Some(self.timers.insert(due, cx.waker().clone()));
         }
         Poll::Pending
     }
@@ -191,9 +193,9 @@ mod tests {
             assert!(timer.poll(&Context::from_waker(&waker), now, deadline).is_pending());
         }
         let woken = || counts.each_ref().map(|count| count.0.load(Ordering::Relaxed));
-        assert_eq!(timers.wake_due(now), Some(now + MINUTE));
+        assert_eq!(timers.wake_due(now + MINUTE), Some(now + MINUTE + TICK));
         assert_eq!(woken(), [0, 0]);
-        assert_eq!(timers.wake_due(now + MINUTE), Some(now + MINUTE * 2));
+        assert_eq!(timers.wake_due(now + MINUTE + TICK), Some(now + MINUTE * 2 + TICK));
         assert_eq!(woken(), [0, 1]);
         assert_eq!(timers.wake_due(now + MINUTE * 3), None);
         assert_eq!(woken(), [1, 1]);
@@ -207,9 +209,9 @@ mod tests {
         let now = Coarse::now();
         assert!(timer.poll(&cx, now, now + MINUTE * 2).is_pending());
         assert!(timer.poll(&cx, now, now + MINUTE * 3).is_pending());
-        assert_eq!(timers.wake_due(now), Some(now + MINUTE * 2));
+        assert_eq!(timers.wake_due(now), Some(now + MINUTE * 2 + TICK));
         assert!(timer.poll(&cx, now, now + MINUTE).is_pending());
-        assert_eq!(timers.wake_due(now), Some(now + MINUTE));
+        assert_eq!(timers.wake_due(now), Some(now + MINUTE + TICK));
         assert_eq!(timers.entries.borrow().len(), 1);
         drop(timer);
         assert_eq!(timers.wake_due(now), None);
