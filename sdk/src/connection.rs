@@ -64,6 +64,11 @@ impl Connection {
         }
     }
 
+    /// An [`attribute`](Self::attribute) that is an address.
+    pub fn address(&self, key: &str) -> Option<SocketAddr> {
+        self.attribute(key).as_ref().and_then(Value::as_address)
+    }
+
     /// Tells later filters, observers and the access log. The last value of a key counts. A connection holds 32
     /// annotations, of up to 128 bytes of key and 1 KiB of value each; what is over is dropped.
     pub fn annotate(&self, key: &str, value: impl Into<Value>) {

@@ -1,4 +1,5 @@
-//! Goes to the proxy's log, under the filter's name. A message holds up to 4 KiB, a record up to 32 fields.
+//! Goes to the proxy's log, under the filter's name. A message holds up to 4 KiB, a record up to 32 fields. Of fields with
+//! the same key, the first counts.
 //!
 //! ```
 //! use spliceway_sdk::log;
@@ -9,7 +10,8 @@
 //! ```
 
 use crate::sys::host;
-use crate::{Attribute, Value};
+
+pub use crate::field::{Field, FieldValue};
 
 #[doc(inline)]
 pub use crate::{__debug as debug, __error as error, __info as info, __trace as trace, __warn as warn};
@@ -31,29 +33,24 @@ pub fn enabled(level: Level) -> bool {
 }
 
 /// What the macros do. For a record whose fields are not known beforehand.
-pub fn emit(level: Level, message: &str, fields: Vec<Attribute>) {
+pub fn emit(level: Level, message: &str, fields: &[Field<'_>]) {
     host::log_emit(level, message, fields);
-}
-
-#[doc(hidden)]
-pub fn __field(key: &str, value: impl Into<Value>) -> Attribute {
-    Attribute::new(key, value)
 }
 
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __log {
     ($level:ident, $message:literal $($arguments:tt)*) => {
-        $crate::__log!(@ $level, ::std::vec::Vec::new(), $message $($arguments)*)
+        $crate::__log!(@ $level, [], $message $($arguments)*)
     };
     ($level:ident, $($key:ident $(. $more:ident)* = $value:expr,)+ $message:literal $($arguments:tt)*) => {
-        $crate::__log!(@ $level, ::std::vec![
-            $($crate::log::__field(concat!(stringify!($key) $(, ".", stringify!($more))*), $value)),+
+        $crate::__log!(@ $level, [
+            $($crate::log::Field::new(concat!(stringify!($key) $(, ".", stringify!($more))*), $value)),+
         ], $message $($arguments)*)
     };
     (@ $level:ident, $fields:expr, $message:literal $($arguments:tt)*) => {
         if $crate::log::enabled($crate::log::Level::$level) {
-            $crate::log::emit($crate::log::Level::$level, &::std::format!($message $($arguments)*), $fields);
+            $crate::log::emit($crate::log::Level::$level, &::std::format!($message $($arguments)*), &$fields);
         }
     };
 }

@@ -10,6 +10,25 @@ pub trait Observer: Config {
     fn on_closed(&self, batch: &[Closed]);
 }
 
+/// The bytes of one direction, by the way they went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Moved {
+    /// Through the proxy's buffer, seen by nobody.
+    pub copied: u64,
+    /// Through a pipe in the kernel.
+    pub spliced: u64,
+    /// Shown to a filter.
+    pub filtered: u64,
+}
+
+impl Moved {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.copied + self.spliced + self.filtered
+    }
+}
+
 /// A connection that has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,14 +44,14 @@ pub struct Closed {
     /// None where none was reached.
     pub server: Option<SocketAddr>,
     /// Bytes from the client to the upstream.
-    pub bytes_up: u64,
+    pub up: Moved,
     /// Bytes from the upstream to the client.
-    pub bytes_down: u64,
+    pub down: Moved,
     /// From accept to close.
     pub duration: Duration,
     /// Stage, cause and side, as in the access log: "relay.idle-timeout.client", ...
     pub outcome: String,
-    /// The filters' annotations, then the proxy's own: "copied-up", "spliced-up", ...
+    /// The filters' annotations.
     pub attributes: Vec<Attribute>,
 }
 

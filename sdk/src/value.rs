@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-/// A fact about a connection, or a field of a log record.
+/// A fact about a connection. A log record's are [borrowed](crate::log::FieldValue).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// A string.
@@ -13,6 +13,8 @@ pub enum Value {
     Boolean(bool),
     /// Anything else.
     Bytes(Vec<u8>),
+    /// Of a peer.
+    Address(SocketAddr),
 }
 
 impl Value {
@@ -47,6 +49,14 @@ impl Value {
             _ => None,
         }
     }
+
+    /// The address, if it is one.
+    pub fn as_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Address(address) => Some(*address),
+            _ => None,
+        }
+    }
 }
 
 /// Bytes are shown in hexadecimal.
@@ -57,6 +67,7 @@ impl fmt::Display for Value {
             Self::Integer(integer) => integer.fmt(f),
             Self::Boolean(boolean) => boolean.fmt(f),
             Self::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+            Self::Address(address) => address.fmt(f),
         }
     }
 }
@@ -124,7 +135,7 @@ impl From<Vec<u8>> for Value {
 
 impl From<SocketAddr> for Value {
     fn from(address: SocketAddr) -> Self {
-        Self::Text(address.to_string())
+        Self::Address(address)
     }
 }
 

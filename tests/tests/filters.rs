@@ -468,6 +468,23 @@ fn an_observer_is_told_of_every_connection_afterwards() {
 }
 
 #[test]
+fn an_observer_is_told_how_the_bytes_went() {
+    let upstream = Upstream::echo();
+    let proxy = Proxy::forward(upstream.address()).filter(filter("access-log")).start();
+    echoed(Client::connect(proxy.address()), &pattern(7, 4 * MIB));
+    let line = proxy.wait_for_guest("access-log", |event| event.message() == "connection");
+    let fields = line.field("fields");
+    let number = |key: &str| fields[key].as_u64().unwrap_or(0);
+    assert!(number("spliced-up") > 0, "{line}");
+    for direction in ["up", "down"] {
+        let ways = ["copied", "spliced", "filtered"].map(|way| number(&format!("{way}-{direction}")));
+        assert_eq!(ways.iter().sum::<u64>(), 4 * MIB as u64, "{line}");
+        assert_eq!(number(&format!("bytes-{direction}")), 4 * MIB as u64, "{line}");
+    }
+    assert!(fields.get("filtered-up").is_none(), "{line}");
+}
+
+#[test]
 fn one_filter_can_be_a_router_and_an_observer() {
     let upstream = Upstream::echo();
     let proxy = Proxy::forward(upstream.address())
@@ -480,6 +497,8 @@ fn one_filter_can_be_a_router_and_an_observer() {
     client.expect_eof();
     // The observer finds what the router annotated, and both have the same configuration.
     let closed = proxy.wait_for_guest("two-roles", |event| event.message() == "closed");
+    assert_eq!(closed.field("fields")["seen"], true, "{closed}");
+    // It logs two fields of this name: a line is JSON in which each is there once.
     assert_eq!(closed.field("fields")["own"], true, "{closed}");
 }
 

@@ -2,9 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use spliceway_sdk::log::{self, Level};
+use spliceway_sdk::environment;
+use spliceway_sdk::log::{self, Field, Level};
 use spliceway_sdk::prelude::*;
-use spliceway_sdk::{Attribute, environment};
 
 /// What is logged of a connection.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -50,9 +50,12 @@ impl Observer for AccessLog {
         if !log::enabled(Level::Info) {
             return;
         }
+        let mut fields = Vec::with_capacity(MAX_FIELDS);
         for closed in batch {
             if self.sample >= 1.0 || environment::sample(self.sample) {
-                log::emit(Level::Info, "connection", self.select(everything(closed)));
+                fields.clear();
+                self.select(everything(closed), &mut fields);
+                log::emit(Level::Info, "connection", &fields);
             }
         }
     }
@@ -62,40 +65,47 @@ export_config!(AccessLog, schema = "../schema.json");
 export_observer!(AccessLog);
 
 impl AccessLog {
-    fn select(&self, all: Vec<Attribute>) -> Vec<Attribute> {
-        let named = |key: &String| all.iter().find(|field| field.key == *key).cloned();
-        let mut selected: Vec<Attribute> = match &self.fields {
-            Some(fields) => fields.iter().filter_map(named).collect(),
-            None => all
-                .into_iter()
-                .filter(|field| !self.exclude.contains(&field.key))
-                .collect(),
+    fn select<'a>(&self, all: impl Iterator<Item = Field<'a>>, selected: &mut Vec<Field<'a>>) {
+        let Some(names) = &self.fields else {
+            let wanted = |field: &Field<'_>| !self.exclude.iter().any(|key| key == field.key);
+            return selected.extend(all.filter(wanted).take(MAX_FIELDS));
         };
-        selected.truncate(MAX_FIELDS);
-        selected
+        let all: Vec<_> = all.collect();
+        let named = |name: &String| all.iter().find(|field| field.key == name).cloned();
+        selected.extend(names.iter().filter_map(named));
     }
 }
 
 /// What there is to say. A connection that never got so far has no upstream, or no server.
-fn everything(closed: &Closed) -> Vec<Attribute> {
-    let optional = |key: &str, value: Option<Value>| value.map(|value| Attribute::new(key, value));
+fn everything(closed: &Closed) -> impl Iterator<Item = Field<'_>> {
     let microseconds = u64::try_from(closed.duration.as_micros()).unwrap_or(u64::MAX);
     let fields = [
-        Some(Attribute::new("connection", closed.connection)),
-        Some(Attribute::new("listener", &closed.listener)),
-        optional("client", closed.client.map(Value::from)),
-        optional("upstream", closed.upstream.as_ref().map(Value::from)),
-        optional("server", closed.server.map(Value::from)),
-        Some(Attribute::new("bytes-up", closed.bytes_up)),
-        Some(Attribute::new("bytes-down", closed.bytes_down)),
-        Some(Attribute::new("duration-us", microseconds)),
-        Some(Attribute::new("outcome", &closed.outcome)),
+        Some(Field::new("connection", closed.connection)),
+        Some(Field::new("listener", &closed.listener)),
+        closed.client.map(|client| Field::new("client", client)),
+        closed
+            .upstream
+            .as_ref()
+            .map(|upstream| Field::new("upstream", upstream)),
+        closed.server.map(|server| Field::new("server", server)),
+        Some(Field::new("bytes-up", closed.up.total())),
+        Some(Field::new("bytes-down", closed.down.total())),
+        Some(Field::new("duration-us", microseconds)),
+        Some(Field::new("outcome", &closed.outcome)),
     ];
-    fields
-        .into_iter()
-        .flatten()
-        .chain(closed.attributes.iter().cloned())
-        .collect()
+    let annotations = closed.attributes.iter();
+    let annotations = annotations.map(|attribute| Field::new(&attribute.key, &attribute.value));
+    let ways = [
+        ("copied-up", closed.up.copied),
+        ("spliced-up", closed.up.spliced),
+        ("filtered-up", closed.up.filtered),
+        ("copied-down", closed.down.copied),
+        ("spliced-down", closed.down.spliced),
+        ("filtered-down", closed.down.filtered),
+    ];
+    let ways = ways.into_iter().filter(|(_, bytes)| *bytes > 0);
+    let ways = ways.map(|(key, bytes)| Field::new(key, bytes));
+    fields.into_iter().flatten().chain(annotations).chain(ways)
 }
 
 #[cfg(test)]

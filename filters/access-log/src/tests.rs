@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use spliceway_sdk::Attribute;
 use spliceway_sdk::testing::{self, Host, Record, Scene, json};
 
 use super::*;
@@ -14,7 +15,8 @@ fn logs_what_is_known() {
     assert_eq!(
         line(first),
         "connection=7 listener=postgres client=192.0.2.7:40000 upstream=blue server=10.0.0.1:5432 bytes-up=120 \
-         bytes-down=4096 duration-us=1500 outcome=relay.finished.client postgres.user=app spliced-down=4000"
+         bytes-down=4096 duration-us=1500 outcome=relay.finished.client postgres.user=app copied-up=120 \
+         copied-down=96 spliced-down=4000"
     );
     assert_eq!(
         line(second),
@@ -69,6 +71,18 @@ fn a_record_has_no_more_fields_than_the_proxy_takes() {
     assert_eq!(host.logs()[0].fields.len(), MAX_FIELDS);
 }
 
+/// The proxy keeps the first of two fields with the same key.
+#[test]
+fn an_annotation_does_not_pass_for_what_the_proxy_knows() {
+    let mut closed = postgres();
+    closed.attributes.push(Attribute::new("client", "198.51.100.66:1"));
+    let client = Value::from(closed.client.unwrap());
+    for config in [json!({}), json!({"fields": ["client"]})] {
+        let host = Scene::new().config(config).observe::<AccessLog>(&[closed.clone()]);
+        assert_eq!(host.logs()[0].field("client"), Some(&client));
+    }
+}
+
 #[test]
 fn a_bad_configuration_says_where() {
     let error = |json| testing::config::<AccessLog>(&json).unwrap_err();
@@ -92,14 +106,12 @@ fn postgres() -> Closed {
     closed.client = Some(([192, 0, 2, 7], 40000).into());
     closed.upstream = Some("blue".into());
     closed.server = Some(([10, 0, 0, 1], 5432).into());
-    closed.bytes_up = 120;
-    closed.bytes_down = 4096;
+    closed.up.copied = 120;
+    closed.down.copied = 96;
+    closed.down.spliced = 4000;
     closed.duration = Duration::from_micros(1500);
     closed.outcome = "relay.finished.client".into();
-    closed.attributes = vec![
-        Attribute::new("postgres.user", "app"),
-        Attribute::new("spliced-down", 4000),
-    ];
+    closed.attributes = vec![Attribute::new("postgres.user", "app")];
     closed
 }
 

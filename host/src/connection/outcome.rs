@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Accepted, Cause, Outcome, Routed, Stage};
-use crate::filter::{Attribute, Closed, Facts, Value};
+use crate::filter::{Closed, Facts};
 use crate::listener::Listener;
 use crate::observe::{AccessLog, Entry, Event, Moved};
 use crate::relay::Transfer;
@@ -151,37 +151,24 @@ impl Record {
         })
     }
 
-    fn closed(&self) -> Closed {
+    /// The last thing that is told: what need not be copied for it is taken.
+    fn closed(&mut self) -> Closed {
         let server = match self.server.as_deref() {
             Some(Peer::Tcp(address)) => Some(*address),
             Some(Peer::Unix(_)) | None => None,
         };
-        let annotations = self.facts.as_ref().map(|facts| facts.annotations());
-        let mut attributes = annotations.unwrap_or_default();
-        let ways = [
-            ("copied-up", self.up.copied),
-            ("spliced-up", self.up.spliced),
-            ("filtered-up", self.up.filtered),
-            ("copied-down", self.down.copied),
-            ("spliced-down", self.down.spliced),
-            ("filtered-down", self.down.filtered),
-        ];
-        let used = ways.into_iter().filter(|(_, bytes)| *bytes > 0);
-        attributes.extend(used.map(|(key, bytes)| Attribute {
-            key: key.to_owned(),
-            value: Value::Integer(bytes as i64),
-        }));
+        let annotations = self.facts.as_ref().map(|facts| facts.take_annotations());
         Closed {
             connection: self.id,
             listener: Arc::clone(&self.listener.name),
             client: self.client,
-            upstream: self.upstream.clone(),
+            upstream: self.upstream.take(),
             server,
-            bytes_up: self.up.total(),
-            bytes_down: self.down.total(),
+            up: self.up,
+            down: self.down,
             duration: self.started.elapsed(),
-            outcome: self.outcome.to_string(),
-            attributes,
+            outcome: self.outcome,
+            attributes: annotations.unwrap_or_default(),
         }
     }
 }
@@ -196,8 +183,11 @@ impl Drop for Record {
         if let Some(log) = &self.listener.access_log {
             log.write(self.entry(Event::Close(self.outcome)));
         }
-        if let (true, Some(observers)) = (self.observed, &self.listener.observers) {
-            observers.closed(&self.listener.filters, self.closed());
+        if self.observed {
+            let closed = self.closed();
+            if let Some(observers) = &self.listener.observers {
+                observers.closed(&self.listener.filters, closed);
+            }
         }
     }
 }

@@ -350,24 +350,16 @@ pub(super) fn refused(filter: &Arc<str>, refusal: types::Refusal) -> Stop {
 
 /// Says what went wrong, and what the policy makes of it: an error to close, `Ok` to go on without the filter.
 pub(super) fn report(generation: &Generation, facts: &Facts, failure: &Failure) -> Result<(), Stop> {
-    let action = match generation.on_error() {
-        OnError::Close => "close",
-        OnError::Pass => "pass",
-    };
-    tracing::warn!(
-        filter = %generation.name(),
-        generation = generation.number(),
-        connection = facts.id,
-        listener = %facts.listener,
-        kind = %failure.kind,
-        error = %failure,
-        action,
-        "filter failed"
-    );
     match generation.on_error() {
-        OnError::Pass => Ok(()),
-        OnError::Close => Err(Stop::Failed {
-            filter: Arc::clone(generation.name()),
-        }),
+        OnError::Pass => {
+            failure.log(generation, Some(facts), "pass");
+            Ok(())
+        }
+        OnError::Close => {
+            failure.log(generation, Some(facts), "close");
+            Err(Stop::Failed {
+                filter: Arc::clone(generation.name()),
+            })
+        }
     }
 }

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use sha2::{Digest as _, Sha256};
-use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::component::{Component, InstancePre, Linker};
 
-use super::abi::{base, inspector, lifecycle, observer, router};
+use super::abi::{inspector, lifecycle, observer, router};
 use super::engine::{Engine, MAX_MEMORY};
 use super::instance::State;
-use super::wasi;
+use super::{host, wasi};
 
 /// A file larger than this is not compiled: it would take minutes. A filter from Rust has 30 to 200 KiB.
 const LARGEST_FILE: u64 = 8 << 20;
@@ -93,7 +93,7 @@ pub(super) fn link(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Linked> {
 
 fn instantiable(engine: &Engine, component: &Component, exports: &[String], wasi: bool) -> wasmtime::Result<Linked> {
     let mut linker = Linker::new(engine.wasmtime());
-    base::Base::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    host::link(&mut linker)?;
     if wasi {
         wasi::link(&mut linker, component)?;
     }

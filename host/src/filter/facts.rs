@@ -1,5 +1,6 @@
 //! What a filter can find out about the connection that it is asked about, and what it can add.
 
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,6 +26,7 @@ pub enum Value {
     Integer(i64),
     Boolean(bool),
     Bytes(Vec<u8>),
+    Address(SocketAddr),
 }
 
 /// What a connection holds of its filters' annotations: see `annotate` in the contract.
@@ -77,6 +79,18 @@ impl Facts {
     pub fn annotations(&self) -> Vec<Attribute> {
         self.annotations.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// All annotations, for the last one who asks.
+    pub fn take_annotations(&self) -> Vec<Attribute> {
+        mem::take(&mut *self.annotations.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Attribute {
+    /// In bytes, of what can be long.
+    pub fn size(&self) -> usize {
+        self.key.len() + self.value.len()
+    }
 }
 
 impl From<Value> for serde_json::Value {
@@ -87,6 +101,7 @@ impl From<Value> for serde_json::Value {
             Value::Integer(number) => number.into(),
             Value::Boolean(truth) => truth.into(),
             Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into(),
+            Value::Address(address) => address.to_string().into(),
         }
     }
 }
@@ -96,7 +111,7 @@ impl Value {
         match self {
             Self::Text(text) => text.len(),
             Self::Bytes(bytes) => bytes.len(),
-            Self::Integer(_) | Self::Boolean(_) => 0,
+            Self::Integer(_) | Self::Boolean(_) | Self::Address(_) => 0,
         }
     }
 }

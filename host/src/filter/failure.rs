@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::facts::Facts;
+use super::generation::Generation;
+
 #[derive(Debug)]
 pub struct Failure {
     pub kind: Kind,
@@ -31,6 +34,20 @@ impl Failure {
 
     pub(super) fn contract(message: impl Into<String>) -> Self {
         Self::new(Kind::Contract, message.into())
+    }
+
+    /// Says what failed, in a call about which connection, if it was about one, and what is done about it.
+    pub(super) fn log(&self, generation: &Generation, facts: Option<&Facts>, action: &str) {
+        tracing::warn!(
+            filter = %generation.name(),
+            generation = generation.number(),
+            connection = facts.map(|facts| facts.id),
+            listener = facts.map(|facts| tracing::field::display(&facts.listener)),
+            kind = %self.kind,
+            error = %self,
+            action,
+            "filter failed"
+        );
     }
 }
 

@@ -18,7 +18,7 @@ use crate::sys::thread_cpu_time;
 
 pub(super) use super::abi::types::Directions;
 pub(super) use inspector::exports::spliceway::filter::inspector::Verdict;
-pub(super) use observer::exports::spliceway::filter::observer::Closed as ClosedRecord;
+pub(super) use observer::exports::spliceway::filter::observer::{Closed as ClosedRecord, Moved as MovedRecord};
 pub(super) use router::exports::spliceway::filter::router::Decision;
 pub use router::exports::spliceway::filter::router::Window;
 

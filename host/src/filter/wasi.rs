@@ -359,13 +359,13 @@ impl Printer {
         if message.is_empty() || message.starts_with("note: ") {
             return;
         }
-        log::guest(log::Guest {
+        log::guest(&log::Guest {
             level: self.level,
             filter: &self.filter,
             generation: self.generation,
             connection: None,
             message: &message,
-            fields: serde_json::Map::new(),
+            fields: &[],
         });
         *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
     }

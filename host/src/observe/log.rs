@@ -1,13 +1,21 @@
 //! The log on standard error: for people on a terminal, one JSON object a line otherwise.
+//!
+//! The proxy's own records come through tracing. Guests' records do not: an access log has one for each connection, and
+//! what tracing takes for a record is more than all the rest of it.
 
-use std::cell::RefCell;
-use std::fmt::{self, Write as _};
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
 use std::io::{self, IsTerminal, Write as _};
+use std::net::SocketAddr;
+use std::sync::OnceLock;
 
-use serde_json::{Map, Value};
-use tracing::field::{Field, Visit};
+use jiff::fmt::temporal::DateTimePrinter;
+use serde::Serialize;
+use tracing::field::{Field as EventField, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
@@ -19,6 +27,18 @@ pub enum Format {
     /// One object a line.
     Json,
 }
+
+/// How lines look: decided once, for the process.
+#[derive(Debug, Clone, Copy)]
+struct Style {
+    format: Format,
+    colours: bool,
+}
+
+static STYLE: OnceLock<Style> = OnceLock::new();
+
+/// What is logged of guests' records.
+static GUESTS: OnceLock<LevelFilter> = OnceLock::new();
 
 /// Starts logging, once for the process. `level` is a level, or directives as `tracing_subscriber::EnvFilter` reads them.
 ///
@@ -37,38 +57,67 @@ pub fn start(format: Option<Format>, level: &str) -> anyhow::Result<()> {
     // These narrate what they do.
     let directives = format!("{level},cranelift=warn,wasmtime=warn,regalloc2=warn,notify=warn");
     let filter = EnvFilter::builder().parse(directives)?;
+    let style = *STYLE.get_or_init(|| Style {
+        format,
+        colours: terminal,
+    });
     tracing_subscriber::fmt()
         .with_writer(|| Output)
         .with_ansi(terminal)
         .with_env_filter(filter)
-        .event_format(Line { format })
+        .event_format(style)
         .init();
+    GUESTS.get_or_init(most_of_guests);
     Ok(())
 }
 
-/// Where lines go: to standard error one by one, or, within [`batch`], all at once at its end.
-struct Output;
-
 thread_local! {
-    static BATCH: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    /// What this thread has logged within [`batch`].
+    static BATCH: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
-/// Runs `work`, and writes what it logs in one piece: a system call for each line would be most of a line's cost.
+/// How many bytes of lines wait. A system call for each line would be most of its cost; one for a hundred is not seen.
+const FULL: usize = 64 << 10;
+
+/// Runs `work`, and writes what it logs in large pieces, the last one at its end.
 pub fn batch<T>(work: impl FnOnce() -> T) -> T {
-    BATCH.with(|batch| batch.replace(Some(Vec::new())));
+    BATCH.set(Some(Vec::with_capacity(FULL + (FULL >> 3))));
     let done = work();
-    let lines = BATCH.with(RefCell::take).unwrap_or_default();
-    // There is nobody left to tell that the log cannot be written.
-    let _ = io::stderr().write_all(&lines);
+    write_out(&BATCH.take().unwrap_or_default());
     done
 }
 
+/// Adds a line, or several, to the log.
+fn put(line: impl FnOnce(&mut Vec<u8>)) {
+    let Some(mut lines) = BATCH.take() else {
+        let mut lines = Vec::with_capacity(512);
+        line(&mut lines);
+        return write_out(&lines);
+    };
+    add(&mut lines, line, write_out);
+    BATCH.set(Some(lines));
+}
+
+fn add(lines: &mut Vec<u8>, line: impl FnOnce(&mut Vec<u8>), write: impl FnOnce(&[u8])) {
+    line(lines);
+    if lines.len() >= FULL {
+        write(lines);
+        lines.clear();
+    }
+}
+
+/// A log that cannot be written cannot say so either.
+fn write_out(lines: &[u8]) {
+    let _ = io::stderr().write_all(lines);
+}
+
+/// Where tracing writes: a line at a time.
+struct Output;
+
 impl io::Write for Output {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        BATCH.with(|batch| match &mut *batch.borrow_mut() {
-            Some(lines) => lines.write(line),
-            None => io::stderr().write(line),
-        })
+        put(|lines| lines.extend_from_slice(line));
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -83,97 +132,236 @@ pub struct Guest<'a> {
     pub generation: u64,
     pub connection: Option<u64>,
     pub message: &'a str,
-    pub fields: Map<String, Value>,
+    pub fields: &'a [Field<'a>],
+}
+
+pub type Field<'a> = (Cow<'a, str>, Value<'a>);
+
+/// What can be said of something in one word.
+#[derive(Debug, Clone)]
+pub enum Value<'a> {
+    Text(Cow<'a, str>),
+    Integer(i64),
+    Unsigned(u64),
+    Float(f64),
+    Boolean(bool),
+    Address(SocketAddr),
 }
 
 /// Where guests' records are filed: `--log-level filter=debug` is about them alone.
 const GUEST: &str = "filter";
 
-/// The name of the field that holds a JSON object and not a text.
-const OBJECT: &str = "fields";
-
-pub fn guest_enabled(level: Level) -> bool {
-    match level {
-        Level::TRACE => tracing::enabled!(target: GUEST, Level::TRACE),
-        Level::DEBUG => tracing::enabled!(target: GUEST, Level::DEBUG),
-        Level::INFO => tracing::enabled!(target: GUEST, Level::INFO),
-        Level::WARN => tracing::enabled!(target: GUEST, Level::WARN),
-        Level::ERROR => tracing::enabled!(target: GUEST, Level::ERROR),
-    }
-}
-
-pub fn guest(record: Guest<'_>) {
-    let Guest {
-        filter,
-        generation,
-        connection,
-        message,
-        ..
-    } = record;
-    let fields = (!record.fields.is_empty()).then(|| serde_json::to_string(&record.fields).unwrap_or_default());
-    let fields = fields.as_deref();
-    macro_rules! emit {
-        ($level:ident) => {
-            tracing::event!(target: GUEST, Level::$level, filter, generation, connection, fields, "{message}")
+fn most_of_guests() -> LevelFilter {
+    macro_rules! first_enabled {
+        ($($level:ident)+) => {
+            $(if tracing::enabled!(target: GUEST, Level::$level) {
+                return LevelFilter::$level;
+            })+
         };
     }
-    match record.level {
-        Level::TRACE => emit!(TRACE),
-        Level::DEBUG => emit!(DEBUG),
-        Level::INFO => emit!(INFO),
-        Level::WARN => emit!(WARN),
-        Level::ERROR => emit!(ERROR),
+    first_enabled!(TRACE DEBUG INFO WARN ERROR);
+    LevelFilter::OFF
+}
+
+/// Asked for each record of each guest's: hence found out once.
+pub fn guest_enabled(level: Level) -> bool {
+    GUESTS.get().is_some_and(|most| level <= *most)
+}
+
+pub fn guest(record: &Guest<'_>) {
+    if let (true, Some(style)) = (guest_enabled(record.level), STYLE.get()) {
+        put(|lines| style.guest(lines, record));
     }
 }
 
-struct Line {
-    format: Format,
+/// Without the formatter of the standard library, which takes as long again.
+const TO_THE_MICROSECOND: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
+
+impl Style {
+    fn guest(self, out: &mut Vec<u8>, record: &Guest<'_>) {
+        self.begin(out, record.level, GUEST, record.message);
+        self.field(out, "filter", &Value::Text(record.filter.into()));
+        self.field(out, "generation", &Value::Unsigned(record.generation));
+        if let Some(connection) = record.connection {
+            self.field(out, "connection", &Value::Unsigned(connection));
+        }
+        match self.format {
+            Format::Json if record.fields.is_empty() => {}
+            Format::Json => {
+                out.extend_from_slice(b",\"fields\":");
+                for (number, (key, value)) in record.fields.iter().enumerate() {
+                    out.push(if number == 0 { b'{' } else { b',' });
+                    entry(out, key, value);
+                }
+                out.push(b'}');
+            }
+            Format::Text => record
+                .fields
+                .iter()
+                .for_each(|(key, value)| self.field(out, key, value)),
+        }
+        self.end(out);
+    }
+
+    /// What every line begins with.
+    fn begin(self, out: &mut Vec<u8>, level: Level, target: &str, message: &str) {
+        let now = jiff::Timestamp::now();
+        match self.format {
+            Format::Json => {
+                out.extend_from_slice(b"{\"timestamp\":\"");
+                let _ = TO_THE_MICROSECOND.print_timestamp(&now, &mut *out);
+                out.extend_from_slice(b"\",\"level\":\"");
+                out.extend_from_slice(level.as_str().as_bytes());
+                out.extend_from_slice(b"\",\"target\":");
+                json(out, target);
+                out.extend_from_slice(b",\"message\":");
+                json(out, message);
+            }
+            Format::Text => {
+                let (dim, colour, plain) = (self.paint("\x1b[2m"), self.paint(colour(level)), self.paint("\x1b[0m"));
+                let message = printable(message);
+                write(
+                    out,
+                    format_args!("{dim}{now:.3}{plain} {colour}{level:>5}{plain} {message}"),
+                );
+            }
+        }
+    }
+
+    fn field(self, out: &mut Vec<u8>, key: &str, value: &Value<'_>) {
+        match self.format {
+            Format::Json => {
+                out.push(b',');
+                entry(out, key, value);
+            }
+            Format::Text => {
+                let (dim, plain) = (self.paint("\x1b[2m"), self.paint("\x1b[0m"));
+                write(out, format_args!(" {dim}{}={plain}", printable(key)));
+                text(out, value);
+            }
+        }
+    }
+
+    fn end(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(match self.format {
+            Format::Json => b"}\n",
+            Format::Text => b"\n",
+        });
+    }
+
+    fn paint(self, escape: &'static str) -> &'static str {
+        if self.colours { escape } else { "" }
+    }
 }
 
-impl<S, N> FormatEvent<S, N> for Line
+impl<S, N> FormatEvent<S, N> for Style
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut fields = Fields::default();
+        let mut fields = Fields {
+            style: *self,
+            message: String::new(),
+            rest: Vec::new(),
+        };
         event.record(&mut fields);
-        let now = jiff::Timestamp::now();
-        let level = *event.metadata().level();
-        match self.format {
-            Format::Json => {
-                let mut object = Map::new();
-                object.insert("timestamp".to_owned(), format!("{now:.6}").into());
-                object.insert("level".to_owned(), level.as_str().into());
-                object.insert("target".to_owned(), event.metadata().target().into());
-                object.insert("message".to_owned(), fields.message.into());
-                object.extend(fields.rest);
-                let line = Value::Object(object).to_string();
-                match (fields.object, line.strip_suffix('}')) {
-                    // It is JSON already: a guest's record is not parsed to be written again.
-                    (Some(guest), Some(open)) => writeln!(writer, "{open},\"{OBJECT}\":{guest}}}"),
-                    _ => writeln!(writer, "{line}"),
-                }
-            }
-            Format::Text => {
-                let (dim, colour, plain) = match writer.has_ansi_escapes() {
-                    true => ("\x1b[2m", colour(level), "\x1b[0m"),
-                    false => ("", "", ""),
-                };
-                write!(
-                    writer,
-                    "{dim}{now:.3}{plain} {colour}{level:>5}{plain} {}",
-                    printable(&fields.message)
-                )?;
-                let guest = fields.object.and_then(|object| serde_json::from_str(&object).ok());
-                let guest: Map<String, Value> = guest.unwrap_or_default();
-                for (key, value) in fields.rest.into_iter().chain(guest) {
-                    write!(writer, " {dim}{key}={plain}{}", text(&value))?;
-                }
-                writeln!(writer)
-            }
+        let mut line = Vec::new();
+        let metadata = event.metadata();
+        self.begin(&mut line, *metadata.level(), metadata.target(), &fields.message);
+        line.append(&mut fields.rest);
+        self.end(&mut line);
+        writer.write_str(&String::from_utf8_lossy(&line))
+    }
+}
+
+/// The fields of an event. The message is the first of them on most days, but nobody promises it.
+struct Fields {
+    style: Style,
+    message: String,
+    /// The others, as the line will have them.
+    rest: Vec<u8>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &EventField, value: &Value<'_>) {
+        match (field.name(), value) {
+            ("message", Value::Text(text)) => self.message = text.as_ref().to_owned(),
+            (name, value) => self.style.field(&mut self.rest, name, value),
         }
     }
+}
+
+impl Visit for Fields {
+    fn record_i64(&mut self, field: &EventField, value: i64) {
+        self.put(field, &Value::Integer(value));
+    }
+
+    fn record_u64(&mut self, field: &EventField, value: u64) {
+        self.put(field, &Value::Unsigned(value));
+    }
+
+    fn record_u128(&mut self, field: &EventField, value: u128) {
+        self.put(field, &Value::Unsigned(u64::try_from(value).unwrap_or(u64::MAX)));
+    }
+
+    fn record_f64(&mut self, field: &EventField, value: f64) {
+        self.put(field, &Value::Float(value));
+    }
+
+    fn record_bool(&mut self, field: &EventField, value: bool) {
+        self.put(field, &Value::Boolean(value));
+    }
+
+    fn record_str(&mut self, field: &EventField, value: &str) {
+        self.put(field, &Value::Text(value.into()));
+    }
+
+    fn record_debug(&mut self, field: &EventField, value: &dyn fmt::Debug) {
+        self.put(field, &Value::Text(format!("{value:?}").into()));
+    }
+}
+
+/// One of a JSON object.
+fn entry(out: &mut Vec<u8>, key: &str, value: &Value<'_>) {
+    json(out, key);
+    out.push(b':');
+    match value {
+        Value::Text(text) => json(out, text.as_ref()),
+        Value::Integer(number) => json(out, number),
+        Value::Unsigned(number) => json(out, number),
+        Value::Float(number) => json(out, number),
+        Value::Boolean(truth) => json(out, truth),
+        Value::Address(address) => {
+            out.push(b'"');
+            self::address(out, *address);
+            out.push(b'"');
+        }
+    }
+}
+
+/// Memory takes everything, and nothing here has a form that JSON has not.
+fn json(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
+    let _ = serde_json::to_writer(out, value);
+}
+
+/// Most lines of an access log have two, and the standard library's way to print one takes as long as half of the line.
+fn address(out: &mut Vec<u8>, address: SocketAddr) {
+    let SocketAddr::V4(address) = address else {
+        return write(out, format_args!("{address}"));
+    };
+    for (number, octet) in address.ip().octets().iter().enumerate() {
+        if number > 0 {
+            out.push(b'.');
+        }
+        json(out, octet);
+    }
+    out.push(b':');
+    json(out, &address.port());
+}
+
+fn write(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
+    let _ = out.write_fmt(text);
 }
 
 fn colour(level: Level) -> &'static str {
@@ -186,70 +374,139 @@ fn colour(level: Level) -> &'static str {
 }
 
 /// A value as a person reads it: quoted only where it would run into the next.
-fn text(value: &Value) -> String {
+fn text(out: &mut Vec<u8>, value: &Value<'_>) {
     match value {
-        Value::String(text) if !text.is_empty() && !text.contains([' ', '"', '=']) => printable(text),
-        other => other.to_string(),
+        Value::Text(text) if text.is_empty() || text.contains([' ', '"', '=']) => json(out, text.as_ref()),
+        Value::Text(text) => out.extend_from_slice(printable(text).as_bytes()),
+        Value::Integer(number) => json(out, number),
+        Value::Unsigned(number) => json(out, number),
+        Value::Float(number) => json(out, number),
+        Value::Boolean(truth) => json(out, truth),
+        Value::Address(address) => self::address(out, *address),
     }
 }
 
 /// Bytes from outside end up in messages; a terminal must not obey them.
-fn printable(text: &str) -> String {
+fn printable(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(obeyed) {
+        return text.into();
+    }
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match c {
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() => _ = write!(out, "{}", c.escape_default()),
-            c => out.push(c),
+        if obeyed(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
         }
     }
-    out
+    out.into()
 }
 
-#[derive(Default)]
-struct Fields {
-    message: String,
-    rest: Map<String, Value>,
-    /// A guest's own fields, as JSON.
-    object: Option<String>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Fields {
-    fn put(&mut self, field: &Field, value: Value) {
-        match (field.name(), value) {
-            ("message", Value::String(text)) => self.message = text,
-            (OBJECT, Value::String(text)) => self.object = Some(text),
-            (name, value) => _ = self.rest.insert(name.to_owned(), value),
+    const JSON: Style = Style {
+        format: Format::Json,
+        colours: false,
+    };
+    const TEXT: Style = Style {
+        format: Format::Text,
+        colours: false,
+    };
+
+    fn line(style: Style, message: &str, fields: &[Field<'_>]) -> String {
+        let mut line = Vec::new();
+        let record = Guest {
+            level: Level::INFO,
+            filter: "test",
+            generation: 3,
+            connection: Some(7),
+            message,
+            fields,
+        };
+        style.guest(&mut line, &record);
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn a_guest_s_record_is_one_json_object_a_line() {
+        let fields = [
+            ("text".into(), Value::Text("blue".into())),
+            ("integer".into(), Value::Integer(-1)),
+            ("truth".into(), Value::Boolean(true)),
+            ("address".into(), Value::Address("[2001:db8::1]:443".parse().unwrap())),
+        ];
+        let line = line(JSON, "closed", &fields);
+        let (timestamp, rest) = line.split_at(r#"{"timestamp":"2026-11-22T05:40:20.519640Z","#.len());
+        assert!(
+            timestamp.starts_with(r#"{"timestamp":"2"#) && timestamp.ends_with(r#"Z","#),
+            "{line}"
+        );
+        assert_eq!(
+            rest,
+            "\"level\":\"INFO\",\"target\":\"filter\",\"message\":\"closed\",\"filter\":\"test\",\"generation\":3,\
+             \"connection\":7,\"fields\":{\"text\":\"blue\",\"integer\":-1,\"truth\":true,\
+             \"address\":\"[2001:db8::1]:443\"}}\n"
+        );
+    }
+
+    #[test]
+    fn no_text_of_a_guest_s_ends_its_line_or_its_object() {
+        let hostile = "\"}\n{\u{1b}[2J\u{0}";
+        let line = line(JSON, hostile, &[(hostile.into(), Value::Text(hostile.into()))]);
+        assert_eq!(line.lines().count(), 1, "{line:?}");
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(object["message"], hostile);
+        assert_eq!(object["fields"][hostile], hostile);
+    }
+
+    #[test]
+    fn a_terminal_gets_nothing_to_obey() {
+        let hostile = "\u{1b}]0;title\u{7}";
+        let fields = [
+            (hostile.into(), Value::Text(hostile.into())),
+            ("spaced".into(), Value::Text("\u{1b}[2J and more".into())),
+        ];
+        let line = line(TEXT, hostile, &fields);
+        assert!(!line.contains(['\u{1b}', '\u{7}']), "{line:?}");
+        assert!(
+            line.contains(" INFO \\u{1b}]0;title\\u{7} filter=test generation=3 connection=7 "),
+            "{line:?}"
+        );
+    }
+
+    #[test]
+    fn addresses_look_as_everywhere_else() {
+        for text in [
+            "0.0.0.0:0",
+            "192.0.2.7:40000",
+            "255.255.255.255:65535",
+            "[::1]:80",
+            "[fe80::1%3]:443",
+        ] {
+            let mut printed = Vec::new();
+            address(&mut printed, text.parse().unwrap());
+            assert_eq!(String::from_utf8_lossy(&printed), text);
         }
     }
-}
 
-impl Visit for Fields {
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value.into());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value.into());
-    }
-
-    fn record_u128(&mut self, field: &Field, value: u128) {
-        self.put(field, u64::try_from(value).unwrap_or(u64::MAX).into());
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value.into());
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value.into());
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value.into());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}").into());
+    #[test]
+    fn a_batch_waits_in_bounded_memory() {
+        let (mut waiting, mut written) = (Vec::new(), Vec::new());
+        for number in 0..10_000 {
+            let line = format!("{number:0>99}\n");
+            add(
+                &mut waiting,
+                |lines| lines.extend_from_slice(line.as_bytes()),
+                |lines| written.extend_from_slice(lines),
+            );
+            assert!(waiting.len() < FULL);
+        }
+        written.append(&mut waiting);
+        let written = String::from_utf8(written).unwrap();
+        let numbers = written.lines().map(|line| line.parse::<usize>().unwrap());
+        assert!(numbers.eq(0..10_000));
     }
 }

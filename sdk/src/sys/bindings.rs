@@ -14,6 +14,21 @@ pub mod base {
     wit_bindgen::generate!({ path: "wit/v0.1", world: "base", generate_all });
 }
 
+/// The log once more, with strings that are borrowed: its records are many, and live for one call.
+pub mod log {
+    wit_bindgen::generate!({
+        path: "wit/v0.1",
+        world: "base",
+        ownership: Borrowing { duplicate_if_necessary: true },
+        type_section_suffix: "log",
+        with: {
+            "spliceway:filter/types@0.1.0/endpoint": crate::sys::bindings::base::spliceway::filter::types::Endpoint,
+            "spliceway:filter/types@0.1.0/ip-address": crate::sys::bindings::base::spliceway::filter::types::IpAddress,
+        },
+        generate_all,
+    });
+}
+
 macro_rules! export_world {
     ($role:ident, $world:literal, $macro:literal) => {
         pub mod $role {

@@ -16,8 +16,8 @@ use super::bindings::{
     transformer::exports::spliceway::filter::transformer as transformer_wit,
 };
 use super::{host, panic};
-use crate::{Attribute, Chunk, Closed, Config, Connection, Decision, Direction, Directions, Ending, Next, Output};
-use crate::{Refusal, Verdict, Window, config};
+use crate::{Attribute, Chunk, Closed, Config, Connection, Decision, Direction, Directions, Ending, Moved, Next};
+use crate::{Output, Refusal, Verdict, Window, config};
 
 pub use super::bindings::inspector::{self, inspector_world};
 pub use super::bindings::lifecycle::{self, lifecycle_world};
@@ -225,11 +225,21 @@ impl From<observer_wit::Closed> for Closed {
             client: closed.client.map(host::address),
             upstream: closed.upstream,
             server: closed.server.map(host::address),
-            bytes_up: closed.bytes_up,
-            bytes_down: closed.bytes_down,
+            up: closed.up.into(),
+            down: closed.down.into(),
             duration: Duration::from_micros(closed.duration_us),
             outcome: closed.outcome,
             attributes: closed.attributes.into_iter().map(Attribute::from).collect(),
+        }
+    }
+}
+
+impl From<observer_wit::Moved> for Moved {
+    fn from(moved: observer_wit::Moved) -> Self {
+        Self {
+            copied: moved.copied,
+            spliced: moved.spliced,
+            filtered: moved.filtered,
         }
     }
 }

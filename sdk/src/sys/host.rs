@@ -1,9 +1,10 @@
 //! The proxy's functions, in this crate's own types.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::bindings::base::spliceway::filter as wit;
-use crate::log::Level;
+use super::bindings::log::spliceway::filter as borrowed;
+use crate::log::{Field, FieldValue, Level};
 use crate::metrics::Kind;
 use crate::store::Error;
 use crate::upstreams::Upstream;
@@ -46,12 +47,12 @@ pub(crate) fn random() -> u64 {
 }
 
 pub(crate) fn log_enabled(level: Level) -> bool {
-    wit::log::enabled(level.into())
+    borrowed::log::enabled(level.into())
 }
 
-pub(crate) fn log_emit(level: Level, message: &str, fields: Vec<Attribute>) {
-    let fields: Vec<_> = fields.into_iter().map(wit::types::Attribute::from).collect();
-    wit::log::emit(level.into(), message, &fields);
+pub(crate) fn log_emit(level: Level, message: &str, fields: &[Field<'_>]) {
+    let fields: Vec<_> = fields.iter().map(borrowed::types::AttributeParam::from).collect();
+    borrowed::log::emit(level.into(), message, &fields);
 }
 
 pub(crate) fn metric_define(name: &str, kind: Kind, help: &str) -> Result<u32, String> {
@@ -111,6 +112,16 @@ pub(super) fn address(endpoint: wit::types::Endpoint) -> SocketAddr {
     }
 }
 
+fn endpoint(address: SocketAddr) -> wit::types::Endpoint {
+    wit::types::Endpoint {
+        address: match address.ip() {
+            IpAddr::V4(ip) => wit::types::IpAddress::V4(ip.octets().into()),
+            IpAddr::V6(ip) => wit::types::IpAddress::V6(ip.segments().into()),
+        },
+        port: address.port(),
+    }
+}
+
 impl From<wit::types::Value> for Value {
     fn from(value: wit::types::Value) -> Self {
         match value {
@@ -118,6 +129,7 @@ impl From<wit::types::Value> for Value {
             wit::types::Value::Integer(integer) => Self::Integer(integer),
             wit::types::Value::Boolean(boolean) => Self::Boolean(boolean),
             wit::types::Value::Bytes(bytes) => Self::Bytes(bytes),
+            wit::types::Value::Address(endpoint) => Self::Address(address(endpoint)),
         }
     }
 }
@@ -129,6 +141,7 @@ impl From<Value> for wit::types::Value {
             Value::Integer(integer) => Self::Integer(integer),
             Value::Boolean(boolean) => Self::Boolean(boolean),
             Value::Bytes(bytes) => Self::Bytes(bytes),
+            Value::Address(address) => Self::Address(endpoint(address)),
         }
     }
 }
@@ -151,7 +164,21 @@ impl From<Attribute> for wit::types::Attribute {
     }
 }
 
-impl From<Level> for wit::log::Level {
+impl<'a> From<&'a Field<'_>> for borrowed::types::AttributeParam<'a> {
+    fn from(field: &'a Field<'_>) -> Self {
+        use borrowed::types::ValueParam;
+        let value = match &field.value {
+            FieldValue::Text(text) => ValueParam::Text(text),
+            FieldValue::Integer(integer) => ValueParam::Integer(*integer),
+            FieldValue::Boolean(boolean) => ValueParam::Boolean(*boolean),
+            FieldValue::Bytes(bytes) => ValueParam::Bytes(bytes),
+            FieldValue::Address(address) => ValueParam::Address(endpoint(*address)),
+        };
+        Self { key: field.key, value }
+    }
+}
+
+impl From<Level> for borrowed::log::Level {
     fn from(level: Level) -> Self {
         match level {
             Level::Trace => Self::Trace,

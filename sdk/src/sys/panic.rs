@@ -1,8 +1,7 @@
 use std::panic;
 use std::sync::Once;
 
-use crate::Attribute;
-use crate::log::{self, Level};
+use crate::log::{self, Field, Level};
 
 /// A panic ends the instance, and the host learns only that it did: the message has to be logged from here. Every
 /// function that the host may call first begins with this.
@@ -13,8 +12,8 @@ pub(super) fn install() {
             let message = format!("panicked: {}", panic.payload_as_str().unwrap_or("without a message"));
             let location = panic
                 .location()
-                .map(|location| Attribute::new("location", location.to_string()));
-            log::emit(Level::Error, &message, location.into_iter().collect());
+                .map(|location| Field::new("location", location.to_string()));
+            log::emit(Level::Error, &message, location.as_slice());
         }));
     });
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::log::Level;
+use crate::log::{Field, FieldValue, Level};
 use crate::metrics::Kind;
 use crate::store::Error;
 use crate::upstreams::Upstream;
@@ -33,6 +33,19 @@ pub struct Host {
     store: HashMap<String, Entry>,
     buckets: HashMap<String, Bucket>,
     random: u64,
+}
+
+impl From<&Field<'_>> for Attribute {
+    fn from(field: &Field<'_>) -> Self {
+        let value = match &field.value {
+            FieldValue::Text(text) => Value::from(text.as_ref()),
+            FieldValue::Integer(integer) => Value::Integer(*integer),
+            FieldValue::Boolean(boolean) => Value::Boolean(*boolean),
+            FieldValue::Bytes(bytes) => Value::from(bytes.as_ref()),
+            FieldValue::Address(address) => Value::Address(*address),
+        };
+        Self::new(field.key, value)
+    }
 }
 
 /// What a filter logged.
@@ -223,12 +236,12 @@ pub(crate) fn log_enabled(_level: Level) -> bool {
     true
 }
 
-pub(crate) fn log_emit(level: Level, message: &str, fields: Vec<Attribute>) {
+pub(crate) fn log_emit(level: Level, message: &str, fields: &[Field<'_>]) {
     with(|host| {
         host.logs.push(Record {
             level,
             message: message.to_owned(),
-            fields,
+            fields: fields.iter().map(Attribute::from).collect(),
         })
     });
 }

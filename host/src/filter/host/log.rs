@@ -1,7 +1,15 @@
 //! `log`: a guest's records, under its filter's name.
+//!
+//! An access log calls this once for each connection, with a dozen strings. They are read where they lie, in the guest's
+//! memory: hence no function of the generator's, whose strings are copies.
 
-use crate::filter::abi::base::spliceway::filter::log::{Host, Level};
-use crate::filter::abi::types::{Attribute, Value};
+use std::borrow::Cow;
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentType, Lift, Linker, WasmList, WasmStr};
+
+use crate::filter::abi::base::spliceway::filter::log::Level;
+use crate::filter::abi::types::Endpoint;
 use crate::filter::instance::State;
 use crate::observe::log;
 
@@ -13,29 +21,75 @@ const LONGEST_MESSAGE: usize = 4 << 10;
 const MOST_FIELDS: usize = 32;
 const LONGEST_FIELD: usize = 1 << 10;
 
-impl Host for State {
-    fn enabled(&mut self, level: Level) -> bool {
-        log::guest_enabled(level.into())
-    }
+/// The contract's `attribute`.
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct Attribute {
+    key: WasmStr,
+    value: Value,
+}
 
-    fn emit(&mut self, level: Level, mut message: String, fields: Vec<Attribute>) {
-        cut(&mut message, LONGEST_MESSAGE);
-        if matches!(level, Level::Error) {
-            self.last_words = Some(message.clone());
-        }
-        if !log::guest_enabled(level.into()) || !self.may_log() {
-            return;
-        }
-        let fields = fields.into_iter().take(MOST_FIELDS).map(field).collect();
-        log::guest(log::Guest {
-            level: level.into(),
-            filter: self.generation.name(),
-            generation: self.generation.number(),
-            connection: self.facts.as_ref().map(|facts| facts.id),
-            message: &message,
-            fields,
-        });
+/// The contract's `value`.
+#[derive(ComponentType, Lift)]
+#[component(variant)]
+enum Value {
+    #[component(name = "text")]
+    Text(WasmStr),
+    #[component(name = "integer")]
+    Integer(i64),
+    #[component(name = "boolean")]
+    Boolean(bool),
+    #[component(name = "bytes")]
+    Bytes(WasmList<u8>),
+    #[component(name = "address")]
+    Address(Endpoint),
+}
+
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut log = linker.instance("spliceway:filter/log@0.1.0")?;
+    log.func_wrap("enabled", |_: StoreContextMut<'_, State>, (level,): (Level,)| {
+        Ok((log::guest_enabled(level.into()),))
+    })?;
+    log.func_wrap("emit", |store: StoreContextMut<'_, State>, (level, message, fields)| {
+        emit(store, level, &message, &fields)
+    })
+}
+
+fn emit(
+    mut store: StoreContextMut<'_, State>,
+    level: Level,
+    message: &WasmStr,
+    fields: &WasmList<Attribute>,
+) -> wasmtime::Result<()> {
+    if matches!(level, Level::Error) {
+        let words = cut(message.to_str(&store)?, LONGEST_MESSAGE).into_owned();
+        store.data_mut().last_words = Some(words);
     }
+    if !log::guest_enabled(level.into()) || !store.data_mut().may_log() {
+        return Ok(());
+    }
+    let mut attributes: Vec<Attribute> = Vec::with_capacity(fields.len().min(MOST_FIELDS));
+    for attribute in fields.iter(&mut store)?.take(MOST_FIELDS) {
+        attributes.push(attribute?);
+    }
+    let message = cut(message.to_str(&store)?, LONGEST_MESSAGE);
+    let mut fields: Vec<log::Field<'_>> = Vec::with_capacity(attributes.len());
+    for attribute in &attributes {
+        let key = cut(attribute.key.to_str(&store)?, LONGEST_FIELD);
+        if fields.iter().all(|(known, _)| *known != key) {
+            fields.push((key, attribute.value.read(&store)?));
+        }
+    }
+    let state = store.data();
+    log::guest(&log::Guest {
+        level: level.into(),
+        filter: state.generation.name(),
+        generation: state.generation.number(),
+        connection: state.facts.as_ref().map(|facts| facts.id),
+        message: &message,
+        fields: &fields,
+    });
+    Ok(())
 }
 
 impl State {
@@ -60,26 +114,31 @@ impl State {
     }
 }
 
-fn field(attribute: Attribute) -> (String, serde_json::Value) {
-    let mut key = attribute.key;
-    cut(&mut key, LONGEST_FIELD);
-    let value = match attribute.value {
-        Value::Text(mut text) => {
-            cut(&mut text, LONGEST_FIELD);
-            text.into()
-        }
-        Value::Integer(number) => number.into(),
-        Value::Boolean(truth) => truth.into(),
-        Value::Bytes(mut bytes) => {
-            bytes.truncate(LONGEST_FIELD / 4);
-            bytes.escape_ascii().to_string().into()
-        }
-    };
-    (key, value)
+impl Value {
+    fn read<'a>(&self, store: &'a StoreContextMut<'_, State>) -> wasmtime::Result<log::Value<'a>> {
+        Ok(match self {
+            Self::Text(text) => log::Value::Text(cut(text.to_str(store)?, LONGEST_FIELD)),
+            Self::Integer(number) => log::Value::Integer(*number),
+            Self::Boolean(truth) => log::Value::Boolean(*truth),
+            Self::Bytes(bytes) => {
+                let bytes = bytes.as_le_slice(store);
+                let kept = &bytes[..bytes.len().min(LONGEST_FIELD / 4)];
+                log::Value::Text(kept.escape_ascii().to_string().into())
+            }
+            Self::Address(address) => log::Value::Address((*address).into()),
+        })
+    }
 }
 
-fn cut(text: &mut String, most: usize) {
-    text.truncate(text.floor_char_boundary(most));
+fn cut(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
+    match text {
+        text if text.len() <= most => text,
+        Cow::Borrowed(text) => text[..text.floor_char_boundary(most)].into(),
+        Cow::Owned(mut text) => {
+            text.truncate(text.floor_char_boundary(most));
+            text.into()
+        }
+    }
 }
 
 impl From<Level> for tracing::Level {

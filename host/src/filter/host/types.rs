@@ -22,6 +22,15 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
+impl From<Endpoint> for SocketAddr {
+    fn from(endpoint: Endpoint) -> Self {
+        match endpoint.address {
+            IpAddress::V4((a, b, c, d)) => Self::from(([a, b, c, d], endpoint.port)),
+            IpAddress::V6((a, b, c, d, e, f, g, h)) => Self::from(([a, b, c, d, e, f, g, h], endpoint.port)),
+        }
+    }
+}
+
 impl From<Direction> for types::Direction {
     fn from(direction: Direction) -> Self {
         match direction {
@@ -38,6 +47,7 @@ impl From<types::Value> for Value {
             types::Value::Integer(number) => Self::Integer(number),
             types::Value::Boolean(truth) => Self::Boolean(truth),
             types::Value::Bytes(bytes) => Self::Bytes(bytes),
+            types::Value::Address(address) => Self::Address(address.into()),
         }
     }
 }
@@ -49,6 +59,7 @@ impl From<Value> for types::Value {
             Value::Integer(number) => Self::Integer(number),
             Value::Boolean(truth) => Self::Boolean(truth),
             Value::Bytes(bytes) => Self::Bytes(bytes),
+            Value::Address(address) => Self::Address(address.into()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! An observer that logs every record as it gets it, for tests of the host.
 
-use spliceway_sdk::log::{self, Level};
+use spliceway_sdk::log::{self, Field, Level};
 use spliceway_sdk::prelude::{Closed, Observer};
 use spliceway_sdk::{Config, export_config, export_observer};
 
@@ -20,11 +20,15 @@ impl Observer for Recorder {
                 closed.client,
                 closed.upstream,
                 closed.server,
-                closed.bytes_up,
-                closed.bytes_down,
+                closed.up.total(),
+                closed.down.total(),
                 closed.outcome,
             );
-            log::emit(Level::Info, &message, closed.attributes.clone());
+            let attributes = closed.attributes.iter();
+            let fields: Vec<_> = attributes
+                .map(|attribute| Field::new(&attribute.key, &attribute.value))
+                .collect();
+            log::emit(Level::Info, &message, &fields);
         }
     }
 }

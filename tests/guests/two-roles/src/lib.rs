@@ -24,6 +24,9 @@ impl Router for TwoRoles {
     fn route(&self, _window: &Window, connection: &Connection) -> Decision {
         ROUTED.add(1);
         connection.annotate("tag", &self.tag);
+        if let Some(client) = connection.client() {
+            connection.annotate("from", client);
+        }
         Decision::Pass
     }
 }
@@ -33,7 +36,15 @@ impl Observer for TwoRoles {
         CLOSED.add(batch.len() as u64);
         for closed in batch {
             let own = closed.attribute("tag") == Some(&self.tag.as_str().into());
-            log::info!(connection = closed.connection, own = own, "closed");
+            let from = closed.attribute("from").and_then(Value::as_address);
+            let seen = from == closed.client;
+            log::info!(
+                connection = closed.connection,
+                own = own,
+                seen = seen,
+                own = "not the first",
+                "closed"
+            );
         }
     }
 }
