@@ -36,9 +36,10 @@ pub const KEEPALIVE: Keepalive = Keepalive {
 
 pub const VIGILANCE: Vigilance = Vigilance {
     keepalive: Some(KEEPALIVE),
-    // Keepalive says nothing while sent bytes are unacknowledged (tcp(7)); then this does. It also gives up a peer whose
-    // window stays closed, so it is no shorter than `stall`.
-    user_timeout: Some(Duration::from_secs(300)),
+    // Keepalive says nothing while sent bytes are unacknowledged; then the system's tcp_retries2 does, after 15 minutes or so.
+    // A shorter time cannot be a default: it would also cut off a peer that is there and only reads nothing for as long, and
+    // the kernel takes it instead of keepalive's `count` (`tcp_keepalive_timer` in net/ipv4/tcp_timer.c).
+    user_timeout: None,
 };
 
 pub const LIMITS: Limits = Limits {
