@@ -62,7 +62,7 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    pub(crate) fn of(event: &Event) -> Self {
+    pub fn of(event: &Event) -> Self {
         Self {
             outcome: event.text("outcome").to_owned(),
             up_copied: event.number("up_copied"),

@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
+use rustix::net::{AddressFamily, SocketType, bind, connect, listen, socket, sockopt};
 
 use crate::DEADLINE;
 use crate::wait::readable;
@@ -23,6 +25,21 @@ impl Client {
     pub fn connect(address: impl fmt::Display) -> Peer {
         let address = address.to_string();
         Self::try_connect(&address).unwrap_or_else(|error| panic!("connecting to {address}: {error}"))
+    }
+
+    /// From this address: every one of 127.0.0.0/8 is this machine's.
+    #[track_caller]
+    pub fn connect_from(source: impl Into<IpAddr>, address: &str) -> Peer {
+        let source = SocketAddr::new(source.into(), 0);
+        let address: SocketAddr = address.parse().expect("an ip and a port");
+        let client = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        bind(&client, &source).unwrap_or_else(|error| panic!("{source} is not this machine's: {error}"));
+        connect(&client, &address).unwrap_or_else(|error| panic!("connecting to {address}: {error}"));
+        Self::of(TcpStream::from(client))
+    }
+
+    pub(crate) fn of(stream: TcpStream) -> Peer {
+        Peer::new(Socket::Tcp(stream))
     }
 
     pub fn try_connect(address: impl fmt::Display) -> io::Result<Peer> {
@@ -41,8 +58,8 @@ impl Client {
 pub struct Upstream {
     listener: Listener,
     address: String,
-    /// Connections that only keep a backlog full.
-    _crowd: Vec<OwnedFd>,
+    /// Connections that only keep the backlog full.
+    crowd: Vec<Peer>,
 }
 
 enum Listener {
@@ -53,12 +70,17 @@ enum Listener {
 impl Upstream {
     /// On a port that the kernel chooses.
     pub fn listen() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of 127.0.0.1 can be bound");
+        Self::listen_at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// The same at another address of this machine, or of the thread's network.
+    pub fn listen_at(address: impl Into<IpAddr>) -> Self {
+        let listener = TcpListener::bind((address.into(), 0)).expect("a port of one's own address can be bound");
         let address = listener.local_addr().expect("a listener has an address").to_string();
         Self {
             listener: Listener::Tcp(listener),
             address,
-            _crowd: Vec::new(),
+            crowd: Vec::new(),
         }
     }
 
@@ -67,7 +89,7 @@ impl Upstream {
         Self {
             listener: Listener::Unix(listener),
             address: format!("unix:{}", path.display()),
-            _crowd: Vec::new(),
+            crowd: Vec::new(),
         }
     }
 
@@ -123,12 +145,20 @@ impl Upstream {
         let mut crowd = Vec::new();
         // A backlog of 0 holds one connection; when one more no longer gets through, it is full.
         while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
-            crowd.push(OwnedFd::from(stream));
+            crowd.push(Client::of(stream));
         }
         Self {
             listener: Listener::Tcp(listener),
             address: address.to_string(),
-            _crowd: crowd,
+            crowd,
+        }
+    }
+
+    /// From now on an [`unanswering`](Self::unanswering) one answers: at the next SYN, which the kernel sends a second after
+    /// the first one.
+    pub fn answer(&self) {
+        while self.waiting(Duration::ZERO) {
+            self.listener.accept().expect("a waiting connection can be accepted");
         }
     }
 
@@ -154,8 +184,13 @@ impl Upstream {
     /// The next connection.
     #[track_caller]
     pub fn accept(&self) -> Peer {
-        assert!(self.waiting(DEADLINE), "no connection reached {}", self.address);
-        self.listener.accept().expect("a waiting connection can be accepted")
+        loop {
+            assert!(self.waiting(DEADLINE), "no connection reached {}", self.address);
+            let peer = self.listener.accept().expect("a waiting connection can be accepted");
+            if self.crowd.iter().all(|one| one.local != peer.remote) {
+                return peer;
+            }
+        }
     }
 
     /// Whether a connection comes within that time.
@@ -163,6 +198,15 @@ impl Upstream {
         match &self.listener {
             Listener::Tcp(listener) => readable(listener, within),
             Listener::Unix(listener) => readable(listener, within),
+        }
+    }
+}
+
+impl AsFd for Upstream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.listener {
+            Listener::Tcp(listener) => listener.as_fd(),
+            Listener::Unix(listener) => listener.as_fd(),
         }
     }
 }
@@ -182,6 +226,8 @@ pub struct Peer {
     /// Both outlive the connection, for questions about it afterwards.
     local: String,
     remote: String,
+    /// A write was answered with a reset. The kernel tells of it once, and reading would meet an end.
+    refused: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -201,7 +247,12 @@ impl Peer {
             }
             Socket::Unix(_) => (String::new(), String::new()),
         };
-        let peer = Self { socket, local, remote };
+        let peer = Self {
+            socket,
+            local,
+            remote,
+            refused: Arc::default(),
+        };
         peer.deadline(DEADLINE);
         peer
     }
@@ -235,6 +286,7 @@ impl Peer {
             socket,
             local: self.local.clone(),
             remote: self.remote.clone(),
+            refused: Arc::clone(&self.refused),
         }
     }
 
@@ -246,7 +298,15 @@ impl Peer {
     }
 
     pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.socket.write_all(bytes)
+        self.socket.write_all(bytes).inspect_err(|error| {
+            if error.kind() == io::ErrorKind::ConnectionReset {
+                self.refused.store(true, Ordering::Relaxed);
+            }
+        })
+    }
+
+    pub(crate) fn was_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Sends as much as the other side takes, and stops when nothing has moved for a while. Returns how much that was.

@@ -1,6 +1,6 @@
 //! The real `spliceway`, started for one test.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
@@ -15,8 +15,12 @@ use rustix::process::{
 use tempfile::TempDir;
 
 use crate::command::{Finished, lasting, lasting_as, run};
+use crate::kernel::{Connection, State, connections};
 use crate::logs::{Event, Logs, Transfer};
 use crate::{DEADLINE, Peer, artifacts, eventually, wait_until_exit};
+
+/// More than any test needs, and no more than a user may have where the tests run.
+const MANY_DESCRIPTORS: u64 = 20_000;
 
 /// Runs `spliceway` with these arguments to its end: for commands that are to fail, or to finish.
 #[track_caller]
@@ -39,6 +43,8 @@ pub struct Builder {
     arguments: Vec<String>,
     log_level: String,
     user: Option<String>,
+    descriptors: Option<u64>,
+    stdout: Stdio,
     listeners: usize,
 }
 
@@ -168,6 +174,26 @@ impl Proxy {
         kill_process(Pid::from_child(&self.child), signal).expect("the proxy can be sent a signal");
     }
 
+    /// Stops all its threads until [`thaw`](Self::thaw): then it finds everything that has happened meanwhile at once.
+    #[track_caller]
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        eventually("all its threads are stopped", || {
+            let mut tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).ok()?;
+            let stopped = |stat: String| Some(stat.rsplit_once(')')?.1.trim_start().starts_with('T'));
+            tasks
+                .all(|task| {
+                    let stat = task.and_then(|task| fs::read_to_string(task.path().join("stat")));
+                    stat.ok().and_then(stopped).unwrap_or_default()
+                })
+                .then_some(())
+        });
+    }
+
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Asks it to stop, and waits until it has.
     #[track_caller]
     pub fn terminate(mut self) -> ExitStatus {
@@ -200,6 +226,31 @@ impl Proxy {
             .expect("a process has a resident size")
     }
 
+    /// Memory that is its own, shared pages by their share (Pss), in KiB.
+    pub fn own_memory_kib(&self) -> u64 {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid()))
+            .expect("a running process of this user's shows its memory");
+        rollup
+            .lines()
+            .find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse().ok())
+            .expect("a process has a proportional size")
+    }
+
+    /// The CPU time that it has used.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a running process has a stat");
+        // Fields are counted from behind the name, which may contain anything: user and system time are the 14th and 15th.
+        let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
+        let ticks: u64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<u64>().expect("a number of ticks"))
+            .sum();
+        // USER_HZ is 100 for every program on every Linux that we run on.
+        Duration::from_millis(ticks * 10)
+    }
+
     /// The numbers of its open descriptors.
     pub fn descriptors(&self) -> Vec<i32> {
         let mut numbers: Vec<i32> = fs::read_dir(format!("/proc/{}/fd", self.pid()))
@@ -210,6 +261,18 @@ impl Proxy {
         numbers
     }
 
+    /// How many ends of connections it has open.
+    pub fn connections(&self) -> usize {
+        let named = |connection: &Connection| format!("socket:[{}]", connection.inode);
+        let all = connections();
+        let connected = all.iter().filter(|connection| connection.state != State::Listen);
+        let connected: HashSet<String> = connected.map(named).collect();
+        let link = |number| fs::read_link(format!("/proc/{}/fd/{number}", self.pid())).ok();
+        let open = self.descriptors().into_iter().filter_map(link);
+        open.filter(|target| connected.contains(&*target.to_string_lossy()))
+            .count()
+    }
+
     /// From now on it can open nothing more, though all that is open goes on working: the limit is put at the lowest
     /// number that is free, and the kernel always gives the lowest.
     pub fn forbid_new_descriptors(&self) {
@@ -217,9 +280,18 @@ impl Proxy {
         let lowest_free = (0..)
             .find(|number| !open.contains(number))
             .expect("some number is free");
+        self.limit_descriptors(lowest_free as u64);
+    }
+
+    /// Takes that back.
+    pub fn allow_new_descriptors(&self) {
+        self.limit_descriptors(MANY_DESCRIPTORS);
+    }
+
+    fn limit_descriptors(&self, current: u64) {
         let limit = Rlimit {
-            current: Some(lowest_free as u64),
-            maximum: Some(20_000),
+            current: Some(current),
+            maximum: Some(MANY_DESCRIPTORS),
         };
         prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit)
             .expect("the limit of a child can be lowered");
@@ -254,6 +326,8 @@ impl Builder {
             arguments: arguments.into(),
             log_level: "debug".to_owned(),
             user: None,
+            descriptors: None,
+            stdout: Stdio::null(),
             listeners: 1,
         }
     }
@@ -299,6 +373,20 @@ impl Builder {
         self
     }
 
+    /// It may have no more descriptors than these, and may not allow itself more (RLIMIT_NOFILE, both limits).
+    #[must_use]
+    pub fn descriptors(mut self, most: u64) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
+    /// Where its standard output goes; nowhere unless said.
+    #[must_use]
+    pub fn stdout(mut self, output: impl Into<Stdio>) -> Self {
+        self.stdout = output.into();
+        self
+    }
+
     #[must_use]
     pub fn arguments(mut self, more: impl IntoIterator<Item = String>) -> Self {
         self.arguments.extend(more);
@@ -307,9 +395,14 @@ impl Builder {
 
     fn command(&self) -> Command {
         let binary = artifacts::binary();
-        let mut command = match &self.user {
-            Some(user) => lasting_as(user, binary),
-            None => lasting(binary),
+        let mut command = match (&self.user, self.descriptors) {
+            (Some(user), _) => lasting_as(user, binary),
+            (None, None) => lasting(binary),
+            (None, Some(most)) => {
+                let mut limited = lasting("prlimit");
+                limited.arg(format!("--nofile={most}:{most}")).arg("--").arg(binary);
+                limited
+            }
         };
         command
             .args(&self.arguments)
@@ -322,7 +415,7 @@ impl Builder {
     pub fn start(self) -> Proxy {
         let mut child = self
             .command()
-            .stdout(Stdio::null())
+            .stdout(self.stdout)
             .stderr(Stdio::piped())
             .spawn()
             .expect("setpriv (util-linux) is installed");

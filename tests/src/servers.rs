@@ -15,7 +15,7 @@ use crate::ports::Port;
 use crate::{eventually, is_root, wait_until_exit};
 
 /// A server process that accepts connections.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     port: Port,
     /// What ends it in an orderly way. It is killed where that takes too long.
@@ -26,6 +26,21 @@ impl Server {
     /// Starts it on a free port, and on another one where somebody outside of the tests was quicker.
     #[track_caller]
     fn start(folder: &Path, end: Signal, command: impl Fn(u16) -> Command) -> Self {
+        let accepts = |port| {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+        };
+        Self::start_until(folder, end, command, accepts)
+    }
+
+    /// The same, with another way to tell that it is ready.
+    #[track_caller]
+    pub(crate) fn start_until(
+        folder: &Path,
+        end: Signal,
+        command: impl Fn(u16) -> Command,
+        is_ready: impl Fn(u16) -> bool,
+    ) -> Self {
         let log = folder.join("server.log");
         for _ in 0..5 {
             let port = Port::reserve();
@@ -35,14 +50,11 @@ impl Server {
                 .stderr(output)
                 .spawn()
                 .expect("setpriv (util-linux) is installed");
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
-            let accepts = eventually("a server begins to accept", || match child.try_wait() {
-                Ok(None) => TcpStream::connect_timeout(&address, Duration::from_secs(1))
-                    .is_ok()
-                    .then_some(true),
+            let ready = eventually("a server begins to accept", || match child.try_wait() {
+                Ok(None) => is_ready(port.number()).then_some(true),
                 _ => Some(false),
             });
-            if accepts {
+            if ready {
                 return Self { child, port, end };
             }
             let said = fs::read_to_string(&log).unwrap_or_default();
@@ -55,7 +67,15 @@ impl Server {
     }
 
     fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port.number())
+        format!("127.0.0.1:{}", self.port())
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a running server can be sent a signal");
     }
 }
 
@@ -70,7 +90,7 @@ impl Drop for Server {
     }
 }
 
-fn folder(name: &str) -> TempDir {
+pub(crate) fn folder(name: &str) -> TempDir {
     TempDir::with_prefix(format!("spliceway-{name}-")).expect("a temporary folder")
 }
 

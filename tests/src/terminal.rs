@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use crate::command::lasting;
+use crate::kernel::{State, connections};
 use crate::{DEADLINE, artifacts, eventually};
 
 /// One bash for one document: what a command leaves behind (a variable, an open descriptor) is there for the next one.
@@ -174,15 +175,9 @@ fn shell(folder: &Path) -> Command {
 
 /// Whether somebody listens there. Asked of the kernel: a connection would be one more than a test or a document makes.
 pub fn is_listening(port: u16) -> bool {
-    let ending = format!(":{port:04X}");
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        let table = fs::read_to_string(table).unwrap_or_default();
-        table.lines().any(|line| {
-            let mut words = line.split_whitespace().skip(1);
-            // Its own address, the other one, its state: 0A is LISTEN.
-            words.next().is_some_and(|own| own.ends_with(&ending)) && words.nth(1) == Some("0A")
-        })
-    })
+    connections()
+        .iter()
+        .any(|one| one.local == port && one.state == State::Listen)
 }
 
 /// A folder as a reader has it who stands in the work tree after `make filters`: the examples, with these numbers in the

@@ -42,8 +42,13 @@ pub async fn connect(worker: &Worker, routed: Routed) -> Result<Connected, Outco
         }),
         Err(error) => {
             tracing::debug!(upstream = %upstream.name(), %error, "no server answered");
-            linger::end(worker, &routed.client).await;
-            Err(Outcome::new(Stage::Connect, Cause::of(&error), Side::Upstream))
+            let cause = Cause::of(&error);
+            match cause {
+                // It had accepted, and took that back before we saw it: an empty answer would be another story.
+                Cause::Reset => routed.client.reset_on_close(),
+                _ => linger::end(worker, &routed.client).await,
+            }
+            Err(Outcome::new(Stage::Connect, cause, Side::Upstream))
         }
     }
 }
