@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -154,20 +155,21 @@ impl Peer {
         });
     }
 
-    /// Sends until the process on the other side no longer reads, although its kernel still takes more. Returns how much that
-    /// was.
+    /// Sends until the process on the other side no longer reads, although its kernel still takes more. `other` is its socket.
+    /// Returns how much that was.
     #[track_caller]
-    pub fn send_until_unread(&mut self, bytes: &[u8]) -> usize {
+    pub fn send_until_unread(&mut self, bytes: &[u8], other: &OwnedFd) -> usize {
+        let unread = || rustix::io::ioctl_fionread(other).expect("a socket knows what it has received");
         let mut sent = 0;
         for piece in bytes.chunks(64 << 10) {
             self.send(piece);
             sent += piece.len();
             let until = Instant::now() + STANDING_STILL;
-            while self.unread() > 0 {
+            while unread() > 0 {
                 if Instant::now() > until {
                     return sent;
                 }
-                thread::yield_now();
+                thread::sleep(Duration::from_millis(1));
             }
         }
         panic!("all of {sent} bytes were read");
@@ -179,14 +181,10 @@ impl Peer {
         assert!(readable(self, DEADLINE), "nothing to read within {DEADLINE:?}");
     }
 
-    /// What the other end has received and not read. Only on the same machine, and in the same namespace.
-    fn unread(&self) -> u64 {
-        let other = find(port(self.remote()), port(self.local()));
-        other.map_or(0, |connection| connection.unread)
-    }
-
     fn connection(&self) -> Option<Connection> {
-        find(port(self.local()), port(self.remote()))
+        let port = |address: &str| address.parse::<SocketAddr>().map(|address| address.port()).ok();
+        let ends = (port(self.local())?, port(self.remote())?);
+        connections().into_iter().find(|one| (one.local, one.remote) == ends)
     }
 
     /// A byte at a time, each in a packet of its own.
@@ -202,15 +200,4 @@ impl Peer {
     pub fn send_until_refused(&mut self) {
         eventually("what is sent is refused", || self.try_send(b"still there?").err());
     }
-}
-
-fn find(local: u16, remote: u16) -> Option<Connection> {
-    connections()
-        .into_iter()
-        .find(|one| (one.local, one.remote) == (local, remote))
-}
-
-fn port(address: &str) -> u16 {
-    let address: SocketAddr = address.parse().expect("a connection over TCP");
-    address.port()
 }

@@ -1,6 +1,12 @@
-//! What the kernel says of TCP connections, of whatever process: /proc/net/tcp (proc(5)).
+//! What the kernel says of TCP connections, of whatever process: /proc/net/tcp (proc(5)), and the sockets themselves.
 
 use std::fs;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use crate::Peer;
 
 /// A line of the table: one end of a connection, or a listening socket.
 #[derive(Debug)]
@@ -8,8 +14,6 @@ pub struct Connection {
     pub local: u16,
     pub remote: u16,
     pub state: State,
-    /// Bytes that were received and not read.
-    pub unread: u64,
     /// By which /proc/PID/fd names it; 0 where no process has it open any more.
     pub inode: u64,
 }
@@ -34,6 +38,27 @@ pub fn connections() -> Vec<Connection> {
     text.lines().filter_map(connection).collect()
 }
 
+/// The numbers of a process's open descriptors.
+pub fn descriptors(process: Pid) -> Vec<i32> {
+    let folder = format!("/proc/{}/fd", process.as_raw_nonzero());
+    let entries = fs::read_dir(folder).expect("a running process has descriptors");
+    let mut numbers: Vec<i32> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The process's own end of its connection with that peer, borrowed while it lives. `None` where this user may not.
+pub fn socket_with(process: Pid, peer: &Peer) -> Option<OwnedFd> {
+    let handle = pidfd_open(process, PidfdFlags::empty()).ok()?;
+    descriptors(process).into_iter().find_map(|number| {
+        let socket = pidfd_getfd(&handle, number, PidfdGetfdFlags::empty()).ok()?;
+        let other: SocketAddr = rustix::net::getpeername(&socket).ok()??.try_into().ok()?;
+        (other.to_string() == peer.local()).then_some(socket)
+    })
+}
+
 /// `sl local_address rem_address st tx_queue:rx_queue tr:when retrnsmt uid timeout inode`, mostly in hexadecimal.
 fn connection(line: &str) -> Option<Connection> {
     let behind_colon = |word: &str| u64::from_str_radix(word.rsplit(':').next()?, 16).ok();
@@ -47,7 +72,6 @@ fn connection(line: &str) -> Option<Connection> {
             "0A" => State::Listen,
             _ => State::Other,
         },
-        unread: behind_colon(words.next()?)?,
-        inode: words.nth(4)?.parse().ok()?,
+        inode: words.nth(5)?.parse().ok()?,
     })
 }

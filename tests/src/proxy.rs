@@ -9,13 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{
-    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, kill_process, pidfd_getfd, pidfd_open, prlimit,
-};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 
 use crate::command::{Finished, lasting, lasting_as, run};
-use crate::kernel::{Connection, State, connections};
+use crate::kernel::{self, Connection, State, connections};
 use crate::logs::{Event, Logs, Transfer};
 use crate::{DEADLINE, Peer, artifacts, eventually, wait_until_exit};
 
@@ -158,13 +156,21 @@ impl Proxy {
     /// Waits for the end of as many connections, and tells how they ended, in that order.
     #[track_caller]
     pub fn all_ended(&self, count: usize) -> Vec<Transfer> {
+        self.ends(|_| true, count)
+    }
+
+    /// The same of connections from one address: a port may have served more than one.
+    #[track_caller]
+    pub fn all_ended_from(&self, client: &str, count: usize) -> Vec<Transfer> {
+        self.ends(|event| event.text("client") == client, count)
+    }
+
+    #[track_caller]
+    fn ends(&self, accepts: impl Fn(&Event) -> bool, count: usize) -> Vec<Transfer> {
         self.logs
             .wait(|events| {
-                let ended: Vec<_> = events
-                    .iter()
-                    .filter(|event| event.message() == "connection ended")
-                    .map(Transfer::of)
-                    .collect();
+                let ended = events.iter().filter(|event| event.message() == "connection ended");
+                let ended: Vec<_> = ended.filter(|event| accepts(event)).map(Transfer::of).collect();
                 (ended.len() >= count).then_some(ended)
             })
             .unwrap_or_else(|| panic!("fewer than {count} connections ended"))
@@ -253,12 +259,7 @@ impl Proxy {
 
     /// The numbers of its open descriptors.
     pub fn descriptors(&self) -> Vec<i32> {
-        let mut numbers: Vec<i32> = fs::read_dir(format!("/proc/{}/fd", self.pid()))
-            .expect("a running process has descriptors")
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect();
-        numbers.sort_unstable();
-        numbers
+        kernel::descriptors(Pid::from_child(&self.child))
     }
 
     /// How many ends of connections it has open.
@@ -300,12 +301,7 @@ impl Proxy {
     /// The proxy's own end of its connection with that peer, borrowed from the living process, so that socket options can
     /// be read as they are rather than as they were asked for. `None` where this user may not.
     pub fn socket_with(&self, peer: &Peer) -> Option<OwnedFd> {
-        let process = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty()).ok()?;
-        self.descriptors().into_iter().find_map(|number| {
-            let socket = pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).ok()?;
-            let other: std::net::SocketAddr = rustix::net::getpeername(&socket).ok()??.try_into().ok()?;
-            (other.to_string() == peer.local()).then_some(socket)
-        })
+        kernel::socket_with(Pid::from_child(&self.child), peer)
     }
 }
 

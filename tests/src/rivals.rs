@@ -2,13 +2,16 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::Peer;
 use crate::command::lasting;
+use crate::kernel;
 use crate::servers::{Server, folder};
 use crate::terminal::is_listening;
 
@@ -105,8 +108,13 @@ impl Rival {
         &self.address
     }
 
+    /// Its own end of its connection with that peer.
+    pub fn socket_with(&self, peer: &Peer) -> Option<OwnedFd> {
+        kernel::socket_with(self.server.process(), peer)
+    }
+
     pub fn signal(&self, signal: Signal) {
-        self.server.signal(signal);
+        kill_process(self.server.process(), signal).expect("a running server can be sent a signal");
     }
 }
 

@@ -1,7 +1,7 @@
-//! Accepting: whichever way workers share an address, each serves its part of the connections, and all serve them alike.
+//! Accepting: whichever way workers share an address, each serves its part of the connections, and all serve alike.
 //!
-//! Which worker serves a connection is nowhere said. But each of them waits with an epoll instance of its own, and the kernel
-//! tells which sockets are registered with it (proc_pid_fdinfo(5)).
+//! Which worker serves a connection is nowhere said. But each of them waits with an epoll instance of its own, and the
+//! kernel tells which sockets are registered with it (proc_pid_fdinfo(5)).
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;

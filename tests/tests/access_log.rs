@@ -1,5 +1,5 @@
-//! The access log: a line for each connection, exactly one, with the right figures, whatever becomes of the connection and of
-//! the file.
+//! The access log: a line for each connection, exactly one, with the right figures, whatever becomes of the connection
+//! and of the file.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;

@@ -295,7 +295,7 @@ struct Attempts {
 }
 
 impl Attempts {
-    /// A second's worth, and for each second that the test took (which is none, where nothing stands still) as many again.
+    /// A second's worth, and for each second that the test took (none, where nothing stands still) as many again.
     #[track_caller]
     fn keep_to(&self, rate: usize) {
         let at_most = rate + (rate as f64 * self.took.as_secs_f64()) as usize;

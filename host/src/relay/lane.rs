@@ -21,8 +21,14 @@ pub(super) struct Tools<'a> {
     pub filters: &'a mut Option<Box<Chain>>,
     /// The other lane is complete: when this one is, both sockets are closed.
     pub last: bool,
-    /// The source is known to be gone without having finished: what looks like its end is none.
-    pub cut_off: bool,
+    /// Why the source cannot be written to any more: it is gone, and what looks like its end need not be one.
+    pub gone: Option<&'a io::Error>,
+}
+
+impl Tools<'_> {
+    fn is_cut_off(&self) -> bool {
+        self.gone.is_some_and(|error| !self.source.had_finished(error))
+    }
 }
 
 #[derive(Debug)]
@@ -234,7 +240,7 @@ impl Lane {
             View::After(_) | View::Next => return self.poll_filtered(cx, tools),
         };
         match ready!(read) {
-            Ok(0) if tools.cut_off => return Poll::Ready(ControlFlow::Break(self.failed(reset()))),
+            Ok(0) if tools.is_cut_off() => return Poll::Ready(ControlFlow::Break(self.failed(reset()))),
             Ok(0) => self.phase = Phase::Ended,
             Ok(bytes) => {
                 if let (View::After(_), Some(chain)) = (view, tools.filters.as_mut()) {
@@ -322,7 +328,7 @@ impl Lane {
     fn poll_filtered(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>) -> Poll<ControlFlow<Ending>> {
         let mut buffer = tools.worker.buffer();
         let read = match ready!(tools.source.poll_recv(cx, &mut buffer)) {
-            Ok(0) if tools.cut_off => return Poll::Ready(ControlFlow::Break(self.failed(reset()))),
+            Ok(0) if tools.is_cut_off() => return Poll::Ready(ControlFlow::Break(self.failed(reset()))),
             Ok(read) => read,
             Err(error) => return Poll::Ready(ControlFlow::Break(self.failed(error))),
         };

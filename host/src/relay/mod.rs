@@ -123,7 +123,7 @@ struct Relay<'a> {
     winding_down: bool,
 }
 
-impl Relay<'_> {
+impl<'a> Relay<'a> {
     async fn run(&mut self, vigilance: &Vigilance, report: &mut dyn FnMut(Moved, Moved)) -> Ending {
         let mut timer = self.worker.timers().timer();
         std::future::poll_fn(|cx| {
@@ -160,13 +160,21 @@ impl Relay<'_> {
 
     /// Nobody reads the source while its lane is blocked, so nobody else would notice that it is gone. One that is gone and
     /// had finished before has said all that matters: it waits in our kernel to be read.
-    fn probe(&self, direction: Direction) -> Option<Ending> {
+    fn probe(&mut self, direction: Direction) -> Option<Ending> {
         let (source, side) = (self.socket(direction.from()), direction.from());
-        let error = source.take_error().filter(|error| !had_finished(error))?;
+        let told = source.take_error();
+        let other = match direction {
+            Direction::Up => &mut self.down,
+            Direction::Down => &mut self.up,
+        };
+        if source.had_finished(told.as_ref().or(other.broken())?) {
+            return None;
+        }
+        let error = told.or_else(|| other.take_broken())?;
         Some(Ending::Failed { side, error })
     }
 
-    fn socket(&self, side: Side) -> &Stream {
+    fn socket(&self, side: Side) -> &'a Stream {
         match side {
             Side::Client => self.client,
             Side::Upstream => self.upstream,
@@ -193,7 +201,7 @@ impl Relay<'_> {
             Direction::Down => (&mut self.down, &self.up, self.upstream, self.client),
         };
         let tools = Tools {
-            cut_off: other.broken().is_some_and(|error| !had_finished(error)),
+            gone: other.broken(),
             worker: self.worker,
             source,
             sink,
@@ -255,10 +263,4 @@ impl Relay<'_> {
         });
         let _ = worker.timers().within(Some(linger::PATIENCE), delivered).await;
     }
-}
-
-/// Whether a peer that is gone had finished before. The kernel says EPIPE then (`tcp_reset` in net/ipv4/tcp_input.c, state
-/// CLOSE_WAIT), and ECONNRESET or the like where it had not; each only once, so it matters who hears it.
-fn had_finished(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::BrokenPipe
 }

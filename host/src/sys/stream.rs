@@ -4,6 +4,7 @@
 //! that gave less than the buffer holds is empty, so asking again would only buy an EAGAIN. What arrives later, a FIN or an
 //! error too, makes a new edge.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,7 +23,7 @@ use tokio::io::{Interest, Ready};
 
 use super::pipe::Pipe;
 use super::register::register;
-use super::tcp_info::queued;
+use super::tcp_info::{queued, received};
 use crate::config::Vigilance;
 
 /// Where a socket leads.
@@ -44,12 +45,14 @@ impl std::fmt::Display for Peer {
 #[derive(Debug)]
 pub struct Stream {
     fd: AsyncFd<OwnedFd>,
+    /// Bytes that were taken out of it.
+    read: Cell<u64>,
 }
 
 impl Stream {
     /// Takes a non-blocking, connected (or connecting) socket. Must be called on the thread whose runtime will drive it.
     pub fn new(fd: OwnedFd) -> io::Result<Self> {
-        register(fd).map(|fd| Self { fd })
+        register(fd).map(|fd| Self { fd, read: Cell::new(0) })
     }
 
     /// Reads into `buffer`: 0 is the end of the stream.
@@ -61,6 +64,7 @@ impl Stream {
                     if 0 < bytes && bytes < buffer.len() {
                         ready.clear_ready();
                     }
+                    self.count(bytes);
                     return Poll::Ready(Ok(bytes));
                 }
                 Err(Errno::AGAIN) => ready.clear_ready(),
@@ -99,6 +103,7 @@ impl Stream {
                     // Not cleared: a splice stops at the pipe's slots or at a packet's edge as well, so a short one says
                     // nothing about the socket.
                     pipe.filled(bytes);
+                    self.count(bytes);
                     return Poll::Ready(Ok(bytes));
                 }
                 Err(Errno::AGAIN) => ready.clear_ready(),
@@ -161,6 +166,23 @@ impl Stream {
             Ok(Ok(())) => None,
             Ok(Err(errno)) | Err(errno) => Some(errno.into()),
         }
+    }
+
+    /// Whether a peer that is gone, as `error` told, had finished before: then its stream is whole.
+    ///
+    /// The kernel's count of what it received has one more for a FIN (`tcp_rcv_nxt_update`, net/ipv4/tcp_input.c). The error
+    /// says it too, EPIPE where there was a FIN (`tcp_reset`) and ECONNRESET or the like where there was none, but it says so
+    /// once: of a RST that comes while splice(2) writes, the splice returns what it had moved until then and keeps the error
+    /// to itself, and all that is heard later is EPIPE. It decides where there is no count, on a unix socket.
+    pub fn had_finished(&self, error: &io::Error) -> bool {
+        match received(&self.fd) {
+            Some((received, unread)) => received > self.read.get() + unread,
+            None => error.kind() == io::ErrorKind::BrokenPipe,
+        }
+    }
+
+    fn count(&self, bytes: usize) {
+        self.read.set(self.read.get() + bytes as u64);
     }
 
     /// Waits until something has happened to the connection. Data and FIN have not.

@@ -27,11 +27,24 @@ pub(super) fn accept_queue(fd: impl AsFd) -> Option<usize> {
     ask(fd)?.tcpi_unacked.try_into().ok()
 }
 
+/// What a connection has received since it was made, a FIN being one more, and how many bytes of that are still to be read.
+/// `None` on a unix socket.
+pub(super) fn received(fd: impl AsFd) -> Option<(u64, u64)> {
+    let received = ask(&fd)?.tcpi_bytes_received;
+    Some((received, count(fd, libc::FIONREAD)?.into()))
+}
+
 /// Bytes that were written to a socket and have not reached the peer's kernel.
 pub(super) fn queued(fd: impl AsFd) -> Option<u32> {
+    // SIOCOUTQ, for a socket.
+    count(fd, libc::TIOCOUTQ)
+}
+
+/// Asks for a number of bytes.
+fn count(fd: impl AsFd, request: libc::Ioctl) -> Option<u32> {
     let mut bytes: libc::c_int = 0;
-    // SAFETY: TIOCOUTQ, which is SIOCOUTQ for a socket, writes one int.
-    let answer = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    // SAFETY: each of the two requests that are made above writes one int.
+    let answer = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), request, &raw mut bytes) };
     u32::try_from(bytes).ok().filter(|_| answer == 0)
 }
 
@@ -54,6 +67,7 @@ fn ask(fd: impl AsFd) -> Option<libc::tcp_info> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::os::unix::net::UnixStream;
 
@@ -67,6 +81,30 @@ mod tests {
         assert!(info.rtt > Duration::ZERO);
         assert_eq!(info.retransmits, 0);
         assert_eq!(tcp_info(UnixStream::pair().unwrap().0), None);
+    }
+
+    #[test]
+    fn a_fin_is_one_more_than_the_bytes_and_a_reset_is_none() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = || {
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            (client, listener.accept().unwrap().0)
+        };
+        let (mut client, server) = connect();
+        client.write_all(b"four").unwrap();
+        assert_eq!(server.peek(&mut [0; 8]).unwrap(), 4);
+        assert_eq!(received(&server), Some((4, 4)));
+        drop(client);
+        assert_eq!((&server).read(&mut [0; 4]).unwrap(), 4);
+        assert_eq!((&server).read(&mut [0; 4]).unwrap(), 0);
+        assert_eq!(received(&server), Some((5, 0)));
+
+        let (mut client, server) = connect();
+        client.write_all(b"four").unwrap();
+        rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+        drop(client);
+        assert_eq!(received(&server), Some((4, 4)));
+        assert_eq!(received(UnixStream::pair().unwrap().0), None);
     }
 
     #[test]

@@ -269,7 +269,8 @@ fn a_reset_after_a_complete_stream_spares_what_is_on_its_way(scene: &Scene) {
 fn a_reset_after_a_complete_stream_spares_what_the_proxy_has_yet_to_read(scene: &Scene) {
     let (mut actor, mut other, talk) = scene.open_narrow();
     let all = pattern(1, 32 * MIB);
-    let sent = actor.send_until_unread(&all);
+    // Let go of at once: a socket lives for as long as anybody has it.
+    let sent = actor.send_until_unread(&all, &scene.proxys_end(&actor));
     actor.half_close();
     actor.wait_until_delivered();
     actor.reset();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -86,6 +87,8 @@ enum Running {
 pub struct Talk {
     /// The client's address, by which the log names it.
     client: String,
+    /// How many connections from that address have ended before: a port comes round again after a reset.
+    earlier: usize,
     /// What went each way before the scene began.
     before: u64,
 }
@@ -219,8 +222,13 @@ impl Scene {
     }
 
     pub fn talk(&self, client: &Peer) -> Talk {
+        let client = client.local().to_owned();
+        let earlier = self
+            .spliceway()
+            .map_or(0, |proxy| proxy.all_ended_from(&client, 0).len());
         Talk {
-            client: client.local().to_owned(),
+            client,
+            earlier,
             before: 0,
         }
     }
@@ -235,6 +243,16 @@ impl Scene {
             Running::Spliceway(proxy) => proxy.signal(signal),
             Running::Rival(rival) => rival.signal(signal),
         }
+    }
+
+    /// The proxy's end of its connection with that peer.
+    #[track_caller]
+    pub fn proxys_end(&self, peer: &Peer) -> OwnedFd {
+        let socket = match &self.proxy {
+            Running::Spliceway(proxy) => proxy.socket_with(peer),
+            Running::Rival(rival) => rival.socket_with(peer),
+        };
+        socket.expect("this user may look into its own processes")
     }
 
     /// Ours, where it is ours.
@@ -257,16 +275,11 @@ impl Scene {
     #[track_caller]
     pub fn ends(&self, talk: &Talk, outcome: &str) -> Recorded<'_> {
         let transfer = self.spliceway().map(|proxy| {
-            let ours = |event: &spliceway_tests::Event| event.text("client") == talk.client;
-            let transfer = Transfer::of(&proxy.wait_for("connection ended", ours));
+            let mut ended = proxy.all_ended_from(&talk.client, talk.earlier + 1);
+            assert_eq!(ended.len(), talk.earlier + 1, "one connection has one end");
+            let transfer = ended.pop().expect("it has ended");
             self.check_outcome(&transfer.outcome, outcome);
             self.check_way(&transfer);
-            let times = proxy
-                .logged("connection ended")
-                .iter()
-                .filter(|event| ours(event))
-                .count();
-            assert_eq!(times, 1, "one connection has one end");
             transfer
         });
         Recorded {

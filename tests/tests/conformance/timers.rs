@@ -17,64 +17,64 @@ behaviours! {
         what: "A connection on which nothing moves any more is ended with a FIN on both sides, after bulk as well.",
         source: "envoy#8705; Go's io.Copy, whose splice cannot have this",
         acts: &[Side::Client],
-        timeouts: Timeouts { idle: HALF_A_SECOND, ..Timeouts::NONE },
+        timeouts: Timeouts { idle: SHORT, ..Timeouts::NONE },
         ..USUAL
     };
     bytes_in_one_direction_keep_a_connection_from_being_idle: Behaviour {
         what: "A byte now and then in either direction keeps both directions open.",
         source: "Envoy: \"no bytes sent or received on either\"; gobetween ends one-way downloads",
-        timeouts: Timeouts { idle: A_SECOND, ..Timeouts::NONE },
+        timeouts: Timeouts { idle: LONG, ..Timeouts::NONE },
         ..USUAL
     };
     a_half_closed_connection_is_given_less_time: Behaviour {
         what: "Once one side has finished, silence ends the connection after a time of its own, with a FIN.",
         source: "HAProxy's client-fin; istio#43297, linkerd2#8033 (leaks behind a conntrack of 60 s)",
-        timeouts: Timeouts { half_closed: HALF_A_SECOND, ..Timeouts::NONE },
+        timeouts: Timeouts { half_closed: SHORT, ..Timeouts::NONE },
         ..USUAL
     };
     an_answer_that_goes_on_keeps_a_half_closed_connection: Behaviour {
         what: "That time counts from the last byte of the answer, not from the end of the question.",
         source: "HAProxy's client-fin is inactivity; Traefik's deadline is absolute",
-        timeouts: Timeouts { half_closed: A_SECOND, ..Timeouts::NONE },
+        timeouts: Timeouts { half_closed: LONG, ..Timeouts::NONE },
         ..USUAL
     };
     an_upstream_that_says_nothing_is_given_up: Behaviour {
         what: "An upstream that says nothing from the beginning is given up after a time of its own, with a FIN to both.",
         source: "ours: no RFC asks for it",
         acts: &[Side::Client],
-        timeouts: Timeouts { first_byte: HALF_A_SECOND, ..Timeouts::NONE },
+        timeouts: Timeouts { first_byte: SHORT, ..Timeouts::NONE },
         ..USUAL
     };
     an_upstream_that_has_spoken_may_be_silent: Behaviour {
         what: "One byte of the upstream's, and that time no longer counts.",
         source: "ours: no RFC asks for it",
         acts: &[Side::Client],
-        timeouts: Timeouts { first_byte: HALF_A_SECOND, ..Timeouts::NONE },
+        timeouts: Timeouts { first_byte: SHORT, ..Timeouts::NONE },
         ..USUAL
     };
     a_peer_that_takes_nothing_of_what_it_is_owed_is_given_up: Behaviour {
         what: "A peer whose window stays closed while bytes wait for it is given up, with a RST to both: bytes are lost.",
         source: "RFC 9293 3.8.6.1 lets it hold the connection for ever, RFC 6429 lets us end it",
-        timeouts: Timeouts { stall: TWO_SECONDS, ..Timeouts::NONE },
+        timeouts: Timeouts { stall: LONG, ..Timeouts::NONE },
         ..USUAL
     };
     a_slow_reader_is_not_given_up: Behaviour {
         what: "A peer that takes a little now and then is not one that takes nothing.",
         source: "RFC 6429 3",
-        timeouts: Timeouts { stall: A_SECOND, ..Timeouts::NONE },
+        timeouts: Timeouts { stall: LONG, ..Timeouts::NONE },
         ..USUAL
     };
     a_lifetime_ends_after_everything_owed_was_delivered: Behaviour {
         what: "At the end of its lifetime a busy connection is ended with a FIN to both, and none of the bytes that were \
                taken from one is kept from the other.",
         source: "Envoy's max_connection_duration; RFC 9293 3.6",
-        timeouts: Timeouts { lifetime: A_SECOND, ..Timeouts::NONE },
+        timeouts: Timeouts { lifetime: LONG, ..Timeouts::NONE },
         ..USUAL
     };
     a_lifetime_that_ends_with_bytes_undelivered_ends_with_a_reset: Behaviour {
         what: "Where nobody takes what is owed, the end is a RST: bytes are lost, and a FIN would deny it.",
         source: "RFC 1122 4.2.2.13: the RST is there \"to show that data was lost\"",
-        timeouts: Timeouts { lifetime: TWO_SECONDS, ..Timeouts::NONE },
+        timeouts: Timeouts { lifetime: LONGER, ..Timeouts::NONE },
         ..USUAL
     };
     a_reset_behind_a_blocked_direction_is_noticed: Behaviour {
@@ -84,9 +84,13 @@ behaviours! {
     };
 }
 
-const HALF_A_SECOND: Option<Duration> = Some(Duration::from_millis(500));
-const A_SECOND: Option<Duration> = Some(Duration::from_secs(1));
-const TWO_SECONDS: Option<Duration> = Some(Duration::from_secs(2));
+/// Long enough for what a scene does meanwhile on a machine that has other things to do.
+const SHORT: Option<Duration> = Some(Duration::from_secs(1));
+const LONG: Option<Duration> = Some(Duration::from_secs(2));
+const LONGER: Option<Duration> = Some(Duration::from_secs(3));
+
+/// Between two signs of life: eight of them are longer than [`LONG`].
+const NOW_AND_THEN: Duration = Duration::from_millis(300);
 
 const MIB: usize = 1 << 20;
 
@@ -96,7 +100,7 @@ fn an_idle_connection_is_finished_on_both_sides(scene: &Scene) {
     let (actor, other) = at_once(|| actor.hear_out(), || other.hear_out());
     actor.is_whole(b"");
     other.is_whole(b"");
-    not_before(begun, HALF_A_SECOND);
+    not_before(begun, SHORT);
     scene.ends(&talk, "relay.idle-timeout.proxy").moved(0, 0);
 }
 
@@ -105,8 +109,8 @@ fn bytes_in_one_direction_keep_a_connection_from_being_idle(scene: &Scene) {
     for _ in 0..8 {
         actor.send(b".");
         other.expect(b".");
-        // The scene itself: twice as long in all as the timeout.
-        thread::sleep(Duration::from_millis(250));
+        // The scene itself: longer in all than the timeout.
+        thread::sleep(NOW_AND_THEN);
     }
     let (actor, other) = at_once(|| actor.hear_out(), || other.hear_out());
     actor.is_whole(b"");
@@ -121,7 +125,7 @@ fn a_half_closed_connection_is_given_less_time(scene: &Scene) {
     actor.half_close();
     other.hear_out().is_whole(b"question");
     actor.hears_fin();
-    not_before(begun, HALF_A_SECOND);
+    not_before(begun, SHORT);
     scene.ends(&talk, "relay.half-closed-timeout.proxy").moved(8, 0);
 }
 
@@ -133,8 +137,8 @@ fn an_answer_that_goes_on_keeps_a_half_closed_connection(scene: &Scene) {
     for _ in 0..8 {
         other.send(b".");
         actor.expect(b".");
-        // The scene itself: twice as long in all as the timeout.
-        thread::sleep(Duration::from_millis(250));
+        // The scene itself: longer in all than the timeout.
+        thread::sleep(NOW_AND_THEN);
     }
     drop(other);
     actor.hears_fin();
@@ -148,7 +152,7 @@ fn an_upstream_that_says_nothing_is_given_up(scene: &Scene) {
     let ((), heard) = at_once(|| client.send(&question), || server.hear_out());
     heard.is_whole(&question);
     client.hears_fin();
-    not_before(begun, HALF_A_SECOND);
+    not_before(begun, SHORT);
     scene
         .ends(&talk, "relay.first-byte-timeout.upstream")
         .moved(question.len(), 0);
@@ -156,8 +160,8 @@ fn an_upstream_that_says_nothing_is_given_up(scene: &Scene) {
 
 fn an_upstream_that_has_spoken_may_be_silent(scene: &Scene) {
     let (mut client, mut server, talk) = scene.open();
-    // The scene itself: twice as long as the timeout.
-    client.expect_silence(Duration::from_secs(1));
+    // The scene itself: longer than the timeout.
+    client.expect_silence(Duration::from_millis(1500));
     client.send(b"still there?");
     client.half_close();
     server.hear_out().is_whole(b"still there?");
@@ -187,9 +191,9 @@ fn a_slow_reader_is_not_given_up(scene: &Scene) {
             actor.half_close();
         },
         || {
-            // The scene itself: twice as long in all as the timeout.
+            // The scene itself: longer in all than the timeout.
             let mut begun = Vec::new();
-            for _ in 0..20 {
+            for _ in 0..30 {
                 begun.extend(other.receive(16 << 10));
                 thread::sleep(Duration::from_millis(100));
             }
@@ -239,7 +243,7 @@ fn a_lifetime_ends_after_everything_owed_was_delivered(scene: &Scene) {
         "none is lost in between"
     );
     // Up to a tenth shorter.
-    not_before(begun, Some(Duration::from_millis(900)));
+    not_before(begun, LONG.map(|lifetime| lifetime * 9 / 10));
     scene.ends(&talk, "relay.lifetime-over.proxy").moved(arrived, 0);
 }
 
