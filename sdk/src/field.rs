@@ -61,6 +61,18 @@ impl From<Value> for FieldValue<'_> {
     }
 }
 
+impl From<&FieldValue<'_>> for Value {
+    fn from(value: &FieldValue<'_>) -> Self {
+        match value {
+            FieldValue::Text(text) => Self::from(text.as_ref()),
+            FieldValue::Integer(integer) => Self::Integer(*integer),
+            FieldValue::Boolean(boolean) => Self::Boolean(*boolean),
+            FieldValue::Bytes(bytes) => Self::from(bytes.as_ref()),
+            FieldValue::Address(address) => Self::Address(*address),
+        }
+    }
+}
+
 macro_rules! borrowed {
     ($($variant:ident: $($type:ty)+;)+) => {$($(
         impl<'a> From<$type> for FieldValue<'a> {

@@ -485,6 +485,20 @@ fn an_observer_is_told_how_the_bytes_went() {
 }
 
 #[test]
+fn records_that_are_logged_at_once_have_each_key_once_and_no_field_without_a_value() {
+    let upstream = Upstream::echo();
+    let proxy = Proxy::forward(upstream.address())
+        .filter_with(guest("recorder"), json!({}))
+        .start();
+    drop(Client::connect(proxy.address()));
+    for fields in [json!({ "one": 1, "other": 2 }), json!({ "one": 4 })] {
+        proxy.wait_for_guest("recorder", |event| {
+            event.message() == "batch" && *event.field("fields") == fields
+        });
+    }
+}
+
+#[test]
 fn one_filter_can_be_a_router_and_an_observer() {
     let upstream = Upstream::echo();
     let proxy = Proxy::forward(upstream.address())
@@ -700,6 +714,11 @@ fn an_endless_recursion_costs_one_connection() {
 #[test]
 fn a_log_without_end_costs_one_connection() {
     costs_one_connection("log", "deadline", "");
+}
+
+#[test]
+fn a_batch_of_records_that_are_not_whole_costs_one_connection() {
+    costs_one_connection("log-parts", "trap", "3 values for 2 keys");
 }
 
 #[test]

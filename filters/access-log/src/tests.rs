@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use spliceway_sdk::Attribute;
 use spliceway_sdk::testing::{self, Host, Record, Scene, json};
 
@@ -80,6 +78,22 @@ fn an_annotation_does_not_pass_for_what_the_proxy_knows() {
     for config in [json!({}), json!({"fields": ["client"]})] {
         let host = Scene::new().config(config).observe::<AccessLog>(&[closed.clone()]);
         assert_eq!(host.logs()[0].field("client"), Some(&client));
+    }
+}
+
+#[test]
+fn connections_that_have_no_annotation_in_common_are_all_logged() {
+    let batch: Vec<Closed> = (0..MAX_ANNOTATIONS + 1)
+        .map(|index| {
+            let mut closed = refused();
+            closed.attributes = vec![Attribute::new(format!("a{index}"), index)];
+            closed
+        })
+        .collect();
+    let host = Scene::new().observe::<AccessLog>(&batch);
+    assert_eq!(host.logs().len(), batch.len());
+    for (index, record) in host.logs().iter().enumerate() {
+        assert_eq!(record.field(&format!("a{index}")), Some(&index.into()));
     }
 }
 

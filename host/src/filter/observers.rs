@@ -1,6 +1,7 @@
 //! Tells observers what has ended: in batches, on a thread of its own.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::mem;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -267,9 +268,16 @@ fn record(closed: &Closed) -> ClosedRecord {
         up: moved(closed.up),
         down: moved(closed.down),
         duration_us: u64::try_from(closed.duration.as_micros()).unwrap_or(u64::MAX),
-        outcome: closed.outcome.to_string(),
+        outcome: name(closed.outcome),
         attributes: closed.attributes.iter().cloned().map(Into::into).collect(),
     }
+}
+
+/// As `to_string`, which would allocate three times while it grows.
+fn name(outcome: Outcome) -> String {
+    let mut name = String::with_capacity(40);
+    let _ = write!(name, "{outcome}");
+    name
 }
 
 fn moved(moved: Moved) -> MovedRecord {

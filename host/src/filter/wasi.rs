@@ -359,14 +359,16 @@ impl Printer {
         if message.is_empty() || message.starts_with("note: ") {
             return;
         }
-        log::guest(&log::Guest {
+        let records = log::Records::of(&log::Guest {
             level: self.level,
             filter: &self.filter,
             generation: self.generation,
             connection: None,
             message: &message,
-            fields: &[],
         });
+        if let Some(records) = records {
+            records.write(&[]);
+        }
         *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
     }
 }

@@ -125,17 +125,22 @@ impl io::Write for Output {
     }
 }
 
-/// A record of a guest's.
+/// What is known of a guest's record beside its fields.
 pub struct Guest<'a> {
     pub level: Level,
     pub filter: &'a str,
     pub generation: u64,
     pub connection: Option<u64>,
     pub message: &'a str,
-    pub fields: &'a [Field<'a>],
 }
 
-pub type Field<'a> = (Cow<'a, str>, Value<'a>);
+/// Records of a guest's that differ in their fields alone: what their lines begin with is put together once.
+pub struct Records {
+    style: Style,
+    beginning: Vec<u8>,
+}
+
+pub type Field<'a> = (&'a str, Value<'a>);
 
 /// What can be said of something in one word.
 #[derive(Debug, Clone)]
@@ -168,9 +173,33 @@ pub fn guest_enabled(level: Level) -> bool {
     GUESTS.get().is_some_and(|most| level <= *most)
 }
 
-pub fn guest(record: &Guest<'_>) {
-    if let (true, Some(style)) = (guest_enabled(record.level), STYLE.get()) {
-        put(|lines| style.guest(lines, record));
+impl Records {
+    /// `None` where they are not logged.
+    pub fn of(guest: &Guest<'_>) -> Option<Self> {
+        let style = STYLE.get().filter(|_| guest_enabled(guest.level))?;
+        Some(Self::in_style(*style, guest))
+    }
+
+    fn in_style(style: Style, guest: &Guest<'_>) -> Self {
+        let mut beginning = Vec::with_capacity(256);
+        style.begin(&mut beginning, guest.level, GUEST, guest.message);
+        style.field(&mut beginning, "filter", &Value::Text(guest.filter.into()));
+        style.field(&mut beginning, "generation", &Value::Unsigned(guest.generation));
+        if let Some(connection) = guest.connection {
+            style.field(&mut beginning, "connection", &Value::Unsigned(connection));
+        }
+        Self { style, beginning }
+    }
+
+    /// Writes one of them.
+    pub fn write(&self, fields: &[Field<'_>]) {
+        put(|lines| self.line(lines, fields));
+    }
+
+    fn line(&self, out: &mut Vec<u8>, fields: &[Field<'_>]) {
+        out.extend_from_slice(&self.beginning);
+        self.style.object(out, fields);
+        self.style.end(out);
     }
 }
 
@@ -178,31 +207,6 @@ pub fn guest(record: &Guest<'_>) {
 const TO_THE_MICROSECOND: DateTimePrinter = DateTimePrinter::new().precision(Some(6));
 
 impl Style {
-    fn guest(self, out: &mut Vec<u8>, record: &Guest<'_>) {
-        self.begin(out, record.level, GUEST, record.message);
-        self.field(out, "filter", &Value::Text(record.filter.into()));
-        self.field(out, "generation", &Value::Unsigned(record.generation));
-        if let Some(connection) = record.connection {
-            self.field(out, "connection", &Value::Unsigned(connection));
-        }
-        match self.format {
-            Format::Json if record.fields.is_empty() => {}
-            Format::Json => {
-                out.extend_from_slice(b",\"fields\":");
-                for (number, (key, value)) in record.fields.iter().enumerate() {
-                    out.push(if number == 0 { b'{' } else { b',' });
-                    entry(out, key, value);
-                }
-                out.push(b'}');
-            }
-            Format::Text => record
-                .fields
-                .iter()
-                .for_each(|(key, value)| self.field(out, key, value)),
-        }
-        self.end(out);
-    }
-
     /// What every line begins with.
     fn begin(self, out: &mut Vec<u8>, level: Level, target: &str, message: &str) {
         let now = jiff::Timestamp::now();
@@ -239,6 +243,22 @@ impl Style {
                 write(out, format_args!(" {dim}{}={plain}", printable(key)));
                 text(out, value);
             }
+        }
+    }
+
+    /// A guest's fields: in JSON an object of their own, since their names may be any.
+    fn object(self, out: &mut Vec<u8>, fields: &[Field<'_>]) {
+        match self.format {
+            Format::Json if fields.is_empty() => {}
+            Format::Json => {
+                out.extend_from_slice(b",\"fields\":");
+                for (number, (key, value)) in fields.iter().enumerate() {
+                    out.push(if number == 0 { b'{' } else { b',' });
+                    entry(out, key, value);
+                }
+                out.push(b'}');
+            }
+            Format::Text => fields.iter().for_each(|(key, value)| self.field(out, key, value)),
         }
     }
 
@@ -417,26 +437,25 @@ mod tests {
     };
 
     fn line(style: Style, message: &str, fields: &[Field<'_>]) -> String {
-        let mut line = Vec::new();
-        let record = Guest {
+        let guest = Guest {
             level: Level::INFO,
             filter: "test",
             generation: 3,
             connection: Some(7),
             message,
-            fields,
         };
-        style.guest(&mut line, &record);
+        let mut line = Vec::new();
+        Records::in_style(style, &guest).line(&mut line, fields);
         String::from_utf8(line).unwrap()
     }
 
     #[test]
     fn a_guest_s_record_is_one_json_object_a_line() {
         let fields = [
-            ("text".into(), Value::Text("blue".into())),
-            ("integer".into(), Value::Integer(-1)),
-            ("truth".into(), Value::Boolean(true)),
-            ("address".into(), Value::Address("[2001:db8::1]:443".parse().unwrap())),
+            ("text", Value::Text("blue".into())),
+            ("integer", Value::Integer(-1)),
+            ("truth", Value::Boolean(true)),
+            ("address", Value::Address("[2001:db8::1]:443".parse().unwrap())),
         ];
         let line = line(JSON, "closed", &fields);
         let (timestamp, rest) = line.split_at(r#"{"timestamp":"2026-11-22T05:40:20.519640Z","#.len());
@@ -455,7 +474,7 @@ mod tests {
     #[test]
     fn no_text_of_a_guest_s_ends_its_line_or_its_object() {
         let hostile = "\"}\n{\u{1b}[2J\u{0}";
-        let line = line(JSON, hostile, &[(hostile.into(), Value::Text(hostile.into()))]);
+        let line = line(JSON, hostile, &[(hostile, Value::Text(hostile.into()))]);
         assert_eq!(line.lines().count(), 1, "{line:?}");
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(object["message"], hostile);
@@ -466,8 +485,8 @@ mod tests {
     fn a_terminal_gets_nothing_to_obey() {
         let hostile = "\u{1b}]0;title\u{7}";
         let fields = [
-            (hostile.into(), Value::Text(hostile.into())),
-            ("spaced".into(), Value::Text("\u{1b}[2J and more".into())),
+            (hostile, Value::Text(hostile.into())),
+            ("spaced", Value::Text("\u{1b}[2J and more".into())),
         ];
         let line = line(TEXT, hostile, &fields);
         assert!(!line.contains(['\u{1b}', '\u{7}']), "{line:?}");

@@ -55,6 +55,14 @@ pub(crate) fn log_emit(level: Level, message: &str, fields: &[Field<'_>]) {
     borrowed::log::emit(level.into(), message, &fields);
 }
 
+pub(crate) fn log_emit_batch(level: Level, message: &str, keys: &[&str], values: &[Option<FieldValue<'_>>]) {
+    let values: Vec<_> = values
+        .iter()
+        .map(|value| value.as_ref().map(borrowed::types::ValueParam::from))
+        .collect();
+    borrowed::log::emit_batch(level.into(), message, keys, &values);
+}
+
 pub(crate) fn metric_define(name: &str, kind: Kind, help: &str) -> Result<u32, String> {
     let kind = match kind {
         Kind::Counter => wit::metrics::Kind::Counter,
@@ -166,15 +174,22 @@ impl From<Attribute> for wit::types::Attribute {
 
 impl<'a> From<&'a Field<'_>> for borrowed::types::AttributeParam<'a> {
     fn from(field: &'a Field<'_>) -> Self {
-        use borrowed::types::ValueParam;
-        let value = match &field.value {
-            FieldValue::Text(text) => ValueParam::Text(text),
-            FieldValue::Integer(integer) => ValueParam::Integer(*integer),
-            FieldValue::Boolean(boolean) => ValueParam::Boolean(*boolean),
-            FieldValue::Bytes(bytes) => ValueParam::Bytes(bytes),
-            FieldValue::Address(address) => ValueParam::Address(endpoint(*address)),
-        };
-        Self { key: field.key, value }
+        Self {
+            key: field.key,
+            value: (&field.value).into(),
+        }
+    }
+}
+
+impl<'a> From<&'a FieldValue<'_>> for borrowed::types::ValueParam<'a> {
+    fn from(value: &'a FieldValue<'_>) -> Self {
+        match value {
+            FieldValue::Text(text) => Self::Text(text),
+            FieldValue::Integer(integer) => Self::Integer(*integer),
+            FieldValue::Boolean(boolean) => Self::Boolean(*boolean),
+            FieldValue::Bytes(bytes) => Self::Bytes(bytes),
+            FieldValue::Address(address) => Self::Address(endpoint(*address)),
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use crate::{Attribute, Value};
 const KEY_LIMIT: usize = 256;
 const VALUE_LIMIT: usize = 64 * 1024;
 const ENTRIES: usize = 1024;
+const FIELDS: usize = 32;
+const KEYS: usize = 64;
 
 /// The proxy that a scene's filter sees: before a run what it knows, after the run what the filter left.
 ///
@@ -33,19 +35,6 @@ pub struct Host {
     store: HashMap<String, Entry>,
     buckets: HashMap<String, Bucket>,
     random: u64,
-}
-
-impl From<&Field<'_>> for Attribute {
-    fn from(field: &Field<'_>) -> Self {
-        let value = match &field.value {
-            FieldValue::Text(text) => Value::from(text.as_ref()),
-            FieldValue::Integer(integer) => Value::Integer(*integer),
-            FieldValue::Boolean(boolean) => Value::Boolean(*boolean),
-            FieldValue::Bytes(bytes) => Value::from(bytes.as_ref()),
-            FieldValue::Address(address) => Value::Address(*address),
-        };
-        Self::new(field.key, value)
-    }
 }
 
 /// What a filter logged.
@@ -237,11 +226,37 @@ pub(crate) fn log_enabled(_level: Level) -> bool {
 }
 
 pub(crate) fn log_emit(level: Level, message: &str, fields: &[Field<'_>]) {
+    record(level, message, fields.iter().map(|field| (field.key, &field.value)));
+}
+
+pub(crate) fn log_emit_batch(level: Level, message: &str, keys: &[&str], values: &[Option<FieldValue<'_>>]) {
+    assert!(
+        keys.len() <= KEYS && values.len().is_multiple_of(keys.len()),
+        "a batch of {} values for {} keys: each record has one for each key, and there may be {KEYS} keys",
+        values.len(),
+        keys.len()
+    );
+    for values in values.chunks_exact(keys.len().max(1)) {
+        let fields = keys.iter().zip(values);
+        let there = fields.filter_map(|(key, value)| Some((*key, value.as_ref()?)));
+        record(level, message, there);
+    }
+}
+
+/// Of fields with the same key the first counts, and the first 32 are kept.
+fn record<'a>(level: Level, message: &str, all: impl Iterator<Item = (&'a str, &'a FieldValue<'a>)>) {
+    let mut fields: Vec<Attribute> = Vec::new();
+    for (key, value) in all {
+        if fields.iter().all(|known| known.key != key) {
+            fields.push(Attribute::new(key, value));
+        }
+    }
+    fields.truncate(FIELDS);
     with(|host| {
         host.logs.push(Record {
             level,
             message: message.to_owned(),
-            fields: fields.iter().map(Attribute::from).collect(),
+            fields,
         })
     });
 }

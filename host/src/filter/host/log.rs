@@ -1,7 +1,7 @@
 //! `log`: a guest's records, under its filter's name.
 //!
-//! An access log calls this once for each connection, with a dozen strings. They are read where they lie, in the guest's
-//! memory: hence no function of the generator's, whose strings are copies.
+//! An access log has a dozen strings for each connection. They are read where they lie, in the guest's memory: hence no
+//! functions of the generator's, whose strings are copies.
 
 use std::borrow::Cow;
 
@@ -19,6 +19,7 @@ const MOST_RECORDS_OFF_PATH: usize = 4096;
 
 const LONGEST_MESSAGE: usize = 4 << 10;
 const MOST_FIELDS: usize = 32;
+const MOST_KEYS: usize = 64;
 const LONGEST_FIELD: usize = 1 << 10;
 
 /// The contract's `attribute`.
@@ -45,64 +46,140 @@ enum Value {
     Address(Endpoint),
 }
 
+type Store<'a> = StoreContextMut<'a, State>;
+
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut log = linker.instance("spliceway:filter/log@0.1.0")?;
-    log.func_wrap("enabled", |_: StoreContextMut<'_, State>, (level,): (Level,)| {
+    log.func_wrap("enabled", |_: Store<'_>, (level,): (Level,)| {
         Ok((log::guest_enabled(level.into()),))
     })?;
-    log.func_wrap("emit", |store: StoreContextMut<'_, State>, (level, message, fields)| {
+    log.func_wrap("emit", |store: Store<'_>, (level, message, fields)| {
         emit(store, level, &message, &fields)
+    })?;
+    log.func_wrap("emit-batch", |store: Store<'_>, (level, message, keys, values)| {
+        emit_batch(store, level, &message, &keys, &values)
     })
 }
 
-fn emit(
-    mut store: StoreContextMut<'_, State>,
-    level: Level,
-    message: &WasmStr,
-    fields: &WasmList<Attribute>,
-) -> wasmtime::Result<()> {
-    if matches!(level, Level::Error) {
-        let words = cut(message.to_str(&store)?, LONGEST_MESSAGE).into_owned();
-        store.data_mut().last_words = Some(words);
-    }
-    if !log::guest_enabled(level.into()) || !store.data_mut().may_log() {
+fn emit(mut store: Store<'_>, level: Level, message: &WasmStr, fields: &WasmList<Attribute>) -> wasmtime::Result<()> {
+    heed(&mut store, level, message)?;
+    if !log::guest_enabled(level.into()) || store.data_mut().may_log(1) == 0 {
         return Ok(());
     }
-    let mut attributes: Vec<Attribute> = Vec::with_capacity(fields.len().min(MOST_FIELDS));
-    for attribute in fields.iter(&mut store)?.take(MOST_FIELDS) {
-        attributes.push(attribute?);
+    let attributes = lift(&mut store, fields, MOST_FIELDS)?;
+    let keys = distinct(&store, attributes.iter().map(|attribute| &attribute.key))?;
+    let values = attributes.iter().map(|attribute| Some(&attribute.value));
+    let mut fields = Vec::with_capacity(keys.len());
+    read(&store, &keys, values, &mut fields)?;
+    if let Some(records) = records(&store, level, message)? {
+        records.write(&fields);
     }
-    let message = cut(message.to_str(&store)?, LONGEST_MESSAGE);
-    let mut fields: Vec<log::Field<'_>> = Vec::with_capacity(attributes.len());
-    for attribute in &attributes {
-        let key = cut(attribute.key.to_str(&store)?, LONGEST_FIELD);
-        if fields.iter().all(|(known, _)| *known != key) {
-            fields.push((key, attribute.value.read(&store)?));
+    Ok(())
+}
+
+fn emit_batch(
+    mut store: Store<'_>,
+    level: Level,
+    message: &WasmStr,
+    keys: &WasmList<WasmStr>,
+    values: &WasmList<Option<Value>>,
+) -> wasmtime::Result<()> {
+    let width = keys.len();
+    wasmtime::ensure!(
+        width <= MOST_KEYS && values.len().is_multiple_of(width),
+        "it logs a batch of {} values for {width} keys: each record has one for each key, and there may be {MOST_KEYS} keys",
+        values.len()
+    );
+    heed(&mut store, level, message)?;
+    if !log::guest_enabled(level.into()) || values.len() == 0 {
+        return Ok(());
+    }
+    let count = store.data_mut().may_log(values.len() / width);
+    let keys = lift(&mut store, keys, MOST_KEYS)?;
+    let values = lift(&mut store, values, count * width)?;
+    let keys = distinct(&store, keys.iter())?;
+    let mut fields = Vec::with_capacity(keys.len());
+    if let Some(records) = records(&store, level, message)? {
+        for values in values.chunks_exact(width) {
+            fields.clear();
+            read(&store, &keys, values.iter().map(Option::as_ref), &mut fields)?;
+            records.write(&fields);
         }
     }
+    Ok(())
+}
+
+/// If the guest traps next, this was its reason.
+fn heed(store: &mut Store<'_>, level: Level, message: &WasmStr) -> wasmtime::Result<()> {
+    if matches!(level, Level::Error) {
+        let words = cut(message.to_str(&*store)?, LONGEST_MESSAGE).into_owned();
+        store.data_mut().last_words = Some(words);
+    }
+    Ok(())
+}
+
+/// The first so many.
+fn lift<T: Lift + 'static>(store: &mut Store<'_>, list: &WasmList<T>, most: usize) -> wasmtime::Result<Vec<T>> {
+    let mut lifted = Vec::with_capacity(list.len().min(most));
+    for value in list.iter(store)?.take(most) {
+        lifted.push(value?);
+    }
+    Ok(lifted)
+}
+
+/// The keys, with none in the place of one that an earlier one is like.
+fn distinct<'a, 'b>(
+    store: &'a Store<'_>,
+    keys: impl Iterator<Item = &'b WasmStr>,
+) -> wasmtime::Result<Vec<Option<Cow<'a, str>>>> {
+    let mut distinct: Vec<Option<Cow<'a, str>>> = Vec::with_capacity(keys.size_hint().0);
+    for key in keys {
+        let key = Some(cut(key.to_str(store)?, LONGEST_FIELD));
+        let known = distinct.contains(&key);
+        distinct.push(key.filter(|_| !known));
+    }
+    Ok(distinct)
+}
+
+/// Adds the fields of one record.
+fn read<'a, 'b>(
+    store: &'a Store<'_>,
+    keys: &'a [Option<Cow<'a, str>>],
+    values: impl Iterator<Item = Option<&'b Value>>,
+    fields: &mut Vec<log::Field<'a>>,
+) -> wasmtime::Result<()> {
+    for (key, value) in keys.iter().zip(values) {
+        if let (Some(key), Some(value)) = (key, value) {
+            fields.push((key, value.read(store)?));
+        }
+    }
+    fields.truncate(MOST_FIELDS);
+    Ok(())
+}
+
+fn records(store: &Store<'_>, level: Level, message: &WasmStr) -> wasmtime::Result<Option<log::Records>> {
     let state = store.data();
-    log::guest(&log::Guest {
+    Ok(log::Records::of(&log::Guest {
         level: level.into(),
         filter: state.generation.name(),
         generation: state.generation.number(),
         connection: state.facts.as_ref().map(|facts| facts.id),
-        message: &message,
-        fields: &fields,
-    });
-    Ok(())
+        message: &cut(message.to_str(store)?, LONGEST_MESSAGE),
+    }))
 }
 
 impl State {
-    /// A call about a connection is made by a worker, which writes the record itself; an observer has a thread of its own, and
-    /// hundreds of connections in one call.
-    fn may_log(&mut self) -> bool {
+    /// How many of so many records. A call about a connection is made by a worker, which writes them itself; an observer has a
+    /// thread of its own, and hundreds of connections in one call.
+    fn may_log(&mut self, records: usize) -> usize {
         let most = if self.facts.is_some() {
             MOST_RECORDS
         } else {
             MOST_RECORDS_OFF_PATH
         };
-        self.logged += 1;
-        if self.logged == most + 1 {
+        let left = most.saturating_sub(self.logged);
+        self.logged = self.logged.saturating_add(records);
+        if records > left && self.logged - records <= most {
             tracing::warn!(
                 filter = %self.generation.name(),
                 generation = self.generation.number(),
@@ -110,12 +187,12 @@ impl State {
                 "a call logs too much: the rest is dropped"
             );
         }
-        self.logged <= most
+        records.min(left)
     }
 }
 
 impl Value {
-    fn read<'a>(&self, store: &'a StoreContextMut<'_, State>) -> wasmtime::Result<log::Value<'a>> {
+    fn read<'a>(&self, store: &'a Store<'_>) -> wasmtime::Result<log::Value<'a>> {
         Ok(match self {
             Self::Text(text) => log::Value::Text(cut(text.to_str(store)?, LONGEST_FIELD)),
             Self::Integer(number) => log::Value::Integer(*number),

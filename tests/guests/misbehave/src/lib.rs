@@ -31,6 +31,8 @@ enum How {
     Allocate,
     /// Log records without end.
     Log,
+    /// A batch of log records of which the last is not whole.
+    LogParts,
     /// Annotations without end.
     Annotate,
     /// Holds more than the host allows.
@@ -100,6 +102,11 @@ impl How {
             Self::Log => loop {
                 log::info!("misbehave logs");
             },
+            Self::LogParts => {
+                let values = [1, 2, 3].map(|number| Some(number.into()));
+                log::emit_batch(log::Level::Info, "misbehave logs", &["one", "other"], &values);
+                None
+            }
             Self::Annotate => {
                 let connection = connection?;
                 (0_u64..).find_map(|count| {

@@ -1,6 +1,6 @@
 //! An observer that logs every record as it gets it, for tests of the host.
 
-use spliceway_sdk::log::{self, Field, Level};
+use spliceway_sdk::log::{self, Field, FieldValue, Level};
 use spliceway_sdk::prelude::{Closed, Observer};
 use spliceway_sdk::{Config, export_config, export_observer};
 
@@ -30,6 +30,8 @@ impl Observer for Recorder {
                 .collect();
             log::emit(Level::Info, &message, &fields);
         }
+        let values = [1, 2, 3, 4, 5, 6].map(|number| (number != 5).then(|| FieldValue::from(number)));
+        log::emit_batch(Level::Info, "batch", &["one", "other", "one"], &values);
     }
 }
 
