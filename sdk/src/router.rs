@@ -95,7 +95,13 @@ impl Choice {
         }
     }
 
-    /// "server", "hash-key", "idle-timeout-ms", "proxy-protocol", ... The proxy ignores a key that it does not know.
+    /// What this connection is to have otherwise than its listener and its upstream say.
+    ///
+    /// | key | value |
+    /// | --- | --- |
+    /// | `connect-timeout-ms`, `first-byte-timeout-ms`, `idle-timeout-ms`, `half-closed-timeout-ms`, `stall-timeout-ms`, `lifetime-ms` | whole milliseconds; 0 is none |
+    ///
+    /// The proxy ignores a key that it does not know.
     #[must_use]
     pub fn option(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.options.push(Attribute::new(key, value));

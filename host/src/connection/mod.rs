@@ -10,7 +10,7 @@
 //! ```
 
 mod close;
-mod outcome;
+mod record;
 mod stages;
 
 use std::rc::Rc;
@@ -21,7 +21,7 @@ pub use stages::{Accepted, Routed};
 use crate::listener::Counted;
 use crate::worker::Worker;
 use crate::{limit, relay, route, upstream};
-use outcome::Record;
+use record::Record;
 
 /// Serves one connection from its first byte to its last. It is `counted` until its outcome is recorded.
 pub async fn serve(worker: Rc<Worker>, accepted: Box<Accepted>, counted: Counted) {

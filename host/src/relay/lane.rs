@@ -270,9 +270,12 @@ impl Lane {
     fn poll_copy(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, most: usize) -> Poll<io::Result<usize>> {
         let mut buffer = tools.worker.buffer();
         let room = most.min(BUFFER);
-        let read = ready!(tools.source.poll_recv(cx, &mut buffer[..room]))?;
+        let (read, ended) = ready!(tools.source.poll_recv_to_end(cx, &mut buffer[..room]))?;
         self.moved.copied += read as u64;
-        self.pass_on(cx, tools, &buffer[..read]);
+        self.pass_on(cx, tools, &buffer[..read], ended);
+        if ended && read > 0 && matches!(self.phase, Phase::Open) {
+            self.phase = Phase::Ended;
+        }
         // A full buffer says that there is more than one: bulk.
         if read == BUFFER && matches!(self.path, Path::Copy { may_splice: true }) {
             self.path = Path::Splice { pipe: None, small: 0 };
@@ -280,12 +283,16 @@ impl Lane {
         Poll::Ready(Ok(read))
     }
 
-    /// Writes what the sink takes now, and keeps the rest. An error stays with the socket, and the next flush meets it.
-    fn pass_on(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, bytes: &[u8]) {
+    /// Writes what the sink takes now, and keeps the rest; FIN follows at once upon what is `last`. An error stays with the socket, and the next flush meets it.
+    fn pass_on(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, bytes: &[u8], last: bool) {
         if bytes.is_empty() {
             return;
         }
-        let sent = match tools.sink.poll_send(cx, bytes) {
+        let polled = match last {
+            true => tools.sink.poll_send_last(cx, bytes),
+            false => tools.sink.poll_send(cx, bytes),
+        };
+        let sent = match polled {
             Poll::Ready(Ok(sent)) => sent,
             Poll::Ready(Err(error)) => return self.give_up(error),
             Poll::Pending => 0,
@@ -350,7 +357,7 @@ impl Lane {
         if chain.is_done() {
             *tools.filters = None;
         }
-        self.pass_on(cx, tools, &passed);
+        self.pass_on(cx, tools, &passed, read == 0);
         Poll::Ready(continues(fed))
     }
 
@@ -362,7 +369,7 @@ impl Lane {
         let mut passed = tools.worker.passed();
         passed.clear();
         let fed = chain.feed(self.direction, &[], false, &mut passed);
-        self.pass_on(cx, tools, &passed);
+        self.pass_on(cx, tools, &passed, false);
         continues(fed)
     }
 }

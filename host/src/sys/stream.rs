@@ -57,15 +57,41 @@ impl Stream {
 
     /// Reads into `buffer`: 0 is the end of the stream.
     pub fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_recv_once(cx, buffer).map_ok(|(read, _)| read)
+    }
+
+    /// As [`poll_recv`](Self::poll_recv), and goes on to the end where that is known to be here: tells whether it came behind
+    /// these bytes.
+    ///
+    /// It is known where the kernel has told of a FIN and of nothing worse. There can be more in front of it, since a read
+    /// stops short of urgent data, and it cannot fail any more: `tcp_recvmsg_locked` looks for the FIN before it looks for
+    /// errors.
+    pub fn poll_recv_to_end(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, bool)>> {
+        let (mut read, mut finished) = ready!(self.poll_recv_once(cx, buffer))?;
+        finished = finished && !self.is_write_closed(cx);
+        while finished && read < buffer.len() {
+            match self.poll_recv(cx, &mut buffer[read..]) {
+                Poll::Ready(Ok(more @ 1..)) => read += more,
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok((read, true))),
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok((read, read == 0)))
+    }
+
+    /// Tells as well whether the socket was emptied although it has more than that to say: its end.
+    fn poll_recv_once(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, bool)>> {
         loop {
             let mut ready = ready!(self.fd.poll_read_ready(cx))?;
             match recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
                 Ok((bytes, _)) => {
-                    if 0 < bytes && bytes < buffer.len() {
+                    let emptied = 0 < bytes && bytes < buffer.len();
+                    let finished = emptied && ready.ready().is_read_closed();
+                    if emptied {
                         ready.clear_ready();
                     }
                     self.count(bytes);
-                    return Poll::Ready(Ok(bytes));
+                    return Poll::Ready(Ok((bytes, finished)));
                 }
                 Err(Errno::AGAIN) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
@@ -76,9 +102,18 @@ impl Stream {
 
     /// Writes what the socket takes now: at least one byte of a `buffer` that is not empty.
     pub fn poll_send(&self, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send_with(cx, buffer, SendFlags::NOSIGNAL)
+    }
+
+    /// The same with the last bytes: they leave in one packet with the FIN that has to follow at once (MSG_MORE, send(2)).
+    pub fn poll_send_last(&self, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send_with(cx, buffer, SendFlags::NOSIGNAL | SendFlags::MORE)
+    }
+
+    fn poll_send_with(&self, cx: &mut Context<'_>, buffer: &[u8], flags: SendFlags) -> Poll<io::Result<usize>> {
         loop {
             let mut ready = ready!(self.fd.poll_write_ready(cx))?;
-            match send(&self.fd, buffer, SendFlags::NOSIGNAL) {
+            match send(&self.fd, buffer, flags) {
                 Ok(bytes) => {
                     if bytes < buffer.len() {
                         ready.clear_ready();
@@ -144,15 +179,17 @@ impl Stream {
 
     /// Whether the peer is gone, and not only finished. Costs nothing where it is not.
     pub fn gone(&self, cx: &mut Context<'_>) -> Option<io::Error> {
-        let Poll::Ready(Ok(ready)) = self.fd.poll_write_ready(cx) else {
-            return None;
-        };
         // A unix socket hangs up at every end; only an error is more than that.
-        if ready.ready().is_write_closed() {
+        if self.is_write_closed(cx) {
             self.take_error()
         } else {
             None
         }
+    }
+
+    /// Whether the kernel has told of a hang-up or an error.
+    fn is_write_closed(&self, cx: &mut Context<'_>) -> bool {
+        matches!(self.fd.poll_write_ready(cx), Poll::Ready(Ok(ready)) if ready.ready().is_write_closed())
     }
 
     /// Bytes that the kernel has still to get through to the peer: unsent, or not acknowledged (SIOCOUTQ, tcp(7)).
