@@ -233,12 +233,12 @@ fn complain(code: u8, message: &str) -> ExitCode {
 impl Forward {
     /// The configuration that these arguments stand for.
     fn config(self, matches: &ArgMatches) -> Result<Config, String> {
-        let mut upstreams = vec![UpstreamConfig::new("default", self.upstream)];
+        let mut upstreams = vec![UpstreamConfig::new("default", vec![self.upstream.into()])];
         for (name, address) in self.upstreams {
             if upstreams.iter().any(|known: &UpstreamConfig| known.name == name) {
                 return Err(format!("--upstream {name}: there is an upstream of that name already"));
             }
-            upstreams.push(UpstreamConfig::new(&name, address));
+            upstreams.push(UpstreamConfig::new(&name, vec![address.into()]));
         }
         let configs = paired(matches, self.filter_configs)?;
         let mut filters: Vec<FilterConfig> = Vec::new();

@@ -15,9 +15,14 @@ mod listener;
 
 mod connection;
 
+mod proxy_header;
+
 mod route;
 
 mod upstream;
+/// For `benches/pick.rs`.
+#[doc(hidden)]
+pub use upstream::balance;
 
 mod relay;
 

@@ -17,6 +17,7 @@ pub struct Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     Accept,
+    ProxyHeader,
     Route,
     Connect,
     Relay,
@@ -44,12 +45,20 @@ pub enum Cause {
     /// It was still there when the process had to end.
     DrainOver,
     Unreachable,
+    /// Who sent it may not say who the client is.
+    Untrusted,
+    /// It began with something else than the protocol wants.
+    Malformed,
     /// A filter refused it.
     FilterRefused,
     /// A filter failed, and its policy is to close.
     FilterFailed,
     /// No filter chose an upstream, and the listener names none.
     NoUpstream,
+    /// None of the upstream's servers is up.
+    NoServer,
+    /// Its server went down, and the upstream's connections do not stay then.
+    ServerDown,
     /// The process stopped.
     Interrupted,
     /// A mistake of ours: its task panicked.
@@ -91,6 +100,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {
             Stage::Accept => "accept",
+            Stage::ProxyHeader => "proxy-header",
             Stage::Route => "route",
             Stage::Connect => "connect",
             Stage::Relay => "relay",
@@ -109,9 +119,13 @@ impl fmt::Display for Outcome {
             Cause::Drained => "drained",
             Cause::DrainOver => "drain-over",
             Cause::Unreachable => "unreachable",
+            Cause::Untrusted => "untrusted",
+            Cause::Malformed => "malformed",
             Cause::FilterRefused => "filter-refused",
             Cause::FilterFailed => "filter-failed",
             Cause::NoUpstream => "no-upstream",
+            Cause::NoServer => "no-server",
+            Cause::ServerDown => "server-down",
             Cause::Interrupted => "interrupted",
             Cause::Panicked => "panicked",
             Cause::Error => "error",

@@ -22,7 +22,8 @@ impl Connection {
         host::client()
     }
 
-    /// The address that the client connected to. None on a unix socket.
+    /// The address that the client connected to. None on a unix socket. Where a proxy that is trusted came for the client, both
+    /// are as it said (the PROXY protocol).
     pub fn local(&self) -> Option<SocketAddr> {
         host::local()
     }
@@ -32,8 +33,22 @@ impl Connection {
         host::listener()
     }
 
-    /// What the proxy or an earlier filter knows: "tls.sni", "tls.alpn", "tls.ja4", "protocol", "proxy.tlv.ea",
-    /// "original-destination", ...
+    /// What the proxy or an earlier filter knows: "tls.sni", "tls.alpn", "tls.ja4", "protocol", "original-destination", ...
+    ///
+    /// Of a PROXY header that was received, as far as it says so:
+    ///
+    /// | key | value |
+    /// | --- | --- |
+    /// | `proxy.peer` | the address of who sent it |
+    /// | `proxy.tlv.ea` | the first TLV of that type (two lower-case hexadecimal digits), as bytes |
+    /// | `proxy.authority`, `proxy.alpn`, `proxy.netns` | text |
+    /// | `proxy.unique-id` | bytes |
+    /// | `proxy.ssl.version`, `.cn`, `.cipher`, `.sig-alg`, `.key-alg`, `.group`, `.sig-scheme` | text |
+    /// | `proxy.ssl.client-cert` | bytes, DER |
+    /// | `proxy.ssl.used`, `proxy.ssl.verified` | whether the client uses TLS; whether it has shown a certificate that was found good |
+    /// | `proxy.aws.vpce-id` | text |
+    /// | `proxy.azure.link-id` | an integer |
+    /// | `proxy.gcp.psc-connection-id` | text, decimal digits |
     pub fn attribute(&self, key: &str) -> Option<Value> {
         host::attribute(key)
     }

@@ -36,6 +36,7 @@ pub mod document;
 mod fault_peer;
 pub mod kernel;
 mod logs;
+mod name_server;
 pub mod network;
 mod peer;
 pub mod ports;
@@ -51,6 +52,7 @@ use std::time::Duration;
 
 pub use fault_peer::{End, Heard};
 pub use logs::{Event, Transfer};
+pub use name_server::NameServer;
 pub use peer::{Client, Peer, Upstream};
 pub use proxy::{Builder, Proxy, spliceway};
 pub use trace::Trace;

@@ -75,7 +75,11 @@ impl Upstream {
 
     /// The same at another address of this machine, or of the thread's network.
     pub fn listen_at(address: impl Into<IpAddr>) -> Self {
-        let listener = TcpListener::bind((address.into(), 0)).expect("a port of one's own address can be bound");
+        Self::of(TcpListener::bind((address.into(), 0)).expect("a port of one's own address can be bound"))
+    }
+
+    /// Where the test has chosen the port.
+    pub fn of(listener: TcpListener) -> Self {
         let address = listener.local_addr().expect("a listener has an address").to_string();
         Self {
             listener: Listener::Tcp(listener),

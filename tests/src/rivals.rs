@@ -83,6 +83,67 @@ impl Rival {
         })
     }
 
+    /// nginx that tells its upstream who the client is (`proxy_protocol`, version 1).
+    #[track_caller]
+    pub fn nginx_that_tells(upstream: &str) -> Self {
+        Self::nginx_stream("", &format!("proxy_pass {upstream}; proxy_protocol on;"))
+    }
+
+    /// nginx that is told who the client is, and answers with what it was told: the client's address and port, the server's,
+    /// with spaces between them.
+    #[track_caller]
+    pub fn nginx_that_is_told() -> Self {
+        let told = ["addr", "port", "server_addr", "server_port"].map(|what| format!("$proxy_protocol_{what}"));
+        Self::nginx_stream("proxy_protocol", &format!("return \"{}\";", told.join(" ")))
+    }
+
+    #[track_caller]
+    fn nginx_stream(listening: &str, directives: &str) -> Self {
+        Self::start("nginx", "127.0.0.1", |folder, port| {
+            let place = folder.display();
+            let config = format!(
+                "daemon off; master_process off; pid {place}/nginx.pid; error_log stderr;\n\
+                 load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n\
+                 events {{ worker_connections 512; }}\n\
+                 stream {{ server {{ listen 127.0.0.1:{port} {listening}; {directives} }} }}\n"
+            );
+            let arguments = ["-e", "stderr", "-p", &place.to_string(), "-c"].map(str::to_owned);
+            ("/usr/sbin/nginx", config, arguments.into())
+        })
+    }
+
+    /// HAProxy in `mode tcp` that tells its server who the client is, as these options of a `server` line say.
+    #[track_caller]
+    pub fn haproxy_that_tells(upstream: &str, options: &str) -> Self {
+        Self::haproxy_with(&format!(
+            "mode tcp\nunique-id-format %ci-%cp\nbind 127.0.0.1:PORT\nserver only {upstream} {options}\n"
+        ))
+    }
+
+    /// HAProxy in `mode http` that is told who the client is, and answers with what it was told: the client's address and
+    /// port, the server's, the authority and the unique id, with spaces between them.
+    #[track_caller]
+    pub fn haproxy_that_is_told() -> Self {
+        let told = "%[src] %[src_port] %[dst] %[dst_port] %[fc_pp_authority] %[fc_pp_unique_id]";
+        Self::haproxy_with(&format!(
+            "mode http\nbind 127.0.0.1:PORT accept-proxy\n\
+             http-request return status 200 content-type text/plain lf-string \"{told}\"\n"
+        ))
+    }
+
+    #[track_caller]
+    fn haproxy_with(section: &str) -> Self {
+        let never = milliseconds(None, "");
+        Self::start("haproxy", "127.0.0.1", |_, port| {
+            let section = section.replace("PORT", &port.to_string());
+            let config = format!(
+                "global\nmaxconn 512\ndefaults\ntimeout connect {never}\ntimeout client {never}\n\
+                 timeout server {never}\nlisten front\n{section}"
+            );
+            ("/usr/sbin/haproxy", config, vec!["-db".into(), "-f".into()])
+        })
+    }
+
     #[track_caller]
     fn start(name: &str, listen: &str, describe: impl Fn(&Path, u16) -> (&'static str, String, Vec<String>)) -> Self {
         let folder = folder(name);

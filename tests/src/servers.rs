@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -70,6 +70,29 @@ impl Server {
         format!("127.0.0.1:{}", self.port())
     }
 
+    /// Starts it on this port, which nobody else takes.
+    #[track_caller]
+    fn start_at(port: Port, end: Signal, mut command: Command) -> Self {
+        let child = started(&mut command, port.number());
+        Self { child, port, end }
+    }
+
+    /// Stops it without a word, as a crash does.
+    fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+
+    /// Starts it again, where it was.
+    #[track_caller]
+    fn restart(&mut self, mut command: Command) {
+        self.child = started(&mut command, self.port());
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.process(), signal).expect("a running server can be sent a signal");
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port.number()
     }
@@ -77,6 +100,24 @@ impl Server {
     pub(crate) fn process(&self) -> Pid {
         Pid::from_child(&self.child)
     }
+}
+
+/// A process of this command that accepts on that port.
+#[track_caller]
+fn started(command: &mut Command, port: u16) -> Child {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    eventually("a server begins to accept", || {
+        let mut child = command.spawn().expect("setpriv (util-linux) is installed");
+        // It ends where something of one before is still in its way.
+        let accepts = eventually("it accepts, or ends", || match child.try_wait() {
+            Ok(None) => {
+                let connected = TcpStream::connect_timeout(&address, Duration::from_secs(1));
+                connected.is_ok().then_some(true)
+            }
+            _ => Some(false),
+        });
+        accepts.then_some(child)
+    })
 }
 
 impl Drop for Server {
@@ -97,25 +138,54 @@ pub(crate) fn folder(name: &str) -> TempDir {
 /// redis-server, keeping nothing.
 pub struct Redis {
     server: Server,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Redis {
     #[track_caller]
     pub fn start() -> Self {
         let folder = folder("redis");
-        let server = Server::start(folder.path(), Signal::TERM, |port| {
-            let mut command = lasting("redis-server");
-            command
-                .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
-                .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--dir"])
-                .arg(folder.path());
-            command
-        });
-        Self {
-            server,
-            _folder: folder,
-        }
+        let server = Server::start(folder.path(), Signal::TERM, |port| Self::command(&folder, port));
+        Self { server, folder }
+    }
+
+    /// On a port that somebody has reserved.
+    #[track_caller]
+    pub fn start_at(port: Port) -> Self {
+        let folder = folder("redis");
+        let server = {
+            let command = Self::command(&folder, port.number());
+            Server::start_at(port, Signal::TERM, command)
+        };
+        Self { server, folder }
+    }
+
+    fn command(folder: &TempDir, port: u16) -> Command {
+        let mut command = lasting("redis-server");
+        command
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--dir"])
+            .arg(folder.path())
+            .stdout(Stdio::null());
+        command
+    }
+
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.server.restart(Self::command(&self.folder, self.server.port()));
+    }
+
+    /// Its kernel goes on to accept, and it answers nothing any more.
+    pub fn pause(&self) {
+        self.server.signal(Signal::STOP);
+    }
+
+    pub fn resume(&self) {
+        self.server.signal(Signal::CONT);
     }
 
     pub fn address(&self) -> String {
@@ -145,19 +215,14 @@ impl Redis {
 /// PostgreSQL 15 with a cluster of its own. It refuses to run as root, so it runs as `postgres` where the test is root.
 pub struct Postgres {
     server: Server,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Postgres {
     #[track_caller]
     pub fn start() -> Self {
         let folder = folder("postgres");
-        let programs = Path::new("/usr/lib/postgresql/15/bin");
         let data = folder.path().join("data");
-        let program = |name: &str| match is_root() {
-            true => lasting_as("postgres", programs.join(name)),
-            false => lasting(programs.join(name)),
-        };
         if is_root() {
             fs::create_dir(&data).expect("a folder in a folder of the test's");
             give_to("postgres", &data);
@@ -166,7 +231,7 @@ impl Postgres {
         }
         run(
             // No sync: the data need not outlive a power failure, and two clusters are made for one test.
-            program("initdb")
+            Self::program("initdb")
                 .args(["--auth", "trust", "--no-sync", "--username", "postgres", "-D"])
                 .arg(&data)
                 .current_dir("/"),
@@ -174,33 +239,49 @@ impl Postgres {
         )
         .success();
         // SIGINT is PostgreSQL's fast shutdown: it ends the sessions that are left.
-        let server = Server::start(folder.path(), Signal::INT, |port| {
-            let mut command = program("postgres");
-            command
-                .arg("-D")
-                .arg(&data)
-                .args(["-c", "listen_addresses=127.0.0.1", "-c", &format!("port={port}")])
-                .args([
-                    "-c",
-                    "unix_socket_directories=",
-                    "-c",
-                    "fsync=off",
-                    "-c",
-                    "shared_buffers=16MB",
-                ])
-                .current_dir("/");
-            command
-        });
-        let postgres = Self {
-            server,
-            _folder: folder,
-        };
+        let server = Server::start(folder.path(), Signal::INT, |port| Self::command(&folder, port));
+        let postgres = Self { server, folder };
         // It accepts connections a moment before it answers them.
         let port = postgres.server.port.number();
         eventually("PostgreSQL answers", || {
             Self::psql(port, "postgres", "select 1").status.success().then_some(())
         });
         postgres
+    }
+
+    fn command(folder: &TempDir, port: u16) -> Command {
+        let mut command = Self::program("postgres");
+        command
+            .arg("-D")
+            .arg(folder.path().join("data"))
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", &format!("port={port}")])
+            .args([
+                "-c",
+                "unix_socket_directories=",
+                "-c",
+                "fsync=off",
+                "-c",
+                "shared_buffers=16MB",
+            ])
+            .current_dir("/");
+        command
+    }
+
+    fn program(name: &str) -> Command {
+        let program = Path::new("/usr/lib/postgresql/15/bin").join(name);
+        match is_root() {
+            true => lasting_as("postgres", program),
+            false => lasting(program),
+        }
+    }
+
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.server.restart(Self::command(&self.folder, self.server.port()));
     }
 
     pub fn address(&self) -> String {

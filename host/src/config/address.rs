@@ -257,7 +257,6 @@ fn parse_port(port: &str, host: &str) -> Result<u16, AddressError> {
     }
 }
 
-/// The rules of RFC 1123, and the underscore that service names have.
 fn parse_host(host: &str, port: u16) -> Result<String, AddressError> {
     if host.is_empty() {
         return Err(AddressError::HostMissing { port });
@@ -267,6 +266,11 @@ fn parse_host(host: &str, port: u16) -> Result<String, AddressError> {
             bracketed: format!("[{host}]:{port}"),
         });
     }
+    parse_name(host)
+}
+
+/// A name in lower case, by the rules of RFC 1123, and with the underscore that service names have.
+pub(super) fn parse_name(host: &str) -> Result<String, AddressError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if let Some(character) = host.chars().find(|&c| !allowed(c)) {
         return Err(AddressError::HostCharacter { character });

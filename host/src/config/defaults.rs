@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{AtLimit, Drain, FilterLimits, Keepalive, Limits, Timeouts, Vigilance};
+use super::{
+    AtLimit, Discovery, Drain, FilterLimits, Health, Keepalive, Limits, Passive, Queue, Resolver, Retries, Timeouts,
+    Vigilance,
+};
 
 /// The file that `run` and `check` read where none is named.
 pub const CONFIG_FILE: &str = "spliceway.toml";
@@ -54,6 +57,15 @@ pub const LIMITS: Limits = Limits {
     at_limit: AtLimit::Queue(Duration::from_secs(5)),
 };
 
+/// Whoever forgets the header in the proxy in front would otherwise see that proxy's address for every client's, and no error.
+pub const PROXY_IN_REQUIRED: bool = true;
+
+/// The header is the first thing that a proxy sends: it takes a round trip, and a second more for a lost packet.
+pub const PROXY_IN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Addresses and every TLV that is registered take less than 1 KiB, unless there is a client's certificate: 1 KiB to 2 KiB.
+pub const PROXY_IN_LONGEST: u64 = 4 << 10;
+
 /// Within the 30 s that Kubernetes and systemd's relatives wait between SIGTERM and SIGKILL.
 pub const DRAIN: Drain = Drain {
     // Time for what is being asked to be answered.
@@ -61,6 +73,58 @@ pub const DRAIN: Drain = Drain {
     // Clients that reconnect do not come all at once.
     spread: Duration::from_secs(10),
     hard: Some(Duration::from_secs(25)),
+};
+
+pub const RETRIES: Retries = Retries {
+    // HAProxy's: one server that has just gone, and one more.
+    count: 3,
+    // Where every connection fails, trying again only adds to the load that may be the reason (Google's SRE book, chapter 22).
+    // One for each connection covers a group of which half has just gone, until a check notices.
+    budget: 100,
+};
+
+pub const QUEUE: Queue = Queue {
+    // What waits costs a descriptor and two KiB.
+    length: 1_024,
+    // As `AtLimit::Queue`: who waits longer has given up.
+    timeout: Duration::from_secs(5),
+};
+
+pub const HEALTH: Health = Health {
+    // HAProxy's intervals, and a server that hangs is noticed as one that refuses is.
+    interval: Duration::from_secs(2),
+    fast_interval: Duration::from_secs(1),
+    // Shorter than both: a check ends before the next one begins.
+    timeout: Duration::from_millis(900),
+    // One lost packet is no death, and one answer no recovery.
+    rise: 2,
+    fall: 3,
+    send: Vec::new(),
+    expect: Vec::new(),
+    port: None,
+    // Who has not been asked is not known to live (haproxy#51).
+    starts_up: false,
+};
+
+pub const PASSIVE: Passive = Passive {
+    // Envoy's.
+    failures: 5,
+    ejection: Duration::from_secs(10),
+    longest_ejection: Duration::from_secs(300),
+};
+
+pub const DISCOVERY: Discovery = Discovery {
+    must_resolve: true,
+    // A time to live of 0 must not become a query for each connection.
+    shortest: Duration::from_secs(1),
+    // What an operator changes should arrive within the hour that he watches.
+    longest: Duration::from_secs(3600),
+};
+
+pub const RESOLVER: Resolver = Resolver {
+    nameservers: Vec::new(),
+    // Two tries of a second: a resolver that has to ask others answers within one, mostly.
+    timeout: Duration::from_secs(2),
 };
 
 pub const FILTER_LIMITS: FilterLimits = FilterLimits {

@@ -155,7 +155,7 @@ impl std::error::Error for Problems {}
 pub(super) struct Reported(());
 
 /// Where a report of something missing stands, until the problems are sorted.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Absence(usize);
 
 /// All of the values, or the proof that one of them could not be had: asks for each of them first, so that each can report.

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 
 use super::diagnostics::{Problem, Problems, Reported, Span, all};
 use super::log_field::LogField;
-use super::reader::{Read, Value, wrong_type};
+use super::reader::{Read, Value, part_of_string, wrong_type};
 use super::{LogFormat, suggest};
 
 /// A piece of a line.
@@ -126,7 +126,7 @@ impl Read for LogFormat {
             Ok(parts) => parts,
             Err(mistakes) => {
                 let reported = mistakes.into_iter().map(|mistake| {
-                    let at = place(mistake.at, text, value, problems);
+                    let at = part_of_string(mistake.at, text, value, problems);
                     Err(problems.report(mistake.what.problem(at)))
                 });
                 return all(reported).map(Self::Template);
@@ -141,15 +141,6 @@ impl Read for LogFormat {
             }));
         }
         Ok(Self::Template(parts))
-    }
-}
-
-/// Where a part of a string stands in the file. That is the whole string if escapes make it look different there.
-fn place(part: Range<usize>, text: &str, value: &Value<'_>, problems: &Problems) -> Span {
-    let span = value.span();
-    match problems.text(span.clone()).find(text) {
-        Some(start) => span.start + start + part.start..span.start + start + part.end,
-        None => span,
     }
 }
 

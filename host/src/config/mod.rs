@@ -14,17 +14,27 @@ mod load;
 mod log_field;
 mod log_format;
 mod name;
+mod name_server;
 mod named;
+mod network;
+mod octets;
+mod percentage;
+mod proxy_protocol;
 mod ranges;
 mod reader;
+mod source_address;
+mod srv_name;
 mod suggest;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod tlv_type;
 mod units;
+mod upstream;
 mod validate;
 mod word;
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +44,10 @@ pub use file::schema;
 pub use load::{LoadError, load};
 pub use log_field::LogField;
 pub use log_format::TemplatePart;
+pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
+pub use upstream::{
+    Balance, Connect, Discovery, Health, OnDown, Passive, Queue, Retries, ServerConfig, ServerPlace, UpstreamConfig,
+};
 
 /// Everything that one process serves.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +61,7 @@ pub struct Config {
     pub limits: Limits,
     pub drain: Drain,
     pub access_log: Option<AccessLogConfig>,
+    pub resolver: Resolver,
 }
 
 impl Default for Config {
@@ -60,6 +75,7 @@ impl Default for Config {
             limits: defaults::LIMITS,
             drain: defaults::DRAIN,
             access_log: None,
+            resolver: defaults::RESOLVER,
         }
     }
 }
@@ -99,43 +115,6 @@ pub struct FilterLimits {
     pub init: Duration,
 }
 
-/// A group of servers that do the same.
-#[derive(Debug, Clone, PartialEq)]
-pub struct UpstreamConfig {
-    pub name: String,
-    pub balance: Balance,
-    /// At least one.
-    pub servers: Vec<ServerConfig>,
-    /// What it changes of the listener's.
-    pub timeouts: TimeoutChanges,
-    /// Of the proxy's connections to the servers.
-    pub vigilance: Vigilance,
-}
-
-impl UpstreamConfig {
-    /// One server, and every default.
-    pub fn new(name: &str, address: Address) -> Self {
-        Self {
-            name: name.to_owned(),
-            balance: Balance::default(),
-            servers: vec![ServerConfig { address }],
-            timeouts: TimeoutChanges::default(),
-            vigilance: defaults::VIGILANCE,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Balance {
-    #[default]
-    RoundRobin,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct ServerConfig {
-    pub address: Address,
-}
-
 /// One place where clients connect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListenerConfig {
@@ -150,6 +129,10 @@ pub struct ListenerConfig {
     pub accept: Accept,
     /// Of the clients' connections.
     pub vigilance: Vigilance,
+    /// Of a unix socket.
+    pub socket_file: SocketFile,
+    /// Whether clients come through a proxy that says who they are.
+    pub proxy_protocol: Option<ProxyIn>,
 }
 
 impl ListenerConfig {
@@ -164,8 +147,19 @@ impl ListenerConfig {
             limits: defaults::LIMITS,
             accept: Accept::default(),
             vigilance: defaults::VIGILANCE,
+            socket_file: SocketFile::default(),
+            proxy_protocol: None,
         }
     }
+}
+
+/// Who may connect to a unix socket; `None` is as the process has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SocketFile {
+    /// Permissions.
+    pub mode: Option<u32>,
+    pub owner: Option<u32>,
+    pub group: Option<u32>,
 }
 
 /// How long a connection may take, per stage. `None` is: for ever.
@@ -281,6 +275,15 @@ pub struct Drain {
     pub spread: Duration,
     /// When all others are ended; `None`: never.
     pub hard: Option<Duration>,
+}
+
+/// Who is asked for the addresses of names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolver {
+    /// In the order in which they are asked, up to 8; none is: those of `/etc/resolv.conf`.
+    pub nameservers: Vec<SocketAddr>,
+    /// For a whole lookup, 100 ms to a minute.
+    pub timeout: Duration,
 }
 
 /// One line for each connection.

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::percentage::Percentage;
 use super::units::{Period, Size};
 
 /// Few machines have as many processors: more is a slip of the finger.
@@ -32,6 +33,13 @@ pub(super) const IPV6_PREFIX: RangeInclusive<i64> = 1..=128;
 /// From the resolution of the runtime's timer to more patience than any client has: longer is `delay`.
 pub(super) const QUEUE: RangeInclusive<Period> = milliseconds(1)..=milliseconds(3_600_000);
 
+/// From the resolution of the runtime's timer to more patience than a header is worth: one that may never come is not
+/// `required`.
+pub(super) const PROXY_IN_TIMEOUT: RangeInclusive<Period> = milliseconds(1)..=milliseconds(3_600_000);
+
+/// From more than any header without TLVs has (107 of version 1, 232 of version 2 with unix sockets) to a worker's buffer.
+pub(super) const PROXY_IN_LONGEST: RangeInclusive<Size> = Size(256)..=Size(64 << 10);
+
 /// As `TIMEOUT`, and 0: no time at all.
 pub(super) const SPREAD: RangeInclusive<Period> = milliseconds(0)..=*TIMEOUT.end();
 
@@ -48,6 +56,57 @@ pub(super) const KEEPALIVE_COUNT: RangeInclusive<i64> = 1..=127;
 /// In milliseconds, of which 0 is as the system says. tcp(7) promises an unsigned int, but the kernel refuses what is
 /// negative as an int: the whole days below 2 147 483 647 ms.
 pub(super) const USER_TIMEOUT: RangeInclusive<Period> = milliseconds(1)..=milliseconds(24 * 24 * 3_600_000);
+
+/// HAProxy's: a server that should get less than a 256th of another's is better left out.
+pub(super) const WEIGHT: RangeInclusive<i64> = 1..=256;
+
+/// Who has found sixteen servers that do not answer has a network that does not.
+pub(super) const RETRIES: RangeInclusive<i64> = 0..=16;
+
+/// From none to ten for each connection, which is no bound any more.
+pub(super) const RETRY_BUDGET: RangeInclusive<Percentage> = Percentage(0)..=Percentage(1_000);
+
+/// What waits holds a descriptor; few machines may have more than a million.
+pub(super) const QUEUE_LENGTH: RangeInclusive<i64> = 0..=1_000_000;
+
+/// They are the server's connections too, although nobody uses them yet: more would be an attack.
+pub(super) const PRECONNECT: RangeInclusive<i64> = 0..=1_024;
+
+/// From where checks are mostly a load to where nobody would wait for a server's end to be noticed.
+pub(super) const HEALTH_INTERVAL: RangeInclusive<Period> = milliseconds(10)..=milliseconds(3_600_000);
+
+/// As `HEALTH_INTERVAL`, and shorter: from the resolution of the runtime's timer on.
+pub(super) const HEALTH_TIMEOUT: RangeInclusive<Period> = milliseconds(1)..=*HEALTH_INTERVAL.end();
+
+/// Less than one is no check; more than a hundred and a server would hardly ever change.
+pub(super) const HEALTH_COUNT: RangeInclusive<i64> = 1..=100;
+
+/// A question and a mark in the answer are short; what is longer belongs into a filter.
+pub(super) const HEALTH_BYTES: RangeInclusive<usize> = 1..=1_024;
+
+/// Nobody can be reached on port 0.
+pub(super) const PORT: RangeInclusive<i64> = 1..=65_535;
+
+/// Less than one would be before anything happened; a thousand in a row are no accident.
+pub(super) const FAILURES: RangeInclusive<i64> = 1..=1_000;
+
+/// From the resolution of the runtime's timer to a day: what is to be left alone for longer is to be left out.
+pub(super) const EJECTION: RangeInclusive<Period> = milliseconds(1)..=milliseconds(24 * 3_600_000);
+
+/// From no time to an hour, in which every cache is warm.
+pub(super) const SLOW_START: RangeInclusive<Period> = milliseconds(0)..=milliseconds(3_600_000);
+
+/// Of all servers.
+pub(super) const PANIC: RangeInclusive<Percentage> = Percentage(0)..=Percentage(100);
+
+/// DNS counts in seconds, and a name that is asked for more often is a load; to the week at which resolvers end (RFC 8767).
+pub(super) const TIME_TO_LIVE: RangeInclusive<Period> = milliseconds(1_000)..=milliseconds(7 * 24 * 3_600_000);
+
+/// From a name server in the same building, with a try to spare, to a minute, which is how long one may be gone.
+pub(super) const LOOKUP: RangeInclusive<Period> = milliseconds(100)..=milliseconds(60_000);
+
+/// resolv.conf has three; they are asked one after the other, and nobody comes to the ninth.
+pub(super) const NAME_SERVERS: RangeInclusive<usize> = 1..=8;
 
 const fn milliseconds(count: u64) -> Period {
     Period(Duration::from_millis(count))

@@ -88,8 +88,27 @@ impl Table<'_> {
         }
         let problem = Problem::absence(self.at.clone(), format!("missing key `{key}`"));
         let problem = problem.label(format!("expected `{key} = ...` in this table"));
+        self.report_missing(&[key], problem)
+    }
+
+    /// Two keys of which there must be one.
+    pub(super) fn either<A: Read, B: Read>(
+        &mut self,
+        one: &'static str,
+        other: &'static str,
+    ) -> (Option<Given<A>>, Option<Given<B>>) {
+        let (first, second) = (self.optional(one), self.optional(other));
+        if first.is_some() || second.is_some() {
+            return (first, second);
+        }
+        let problem = Problem::absence(self.at.clone(), format!("neither `{one}` nor `{other}`"));
+        let problem = problem.label(format!("expected `{one} = ...` or `{other} = ...` in this table"));
+        (Some(self.report_missing(&[one, other], problem)), None)
+    }
+
+    fn report_missing<T>(&mut self, keys: &[&'static str], problem: Problem) -> Given<T> {
         let (reported, absence) = self.problems.report_absence(problem);
-        self.missing.push((key, absence));
+        self.missing.extend(keys.iter().map(|key| (*key, absence)));
         Given(Err(reported))
     }
 
@@ -116,7 +135,11 @@ impl Table<'_> {
             let problem = problem.label(format!("did you mean `{meant}`?"));
             // A key that is there with a slip in it is not missing as well.
             match self.missing.iter().position(|(key, _)| *key == meant) {
-                Some(found) => self.problems.replace(self.missing.swap_remove(found).1, problem),
+                Some(found) => {
+                    let (_, absence) = self.missing[found];
+                    self.missing.retain(|(_, other)| *other != absence);
+                    self.problems.replace(absence, problem);
+                }
                 None => _ = self.problems.report(problem),
             }
         }
@@ -135,6 +158,15 @@ where
         let problem = Problem::at(value.span(), format!("expected {expected}"));
         problems.report(problem.label(error.to_string()))
     })
+}
+
+/// Where a part of a string stands in the file. That is the whole string if escapes make it look different there.
+pub(super) fn part_of_string(part: Span, text: &str, value: &Value<'_>, problems: &Problems) -> Span {
+    let span = value.span();
+    match problems.text(span.clone()).find(text) {
+        Some(start) => span.start + start + part.start..span.start + start + part.end,
+        None => span,
+    }
 }
 
 pub(super) fn wrong_type(value: &Value<'_>, expected: &str, problems: &mut Problems) -> Reported {

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::diagnostics::{Problem, Problems, Reported};
 use super::reader::{Read, Value};
 use super::suggest;
-use super::{Accept, Balance, OnError};
+use super::{Accept, Balance, Connect, OnDown, OnError, ProxyVersion, SentTlv};
 
 /// A type whose values are words in a file.
 pub(super) trait Words: Copy + PartialEq + 'static {
@@ -19,7 +19,23 @@ impl Words for OnError {
 }
 
 impl Words for Balance {
-    const WORDS: &'static [(&'static str, Self)] = &[("round-robin", Self::RoundRobin)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("round-robin", Self::RoundRobin),
+        ("least-connections", Self::LeastConnections),
+        ("two-choices", Self::TwoChoices),
+        ("source-hash", Self::SourceHash),
+        ("maglev", Self::Maglev),
+        ("random", Self::Random),
+    ];
+}
+
+impl Words for Connect {
+    const WORDS: &'static [(&'static str, Self)] = &[("at-once", Self::AtOnce), ("first-byte", Self::FirstByte)];
+}
+
+impl Words for OnDown {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("keep", Self::Keep), ("drain", Self::Drain), ("kill", Self::Kill)];
 }
 
 impl Words for Accept {
@@ -30,8 +46,22 @@ impl Words for Accept {
     ];
 }
 
+impl Words for ProxyVersion {
+    const WORDS: &'static [(&'static str, Self)] = &[("v1", Self::V1), ("v2", Self::V2)];
+}
+
+impl Words for SentTlv {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("authority", Self::Authority),
+        ("alpn", Self::Alpn),
+        ("ssl", Self::Ssl),
+        ("unique-id", Self::UniqueId),
+        ("crc32c", Self::Crc32c),
+    ];
+}
+
 /// A value that was typed as its word.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Word<T>(pub(super) T);
 
 impl<T: Words> Word<T> {

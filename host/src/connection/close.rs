@@ -58,6 +58,7 @@ fn expired(limit: Limit) -> Outcome {
         Limit::Lifetime => (Cause::LifetimeOver, None),
         Limit::Drained => (Cause::Drained, None),
         Limit::DrainOver => (Cause::DrainOver, None),
+        Limit::ServerDown => (Cause::ServerDown, Some(Side::Upstream)),
     };
     Outcome::new(Stage::Relay, cause, side)
 }

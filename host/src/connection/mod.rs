@@ -1,12 +1,13 @@
 //! The journey of a connection. Each stage is a module of its own, and its type can only be made from the one before.
 //!
 //! ```text
-//! listener   accept              -> Accepted   { socket, client, listener, filters }
-//! limit      wait its turn       -> Admission
-//! route      filters, then rules -> Routed     { upstream, bytes already read, watching filters }
-//! upstream   pick, dial          -> Connected  { both sockets }
-//! relay      move the bytes      -> Transfer   { per direction: copied, spliced, filtered bytes }
-//! outcome    close and record    -> Outcome    { stage x cause x side } -> log, observers
+//! listener     accept              -> Accepted   { socket, client, listener, filters }
+//! proxy_header read PROXY v1, v2   -> Identified { the client for whom a proxy came, what it said }
+//! limit        wait its turn       -> Admission
+//! route        filters, then rules -> Routed     { upstream, bytes already read, watching filters }
+//! upstream     pick, dial          -> Connected  { both sockets }
+//! relay        move the bytes      -> Transfer   { per direction: copied, spliced, filtered bytes }
+//! outcome      close and record    -> Outcome    { stage x cause x side } -> log, observers
 //! ```
 
 mod close;
@@ -19,6 +20,7 @@ pub use crate::outcome::{Cause, Outcome, Stage};
 pub use stages::{Accepted, Routed};
 
 use crate::listener::Counted;
+use crate::proxy_header::{self, Identified};
 use crate::worker::Worker;
 use crate::{limit, relay, route, upstream};
 use record::Record;
@@ -34,15 +36,23 @@ pub async fn serve(worker: Rc<Worker>, accepted: Box<Accepted>, counted: Counted
 /// The first stages are boxed: what they need is given back when they are over, and an idle connection is nearly nothing but
 /// its relay.
 async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) -> Outcome {
-    let _admitted = match accepted.listener.limiters.is_empty() {
+    let identified = match accepted.listener.proxy_protocol.is_some() {
+        false => Identified::as_accepted(accepted),
+        true => match Box::pin(proxy_header::identify(worker, accepted)).await {
+            Ok(identified) => identified,
+            Err(outcome) => return outcome,
+        },
+    };
+    record.identified(&identified);
+    let _admitted = match identified.0.listener.limiters.is_empty() {
         true => Vec::new(),
-        false => match Box::pin(limit::admit(worker, &accepted)).await {
+        false => match Box::pin(limit::admit(worker, &identified)).await {
             Ok(admitted) => admitted,
             Err(outcome) => return outcome,
         },
     };
     record.admitted();
-    let routed = match Box::pin(route::choose(worker, accepted)).await {
+    let routed = match Box::pin(route::choose(worker, identified)).await {
         Ok(routed) => routed,
         Err(outcome) => return outcome,
     };
@@ -55,6 +65,7 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
     let every = record.every();
     let transfer = relay::run(worker, &mut connected, every, &mut |up, down| record.alive(up, down)).await;
     record.transferred(&connected, &transfer);
+    connected.judge(&transfer);
     close::close(connected, transfer)
 }
 
@@ -70,6 +81,6 @@ mod tests {
     #[test]
     fn the_future_of_a_connection_is_small() {
         let size = size_of_future(serve);
-        assert!(size <= 1320, "{size} bytes");
+        assert!(size <= 1400, "{size} bytes");
     }
 }

@@ -8,6 +8,7 @@ use super::{Accepted, Cause, Outcome, Routed, Stage};
 use crate::filter::{Closed, Facts};
 use crate::listener::Listener;
 use crate::observe::{AccessLog, Entry, Event, Moved};
+use crate::proxy_header::Identified;
 use crate::relay::Transfer;
 use crate::sys::{Peer, TcpInfo, tcp_info};
 use crate::upstream::Connected;
@@ -41,6 +42,10 @@ struct Details {
 
 impl Record {
     pub(super) fn of(accepted: &Accepted) -> Self {
+        let stage = match accepted.listener.proxy_protocol {
+            Some(_) => Stage::ProxyHeader,
+            None => Stage::Accept,
+        };
         Self {
             id: accepted.id,
             listener: Arc::clone(&accepted.listener),
@@ -52,8 +57,18 @@ impl Record {
             server: None,
             up: Moved::default(),
             down: Moved::default(),
-            outcome: Outcome::new(Stage::Accept, Cause::Interrupted, None),
+            outcome: Outcome::new(stage, Cause::Interrupted, None),
             details: accepted.listener.access_log.as_ref().map(|_| Box::default()),
+        }
+    }
+
+    /// From here on, the client is the one for whom a proxy came.
+    pub(super) fn identified(&mut self, identified: &Identified) {
+        let Identified(accepted) = identified;
+        self.outcome.stage = Stage::Accept;
+        self.client = accepted.client;
+        if accepted.proxied.is_some() {
+            self.facts.clone_from(&accepted.facts);
         }
     }
 
@@ -71,7 +86,7 @@ impl Record {
 
     pub(super) fn connected(&mut self, connected: &Connected) {
         self.outcome.stage = Stage::Relay;
-        self.server = Some(Arc::clone(&connected.server));
+        self.server = Some(Arc::clone(connected.place.server().peer()));
         if let Some(details) = &mut self.details {
             details.connected = Some(self.started.elapsed());
         }

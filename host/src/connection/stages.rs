@@ -8,19 +8,22 @@ use std::time::Instant;
 use crate::config::Timeouts;
 use crate::filter::{Chain, Facts, Generation};
 use crate::listener::Listener;
+use crate::proxy_header::Proxied;
 use crate::sys::Stream;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, Wish};
 
 /// A client that has connected.
 pub struct Accepted {
     pub id: u64,
     pub socket: Stream,
-    /// `None` on a unix socket.
+    /// Who has connected, until somebody who is trusted names another. `None` on a unix socket.
     pub client: Option<SocketAddr>,
     pub listener: Arc<Listener>,
     pub started: Instant,
     /// The generations that this connection keeps, in the order of the configuration.
     pub generations: Vec<Arc<Generation>>,
+    /// What a trusted proxy has said of it, where that was more than that it is what it seems to be.
+    pub proxied: Option<Arc<Proxied>>,
     /// Present where a router or an inspector will ask.
     pub facts: Option<Arc<Facts>>,
 }
@@ -30,10 +33,14 @@ pub struct Routed {
     pub id: u64,
     pub client: Stream,
     pub upstream: Arc<Upstream>,
+    /// Which of its servers, where there is a preference.
+    pub wish: Option<Box<Wish>>,
     /// Read from the client while its route was looked for; not yet forwarded.
     pub seen: Vec<u8>,
     /// The inspectors that watch it.
     pub chain: Option<Box<Chain>>,
+    /// What its server is told before all else; not the client's, so it is neither shown nor counted.
+    pub header: Option<Box<[u8]>>,
     pub timeouts: Arc<Timeouts>,
 }
 
@@ -54,6 +61,7 @@ impl Accepted {
             listener: Arc::clone(listener),
             started: Instant::now(),
             generations,
+            proxied: None,
             facts,
         }
     }

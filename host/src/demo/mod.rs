@@ -90,7 +90,7 @@ fn config(filters: &Copies, servers: &server::Servers) -> Config {
         limits: defaults::FILTER_LIMITS,
         sessions_per_instance: defaults::SESSIONS_PER_INSTANCE,
     };
-    let upstream = |name: &str, address| UpstreamConfig::new(name, Address::Socket(address));
+    let upstream = |name: &str, address| UpstreamConfig::new(name, vec![Address::Socket(address).into()]);
     let anywhere = ListenAddress::Socket(([127, 0, 0, 1], 0).into());
     let listener = |name: &str, filters: &[&str], upstream: Option<&str>| ListenerConfig {
         filters: filters.iter().map(|&name| name.to_owned()).collect(),

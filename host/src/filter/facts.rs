@@ -4,6 +4,11 @@ use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What the proxy itself knows of a connection, by key. Answers at once.
+pub trait Attributes: std::fmt::Debug + Send + Sync {
+    fn attribute(&self, key: &str) -> Option<Value>;
+}
+
 /// One per connection with filters; shared between the connection and the call that is about it.
 #[derive(Debug)]
 pub struct Facts {
@@ -11,6 +16,7 @@ pub struct Facts {
     pub client: Option<SocketAddr>,
     pub local: Option<SocketAddr>,
     pub listener: Arc<str>,
+    known: Option<Arc<dyn Attributes>>,
     annotations: Mutex<Vec<Attribute>>,
 }
 
@@ -41,11 +47,24 @@ impl Facts {
             client,
             local,
             listener,
+            known: None,
             annotations: Mutex::default(),
         }
     }
 
+    /// Of the same connection, once it is known whose it is.
+    pub fn of_client(&self, client: Option<SocketAddr>, local: Option<SocketAddr>, known: Arc<dyn Attributes>) -> Self {
+        Self {
+            known: Some(known),
+            ..Self::new(self.id, client, local, Arc::clone(&self.listener))
+        }
+    }
+
+    /// What the proxy knows under this key, or else what a filter has said.
     pub fn attribute(&self, key: &str) -> Option<Value> {
+        if let Some(value) = self.known.as_ref().and_then(|known| known.attribute(key)) {
+            return Some(value);
+        }
         let annotations = self.annotations.lock().unwrap_or_else(PoisonError::into_inner);
         annotations
             .iter()
@@ -131,6 +150,25 @@ mod tests {
         facts.annotate("tenant".into(), Value::Integer(7)).unwrap();
         assert_eq!(facts.attribute("tenant"), Some(Value::Integer(7)));
         assert_eq!(facts.annotations().len(), 1);
+    }
+
+    #[test]
+    fn what_the_proxy_knows_no_filter_can_say_otherwise() {
+        #[derive(Debug)]
+        struct Known;
+        impl Attributes for Known {
+            fn attribute(&self, key: &str) -> Option<Value> {
+                (key == "known").then_some(Value::Boolean(true))
+            }
+        }
+        let client = Some(([10, 0, 0, 1], 1).into());
+        let facts = facts().of_client(client, None, Arc::new(Known));
+        assert_eq!((facts.client, facts.local), (client, None));
+        for key in ["known", "other"] {
+            facts.annotate(key.into(), Value::Boolean(false)).unwrap();
+        }
+        assert_eq!(facts.attribute("known"), Some(Value::Boolean(true)));
+        assert_eq!(facts.attribute("other"), Some(Value::Boolean(false)));
     }
 
     #[test]

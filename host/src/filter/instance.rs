@@ -254,6 +254,9 @@ impl State {
 
     /// Turns wasmtime's error into ours, with what the guest said about it.
     fn explain(&mut self, error: wasmtime::Error) -> Failure {
+        if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+            return Failure::new(Kind::Budget, format!("there is no room for another instance ({error})"));
+        }
         let words = self.last_words.take().or_else(|| self.wasi.as_ref()?.last_words());
         let trap = error.downcast_ref::<Trap>();
         if trap == Some(&Trap::Interrupt) {

@@ -22,7 +22,7 @@ mod watch;
 
 pub use chain::{Chain, Stop, View};
 pub use engine::Engine;
-pub use facts::{Attribute, Facts, Value};
+pub use facts::{Attribute, Attributes, Facts, Value};
 pub use generation::{Filter, Generation, Occasion, Reloaded};
 pub use observers::{Closed, Observers};
 pub use router::{Decision, Window, ask, blame};

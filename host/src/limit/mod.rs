@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{AtLimit, Limits};
-use crate::connection::{Accepted, Cause, Outcome, Stage};
+use crate::connection::{Cause, Outcome, Stage};
+use crate::proxy_header::Identified;
 use crate::sys::Coarse;
 use crate::worker::Worker;
 use clients::{Client, Clients, Held};
@@ -22,7 +23,8 @@ use rate::Due;
 ///
 /// # Errors
 /// The outcome of the connection: there were too many, and it has been told so.
-pub async fn admit(worker: &Worker, accepted: &Accepted) -> Result<Vec<Admission>, Outcome> {
+pub async fn admit(worker: &Worker, identified: &Identified) -> Result<Vec<Admission>, Outcome> {
+    let Identified(accepted) = identified;
     let mut admissions = Vec::new();
     for limiter in &accepted.listener.limiters {
         let client = accepted.client.map(|client| client.ip());

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
-use crate::config::{ListenAddress, ListenerConfig, Timeouts};
+use crate::config::{ListenAddress, ListenerConfig, ProxyIn, Timeouts};
 use crate::filter::{Filter, Observers};
 use crate::limit::Limiter;
 use crate::observe::{AccessLog, Counters};
@@ -27,6 +27,8 @@ pub struct Listener {
     pub upstream: Option<Arc<Upstream>>,
     pub upstreams: Arc<Upstreams>,
     pub timeouts: Arc<Timeouts>,
+    /// Where clients come through a proxy that says who they are.
+    pub proxy_protocol: Option<ProxyIn>,
     /// Its own, and those of all listeners together; none where nothing is limited.
     pub limiters: Vec<Arc<Limiter>>,
     pub access_log: Option<AccessLog>,
@@ -65,7 +67,7 @@ pub fn bind(config: &ListenerConfig, workers: usize) -> anyhow::Result<(Vec<Owne
             tcp(address.with_context(|| format!("{host} has no address to listen on"))?)
         }
         ListenAddress::Unix(path) => {
-            let sockets = listen_unix(path, workers).map_err(failed)?;
+            let sockets = listen_unix(path, workers, &config.socket_file).map_err(failed)?;
             Ok((sockets, Peer::Unix(path.clone())))
         }
     }

@@ -55,7 +55,9 @@ pub fn start(format: Option<Format>, level: &str) -> anyhow::Result<()> {
         );
     }
     // These narrate what they do.
-    let directives = format!("{level},cranelift=warn,wasmtime=warn,regalloc2=warn,notify=warn");
+    let directives = format!(
+        "{level},cranelift=warn,wasmtime=warn,regalloc2=warn,notify=warn,hickory_resolver=error,hickory_net=error"
+    );
     let filter = EnvFilter::builder().parse(directives)?;
     let style = *STYLE.get_or_init(|| Style {
         format,

@@ -12,6 +12,10 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        Self { bytes, sent: 0 }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

@@ -22,6 +22,8 @@ pub enum Limit {
     Drained,
     /// It was still there when the process had to end.
     DrainOver,
+    /// Its server went down, and its connections do not stay.
+    ServerDown,
 }
 
 /// What is to be done at a deadline.

@@ -139,19 +139,24 @@ impl Lane {
         }
     }
 
+    /// Takes what is to be written before all else. It is not the source's, so it is not counted.
+    pub(super) fn announce(&mut self, header: Box<[u8]>) {
+        self.backlog = Backlog::of(header.into());
+    }
+
     /// Takes bytes that were read before the relay began.
-    pub(super) fn start_with(&mut self, seen: &[u8], filters: &mut Option<Box<Chain>>) -> Result<(), Stop> {
+    pub(super) fn start_with(&mut self, seen: Vec<u8>, filters: &mut Option<Box<Chain>>) -> Result<(), Stop> {
         if seen.is_empty() {
             return Ok(());
         }
         let Some(chain) = filters.as_mut().filter(|chain| chain.watches(self.direction)) else {
             self.moved.copied += seen.len() as u64;
-            self.backlog.push(seen);
+            self.backlog.push(&seen);
             return Ok(());
         };
         self.moved.filtered += seen.len() as u64;
         let mut passed = Vec::new();
-        let fed = chain.feed(self.direction, seen, false, &mut passed);
+        let fed = chain.feed(self.direction, &seen, false, &mut passed);
         if chain.is_done() {
             *filters = None;
         }

@@ -29,7 +29,7 @@ use crate::flow::{Direction, Side};
 use crate::linger;
 use crate::observe::Moved;
 use crate::sys::{Coarse, Stream};
-use crate::upstream::Connected;
+use crate::upstream::{Connected, Server};
 use crate::worker::{Elapsed, Worker};
 
 use deadlines::{Deadlines, Due};
@@ -73,6 +73,7 @@ pub async fn run(
         worker,
         client: &connected.routed.client,
         upstream: &connected.socket,
+        server: connected.place.server(),
         up: Lane::new(Direction::Up),
         down: Lane::new(Direction::Down),
         filters: connected.routed.chain.take(),
@@ -87,30 +88,24 @@ pub async fn run(
         first: None,
         winding_down: false,
     };
-    // What was read from the client before there was an upstream goes first, and the way of all others.
+    // The header goes first, in one write with what was read from the client before there was an upstream, if anything was;
+    // that goes the way of all others.
+    if let Some(header) = connected.routed.header.take() {
+        relay.up.announce(header);
+    }
     let seen = mem::take(&mut connected.routed.seen);
-    let ending = match relay.up.start_with(&seen, &mut relay.filters) {
-        Err(stop) => Ending::Stopped(stop),
-        Ok(()) => relay.run(connected.routed.upstream.vigilance(), report).await,
-    };
-    if relay.owes_an_end(&ending) {
-        // Boxed: it happens once, and every connection would carry its state.
-        Box::pin(relay.wind_down()).await;
+    if let Err(stop) = relay.up.start_with(seen, &mut relay.filters) {
+        return relay.conclude(Ending::Stopped(stop)).await;
     }
-    Transfer {
-        up: relay.up.moved(),
-        down: relay.down.moved(),
-        up_complete: relay.up.is_complete(),
-        down_complete: relay.down.is_complete(),
-        first_byte: relay.first_byte,
-        ending,
-    }
+    let ending = relay.run(connected.routed.upstream.vigilance(), report).await;
+    relay.conclude(ending).await
 }
 
 struct Relay<'a> {
     worker: &'a Worker,
     client: &'a Stream,
     upstream: &'a Stream,
+    server: &'a Server,
     up: Lane,
     down: Lane,
     filters: Option<Box<Chain>>,
@@ -133,7 +128,7 @@ impl<'a> Relay<'a> {
             let now = Coarse::now();
             self.deadlines.observe(now, self.up.progress(), self.down.progress());
             loop {
-                let (at, due) = self.deadlines.next(self.worker.draining().as_ref());
+                let (at, due) = self.next_deadline();
                 let Elapsed = ready!(timer.poll(cx, now, at));
                 match due {
                     Due::Settle => {
@@ -158,6 +153,18 @@ impl<'a> Relay<'a> {
         .await
     }
 
+    /// The process is about to end, or else the server of this connection is down.
+    fn next_deadline(&self) -> (Coarse, Due) {
+        if let draining @ Some(_) = self.worker.draining() {
+            return self.deadlines.next(draining.as_ref());
+        }
+        let ending = self.server.ending();
+        match self.deadlines.next(ending.as_ref()) {
+            (at, Due::Over(Limit::Drained | Limit::DrainOver)) => (at, Due::Over(Limit::ServerDown)),
+            other => other,
+        }
+    }
+
     /// Nobody reads the source while its lane is blocked, so nobody else would notice that it is gone. One that is gone and
     /// had finished before has said all that matters: it waits in our kernel to be read.
     fn probe(&mut self, direction: Direction) -> Option<Ending> {
@@ -167,7 +174,7 @@ impl<'a> Relay<'a> {
             Direction::Up => &mut self.down,
             Direction::Down => &mut self.up,
         };
-        if source.had_finished(told.as_ref().or(other.broken())?) {
+        if source.had_finished(told.as_ref().or_else(|| other.broken())?) {
             return None;
         }
         let error = told.or_else(|| other.take_broken())?;
@@ -227,6 +234,21 @@ impl<'a> Relay<'a> {
         }
         Ending::Finished {
             first: self.first.unwrap_or(Side::Client),
+        }
+    }
+
+    async fn conclude(&mut self, ending: Ending) -> Transfer {
+        if self.owes_an_end(&ending) {
+            // Boxed: it happens once, and every connection would carry its state.
+            Box::pin(self.wind_down()).await;
+        }
+        Transfer {
+            up: self.up.moved(),
+            down: self.down.moved(),
+            up_complete: self.up.is_complete(),
+            down_complete: self.down.is_complete(),
+            first_byte: self.first_byte,
+            ending,
         }
     }
 

@@ -4,8 +4,8 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 
-use super::{find, options};
-use crate::config::TimeoutChanges;
+use super::find;
+use super::options::{Asked, asked};
 use crate::connection::Accepted;
 use crate::filter::{Attribute, Decision, Facts, Generation, Stop, Window, ask, blame};
 use crate::sys::{Coarse, Stream};
@@ -29,8 +29,8 @@ pub(super) struct Dialogue<'a> {
 /// What a router decided.
 pub(super) struct Chosen {
     pub upstream: Arc<Upstream>,
-    /// What it changes of the listener's and the upstream's.
-    pub timeouts: TimeoutChanges,
+    /// What it has otherwise than the listener and the upstream.
+    pub asked: Asked,
 }
 
 /// Why a dialogue ended without a route.
@@ -113,7 +113,7 @@ impl<'a> Dialogue<'a> {
         let missing = || format!("it chose the upstream \"{name}\", which the configuration does not have");
         Ok(Chosen {
             upstream: find(&self.accepted.listener, name).ok_or_else(missing)?,
-            timeouts: options::timeouts(options)?,
+            asked: asked(options)?,
         })
     }
 

@@ -3,6 +3,7 @@
 mod dialogue;
 mod options;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::{TimeoutChanges, Timeouts};
@@ -11,13 +12,17 @@ use crate::filter::{Chain, Stop};
 use crate::flow::Side;
 use crate::linger;
 use crate::listener::Listener;
-use crate::upstream::Upstream;
+use crate::proxy_header::{Identified, outgoing};
+use crate::upstream::balance::hash_key;
+use crate::upstream::{Upstream, Wish};
 use crate::worker::Worker;
 use dialogue::{Chosen, Dialogue, End};
+use options::Asked;
 
 /// # Errors
 /// The outcome of the connection: it was refused, it failed before an upstream was chosen, or there is none for it.
-pub async fn choose(worker: &Worker, accepted: Box<Accepted>) -> Result<Routed, Outcome> {
+pub async fn choose(worker: &Worker, identified: Identified) -> Result<Routed, Outcome> {
+    let Identified(accepted) = identified;
     let mut dialogue = Dialogue::new(worker, &accepted);
     let asked = dialogue.ask_routers().await;
     let seen = dialogue.into_seen();
@@ -33,13 +38,17 @@ pub async fn choose(worker: &Worker, accepted: Box<Accepted>) -> Result<Routed, 
         Ok(chain) => chain,
         Err(stop) => return Err(close(worker, &accepted, End::Stopped(stop)).await),
     };
+    let protocol = chosen.upstream.proxy_protocol();
+    let header = protocol.map(|protocol| outgoing(protocol, &accepted));
     Ok(Routed {
         id: accepted.id,
         timeouts: timeouts(&accepted.listener, &chosen),
+        wish: wish(&accepted, &chosen),
         client: accepted.socket,
         upstream: chosen.upstream,
         seen,
         chain,
+        header,
     })
 }
 
@@ -48,17 +57,30 @@ fn default(listener: &Listener) -> Option<Chosen> {
     let upstream = listener.upstream.clone()?;
     Some(Chosen {
         upstream,
-        timeouts: TimeoutChanges::default(),
+        asked: Asked::default(),
     })
 }
 
 /// The listener's, as the upstream changes them, as the router changes those: shared where nothing is changed.
 fn timeouts(listener: &Listener, chosen: &Chosen) -> Arc<Timeouts> {
-    let changes = [chosen.upstream.timeouts(), &chosen.timeouts];
+    let changes = [chosen.upstream.timeouts(), &chosen.asked.timeouts];
     if changes.iter().all(|changes| **changes == TimeoutChanges::default()) {
         return Arc::clone(&listener.timeouts);
     }
     Arc::new(changes.into_iter().fold(*listener.timeouts, Timeouts::with))
+}
+
+/// A client's connections go to the same server where the upstream hashes, whatever ports they come from, unless a router
+/// has a key of its own.
+fn wish(accepted: &Accepted, chosen: &Chosen) -> Option<Box<Wish>> {
+    let Wish { key, server } = chosen.asked.wish;
+    let of_client = || match accepted.client.filter(|_| chosen.upstream.hashes())?.ip() {
+        IpAddr::V4(address) => Some(hash_key(&address.octets())),
+        IpAddr::V6(address) => Some(hash_key(&address.octets())),
+    };
+    let key = key.or_else(of_client);
+    // Boxed: few have one, and every connection keeps what it was routed by.
+    key.or(server).map(|_| Box::new(Wish { key, server }))
 }
 
 fn watchers(worker: &Worker, accepted: &Accepted) -> Result<Option<Box<Chain>>, Stop> {

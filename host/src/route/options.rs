@@ -1,25 +1,44 @@
 //! What a router may ask for with the upstream that it chooses.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::config::TimeoutChanges;
 use crate::filter::{Attribute, Value};
+use crate::upstream::Wish;
+use crate::upstream::balance::hash_key;
 
-/// The timeouts that a choice changes for its connection: whole milliseconds, 0 for none. Options of which we know nothing
-/// are for others, or for later versions (the contract says so).
+/// What a choice has otherwise than its listener and its upstream.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub timeouts: TimeoutChanges,
+    pub wish: Wish,
+}
+
+/// Timeouts in whole milliseconds, 0 for none; a server by its address; a key for those that hash. Options of which we know
+/// nothing are for others, or for later versions (the contract says so).
 ///
 /// # Errors
 /// An option's value is not what it should be.
-pub(super) fn timeouts(options: &[Attribute]) -> Result<TimeoutChanges, String> {
-    let mut changes = TimeoutChanges::default();
+pub(super) fn asked(options: &[Attribute]) -> Result<Asked, String> {
+    let mut asked = Asked::default();
     for Attribute { key, value } in options {
+        let timeouts = &mut asked.timeouts;
         let timeout = match key.as_str() {
-            "connect-timeout-ms" => &mut changes.connect,
-            "first-byte-timeout-ms" => &mut changes.first_byte,
-            "idle-timeout-ms" => &mut changes.idle,
-            "half-closed-timeout-ms" => &mut changes.half_closed,
-            "stall-timeout-ms" => &mut changes.stall,
-            "lifetime-ms" => &mut changes.lifetime,
+            "connect-timeout-ms" => &mut timeouts.connect,
+            "first-byte-timeout-ms" => &mut timeouts.first_byte,
+            "idle-timeout-ms" => &mut timeouts.idle,
+            "half-closed-timeout-ms" => &mut timeouts.half_closed,
+            "stall-timeout-ms" => &mut timeouts.stall,
+            "lifetime-ms" => &mut timeouts.lifetime,
+            "hash-key" => {
+                asked.wish.key = Some(hash_key(&bytes(value)));
+                continue;
+            }
+            "server" => {
+                asked.wish.server = Some(hash_key(&bytes(value)));
+                continue;
+            }
             _ => continue,
         };
         *timeout = Some(match value {
@@ -28,11 +47,24 @@ pub(super) fn timeouts(options: &[Attribute]) -> Result<TimeoutChanges, String> 
             _ => return Err(format!("its option \"{key}\" is no number of milliseconds")),
         });
     }
-    Ok(changes)
+    Ok(asked)
+}
+
+/// As a server's address is written, where it is one.
+fn bytes(value: &Value) -> Cow<'_, [u8]> {
+    match value {
+        Value::Text(text) => Cow::Borrowed(text.as_bytes()),
+        Value::Bytes(bytes) => Cow::Borrowed(bytes),
+        Value::Integer(number) => Cow::Owned(number.to_le_bytes().to_vec()),
+        Value::Boolean(truth) => Cow::Owned(vec![u8::from(*truth)]),
+        Value::Address(address) => Cow::Owned(address.to_string().into_bytes()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     fn option(key: &str, value: Value) -> Attribute {
@@ -44,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_choice_changes_the_timeouts_that_it_names() {
-        let changes = timeouts(&[
+        let asked = asked(&[
             option("idle-timeout-ms", Value::Integer(1500)),
             option("stall-timeout-ms", Value::Integer(0)),
             option("of-a-later-version", Value::Boolean(true)),
@@ -54,13 +86,22 @@ mod tests {
             stall: Some(None),
             ..TimeoutChanges::default()
         };
-        assert_eq!(changes, Ok(expected));
+        assert_eq!(asked.unwrap().timeouts, expected);
     }
 
     #[test]
     fn values_that_are_no_timeouts_are_the_filter_s_fault() {
         for value in [Value::Integer(-1), Value::Text("5s".to_owned()), Value::Boolean(true)] {
-            assert!(timeouts(&[option("lifetime-ms", value)]).is_err());
+            assert!(asked(&[option("lifetime-ms", value)]).is_err());
         }
+    }
+    #[test]
+    fn a_server_is_named_by_its_address_and_a_key_is_any_value() {
+        let address: SocketAddr = "10.0.0.1:5432".parse().unwrap();
+        let by = |value| asked(&[option("server", value)]).unwrap().wish.server;
+        assert_eq!(by(Value::Address(address)), by(Value::Text("10.0.0.1:5432".to_owned())));
+        let key = |value| asked(&[option("hash-key", value)]).unwrap().wish.key;
+        assert_eq!(key(Value::Text("a".to_owned())), key(Value::Bytes(b"a".to_vec())));
+        assert_ne!(key(Value::Text("a".to_owned())), key(Value::Text("b".to_owned())));
     }
 }

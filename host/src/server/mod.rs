@@ -22,7 +22,7 @@ use crate::limit::Limiter;
 use crate::listener::{self, Crew, Listener};
 use crate::observe::{AccessLog, Counters};
 use crate::sys::Peer;
-use crate::upstream::{self, Upstreams};
+use crate::upstream::{self, Keeper, Upstreams};
 use thread::{Command, Start, WorkerThread};
 
 /// How much longer than the end of the drain workers may take: for what is owed to be flushed, and for connections that have
@@ -43,6 +43,8 @@ const RESERVED: usize = 128;
 /// A proxy that serves. Dropping it stops it without waiting for connections.
 pub struct Server {
     workers: Vec<WorkerThread>,
+    /// Present where servers are watched.
+    keeper: Option<Keeper>,
     stop: signal_all::Sender<()>,
     filters: Vec<Arc<Filter>>,
     /// Threads that put into words what has become of connections.
@@ -120,7 +122,7 @@ impl Server {
     /// Whatever keeps it from serving what the configuration says; then nothing is left running.
     pub fn start(config: &Config) -> anyhow::Result<Self> {
         let descriptors = raise_descriptor_limit();
-        let upstreams = Arc::new(upstream::resolve(&config.upstreams)?);
+        let upstreams = Arc::new(upstream::resolve(&config.upstreams, &config.resolver)?);
         let filters = load_filters(config, &upstreams)?;
         let workers = config.workers.or_else(|| available_parallelism().ok());
         let workers = workers.map_or(1, NonZeroUsize::get);
@@ -163,6 +165,8 @@ impl Server {
                 crew,
                 inbox,
                 pipes,
+                upstreams: Arc::clone(&common.upstreams),
+                workers,
                 stop: stopped.clone(),
             })
         };
@@ -176,13 +180,19 @@ impl Server {
             );
         }
         let members = shares.into_iter().zip(Crew::gather(workers, most)).enumerate();
-        let workers = members.map(start).collect::<anyhow::Result<Vec<_>>>()?;
+        let workers = members.map(start).collect::<anyhow::Result<Vec<WorkerThread>>>()?;
+        let commands: Vec<_> = workers.iter().map(WorkerThread::commands).collect();
+        let keeper = Keeper::start(&common.upstreams, move || {
+            // A worker that has ended already needs no waking.
+            commands.iter().for_each(|worker| _ = worker.send(Command::Wake));
+        })?;
         for Listening { name, address, .. } in &listening {
             tracing::info!(listener = %name, %address, "listening");
         }
         tracing::info!(workers = workers.len(), most_connections = most, descriptors, "ready");
         Ok(Self {
             workers,
+            keeper,
             stop,
             filters: common.filters,
             narrators: observing.into_iter().chain(writing).collect(),
@@ -255,6 +265,10 @@ impl Server {
     pub async fn stop(mut self, hurry: impl Future<Output = ()>) -> Ended {
         // The workers' receivers are gone if they have ended already.
         let _ = self.stop.send(());
+        // A server that is about to lose its connections is not asked whether it lives (haproxy#1874).
+        if let Some(keeper) = self.keeper.take() {
+            keeper.stop();
+        }
         let workers = std::mem::take(&mut self.workers);
         workers
             .iter()
@@ -402,6 +416,7 @@ impl Common {
             upstream: upstream.cloned(),
             upstreams: Arc::clone(&self.upstreams),
             timeouts: Arc::new(config.timeouts),
+            proxy_protocol: config.proxy_protocol.clone(),
             limiters: own.into_iter().chain(self.limiter.clone()).collect(),
             access_log: self.access_log.clone(),
             counters: Arc::default(),

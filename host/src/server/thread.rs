@@ -14,6 +14,7 @@ use tokio::task::spawn_local;
 use crate::config::Drain;
 use crate::listener::{Crew, Handed, Listener, accept, serve_handed};
 use crate::sys::Coarse;
+use crate::upstream::Upstreams;
 use crate::worker::{Draining, Worker};
 
 pub struct WorkerThread {
@@ -22,6 +23,8 @@ pub struct WorkerThread {
 }
 
 pub enum Command {
+    /// Something may be over for connections earlier than they think.
+    Wake,
     /// A filter has a new generation: let go of what belongs to the one before.
     Retire,
     /// Nothing more is accepted, and connections have an end in sight.
@@ -39,6 +42,9 @@ pub struct Start {
     pub inbox: mpsc::UnboundedReceiver<Handed>,
     /// How many pipes of 1 MiB it may have at once.
     pub pipes: usize,
+    /// To which it makes its part of the spare connections, one of `workers`.
+    pub upstreams: Arc<Upstreams>,
+    pub workers: usize,
     /// Changes when no more connections are to be accepted.
     pub stop: watch::Receiver<()>,
 }
@@ -87,6 +93,7 @@ impl WorkerThread {
 fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiver<Command>) {
     let worker = Rc::new(Worker::new(start.pipes));
     runtime.block_on(async {
+        worker.spares().fill(&start.upstreams, start.workers);
         let accepting: Vec<_> = start
             .sockets
             .into_iter()
@@ -115,6 +122,7 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
                 () = &mut served => return,
                 () = &mut timing => {}
                 command = commands.recv() => match command {
+                    Some(Command::Wake) => worker.timers().wake_all(),
                     Some(Command::Retire) => worker.instances().retire(),
                     Some(Command::Drain(drain)) => worker.drain(draining(drain)),
                     Some(Command::Halt) | None => return,

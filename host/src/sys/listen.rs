@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::task::{Context, Poll, ready};
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Gid, Mode, Uid};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, getsockname, listen, socket_with,
@@ -17,7 +17,7 @@ use tokio::io::unix::AsyncFd;
 use super::register::register;
 use super::stream::{client_address, watch_over};
 use super::tcp_info::accept_queue;
-use crate::config::{Accept, Vigilance};
+use crate::config::{Accept, SocketFile, Vigilance};
 
 /// The length of the accept queue; the kernel cuts it to net.core.somaxconn (listen(2)), whose default is 4096.
 const BACKLOG: i32 = 4096;
@@ -87,22 +87,40 @@ fn tcp_socket(address: SocketAddr, vigilance: &Vigilance) -> io::Result<OwnedFd>
 }
 
 /// `count` handles of one unix socket at `path`. A socket file that nobody listens on any more is replaced; anything else
-/// in its place is left alone.
+/// in its place is left alone. Nobody sees the file before it has its owner and its permissions.
 ///
 /// # Errors
-/// What bind(2) says; EADDRINUSE where somebody listens there, or where the file is no socket.
-pub fn listen_unix(path: &Path, count: usize) -> io::Result<Vec<OwnedFd>> {
-    let address = SocketAddrUnix::new(path)?;
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
-    match bind(&socket, &address) {
-        Err(Errno::ADDRINUSE) if is_stale(path, &address)? => {
-            rustix::fs::unlink(path)?;
-            bind(&socket, &address)?;
-        }
-        bound => bound?,
+/// What bind(2) says; EADDRINUSE where somebody listens there, or where the file is no socket. EPERM where this process may
+/// not give the file away.
+pub fn listen_unix(path: &Path, count: usize, file: &SocketFile) -> io::Result<Vec<OwnedFd>> {
+    if is_taken(path)? {
+        return Err(Errno::ADDRINUSE.into());
     }
-    listen(&socket, BACKLOG)?;
+    // A short name: a path of a socket has 107 bytes at the most (unix(7)).
+    let beside = path.with_file_name(format!(".{}", std::process::id()));
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+    // One that an earlier process of the same number has left behind.
+    let _ = rustix::fs::unlink(&beside);
+    bind(&socket, &SocketAddrUnix::new(&beside)?)?;
+    let moved = give(&beside, file)
+        .and_then(|()| listen(&socket, BACKLOG))
+        .and_then(|()| rustix::fs::rename(&beside, path));
+    if let Err(errno) = moved {
+        let _ = rustix::fs::unlink(&beside);
+        return Err(errno.into());
+    }
     shared(socket, count)
+}
+
+fn give(path: &Path, file: &SocketFile) -> rustix::io::Result<()> {
+    if file.owner.or(file.group).is_some() {
+        let (owner, group) = (file.owner.map(Uid::from_raw), file.group.map(Gid::from_raw));
+        rustix::fs::chown(path, owner, group)?;
+    }
+    match file.mode {
+        Some(mode) => rustix::fs::chmod(path, Mode::from_raw_mode(mode)),
+        None => Ok(()),
+    }
 }
 
 /// `count` handles of one socket: whoever of their owners is first takes the connection.
@@ -114,14 +132,19 @@ fn shared(socket: OwnedFd, count: usize) -> io::Result<Vec<OwnedFd>> {
     Ok(sockets)
 }
 
-/// Whether `path` is a socket that refuses connections: what a process that was killed leaves behind.
-fn is_stale(path: &Path, address: &SocketAddrUnix) -> io::Result<bool> {
-    let file = rustix::fs::lstat(path)?;
+/// Whether there is something at `path` that is not to be replaced. A socket that refuses connections is what a process that
+/// was killed leaves behind.
+fn is_taken(path: &Path) -> io::Result<bool> {
+    let file = match rustix::fs::lstat(path) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(false),
+        Err(errno) => return Err(errno.into()),
+    };
     if FileType::from_raw_mode(file.st_mode) != FileType::Socket {
-        return Ok(false);
+        return Ok(true);
     }
     let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
-    Ok(rustix::net::connect(&probe, address) == Err(Errno::CONNREFUSED))
+    Ok(rustix::net::connect(&probe, &SocketAddrUnix::new(path)?) != Err(Errno::CONNREFUSED))
 }
 
 /// A listening socket on a worker's runtime.
@@ -188,12 +211,21 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("spliceway-listen-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let path = directory.join("socket");
-        let sockets = listen_unix(&path, 1).unwrap();
-        assert_eq!(listen_unix(&path, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let file = SocketFile {
+            mode: Some(0o600),
+            ..SocketFile::default()
+        };
+        let sockets = listen_unix(&path, 1, &file).unwrap();
+        let mode = rustix::fs::stat(&path).unwrap().st_mode;
+        assert_eq!(Mode::from_raw_mode(mode), Mode::from_raw_mode(0o600));
+        let again = listen_unix(&path, 1, &file);
+        assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(sockets);
-        listen_unix(&path, 2).unwrap();
+        listen_unix(&path, 2, &file).unwrap();
         std::fs::write(directory.join("file"), "").unwrap();
-        assert!(listen_unix(&directory.join("file"), 1).is_err());
+        assert!(listen_unix(&directory.join("file"), 1, &file).is_err());
+        // Nothing is left beside them.
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 2);
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }

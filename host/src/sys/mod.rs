@@ -8,6 +8,8 @@ mod listen;
 mod pipe;
 #[expect(unsafe_code, reason = "tokio trusts its caller to keep the descriptor open")]
 mod register;
+#[expect(unsafe_code, reason = "rustix has no IP_BIND_ADDRESS_NO_PORT")]
+mod source;
 mod stream;
 #[expect(unsafe_code, reason = "rustix has no TCP_INFO")]
 mod tcp_info;

@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::task::{Context, Poll, ready};
@@ -23,6 +23,7 @@ use tokio::io::{Interest, Ready};
 
 use super::pipe::Pipe;
 use super::register::register;
+use super::source::bind_to;
 use super::tcp_info::{queued, received};
 use crate::config::Vigilance;
 
@@ -98,6 +99,45 @@ impl Stream {
                 Err(errno) => return Poll::Ready(Err(errno.into())),
             }
         }
+    }
+
+    /// Copies the first bytes that have come into `buffer` and leaves them in the socket. Ready when there are more than `known`,
+    /// or when there will be no more; tells how many there are, and whether those are all.
+    ///
+    /// An edge is cleared only where it has brought nothing new: whoever takes a part of what is here must find the rest still
+    /// announced.
+    pub fn poll_peek(&self, cx: &mut Context<'_>, buffer: &mut [u8], known: usize) -> Poll<io::Result<(usize, bool)>> {
+        loop {
+            let mut ready = ready!(self.fd.poll_read_ready(cx))?;
+            match recv(&self.fd, &mut *buffer, RecvFlags::PEEK) {
+                Ok((bytes, _)) => {
+                    let finished = ready.ready().is_read_closed();
+                    if bytes > known || bytes == 0 || finished {
+                        return Poll::Ready(Ok((bytes, bytes == 0 || finished)));
+                    }
+                    ready.clear_ready();
+                }
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Poll::Ready(Err(errno.into())),
+            }
+        }
+    }
+
+    /// Takes bytes that [`poll_peek`](Self::poll_peek) has shown.
+    pub fn take(&self, mut buffer: &mut [u8]) -> io::Result<()> {
+        while !buffer.is_empty() {
+            match recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
+                Ok((0, _)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok((bytes, _)) => {
+                    self.count(bytes);
+                    buffer = &mut buffer[bytes..];
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Writes what the socket takes now: at least one byte of a `buffer` that is not empty.
@@ -222,6 +262,18 @@ impl Stream {
         self.read.set(self.read.get() + bytes as u64);
     }
 
+    /// Waits until there is something to read: bytes, the end, or an error.
+    pub async fn readable(&self) {
+        // Not cleared: whoever reads finds out what it is.
+        let _ = self.fd.readable().await;
+    }
+
+    /// Whether the peer has sent nothing, has not finished and is not gone, as far as our kernel knows.
+    pub fn is_silent(&self) -> bool {
+        let peeked = recv(&self.fd, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(peeked, Err(Errno::AGAIN))
+    }
+
     /// Waits until something has happened to the connection. Data and FIN have not.
     pub async fn failed(&self) -> io::Error {
         loop {
@@ -248,7 +300,7 @@ impl Stream {
 
     /// This side's own address; `None` on a unix socket.
     pub fn local(&self) -> Option<SocketAddr> {
-        rustix::net::getsockname(&self.fd).ok()?.try_into().ok()
+        canonical(rustix::net::getsockname(&self.fd).ok()?)
     }
 }
 
@@ -256,11 +308,11 @@ impl Stream {
 // are non-blocking by themselves. MORE would make TCP wait for a full segment.
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
-/// Connects to `peer` and waits for the answer.
+/// Connects to `peer`, from the address `source` where one is given, and waits for the answer.
 ///
 /// # Errors
-/// What connect(2) says: at once, or by way of SO_ERROR when the answer comes.
-pub async fn connect(peer: &Peer) -> io::Result<Stream> {
+/// What bind(2) and connect(2) say: at once, or by way of SO_ERROR when the answer comes.
+pub async fn connect(peer: &Peer, source: Option<IpAddr>) -> io::Result<Stream> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (fd, begun) = match peer {
         Peer::Tcp(address) => {
@@ -271,6 +323,9 @@ pub async fn connect(peer: &Peer) -> io::Result<Stream> {
             let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
             // Or a small write would wait for the acknowledgement of the one before (Nagle, RFC 896): the proxy adds no delay.
             sockopt::set_tcp_nodelay(&fd, true)?;
+            if let Some(source) = source {
+                bind_to(&fd, source)?;
+            }
             let begun = rustix::net::connect(&fd, address);
             (fd, begun)
         }
@@ -335,15 +390,108 @@ pub(super) fn watch_over(fd: &impl AsFd, vigilance: &Vigilance) {
     let _ = set();
 }
 
-/// The address of a client as the kernel gave it with accept(2). IPv4 clients of a dual-stack socket come as
-/// `::ffff:a.b.c.d`; they are taken for what they are, once, here, so that rules, limits and logs never see the mapped form.
+/// The address of a client as the kernel gave it with accept(2).
 pub(super) fn client_address(address: Option<SocketAddrAny>) -> Option<SocketAddr> {
-    let address: SocketAddr = address?.try_into().ok()?;
+    canonical(address?)
+}
+
+/// Addresses of IPv4 on a dual-stack socket come as `::ffff:a.b.c.d`; they are taken for what they are, once, here, so that
+/// rules, limits and logs never see the mapped form.
+fn canonical(address: SocketAddrAny) -> Option<SocketAddr> {
+    let address: SocketAddr = address.try_into().ok()?;
     Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
 impl AsFd for Stream {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::io::Write;
+    use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// The two ends of a connection, the second one ours.
+    fn tcp() -> (TcpStream, Stream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (ours, _) = listener.accept().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (peer, Stream::new(ours.into()).unwrap())
+    }
+
+    fn unix() -> (UnixStream, Stream) {
+        let (peer, ours) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (peer, Stream::new(ours.into()).unwrap())
+    }
+
+    async fn peek(stream: &Stream, known: usize) -> (Vec<u8>, bool) {
+        let mut buffer = [0; 64];
+        let (bytes, is_all) = poll_fn(|cx| stream.poll_peek(cx, &mut buffer, known)).await.unwrap();
+        (buffer[..bytes].to_vec(), is_all)
+    }
+
+    async fn receive(stream: &Stream) -> Vec<u8> {
+        let mut buffer = [0; 64];
+        let bytes = poll_fn(|cx| stream.poll_recv(cx, &mut buffer)).await.unwrap();
+        buffer[..bytes].to_vec()
+    }
+
+    /// Bytes come in two pieces; the first four are taken, and the others are still announced.
+    async fn looks_and_takes(mut peer: impl Write, ours: &Stream, finish: impl FnOnce()) {
+        peer.write_all(b"he").unwrap();
+        assert_eq!(peek(ours, 0).await, (b"he".to_vec(), false));
+        let (looked, ()) = tokio::join!(peek(ours, 2), async { peer.write_all(b"adbody").unwrap() });
+        assert_eq!(looked, (b"headbody".to_vec(), false));
+        assert_eq!(peek(ours, 2).await.0, b"headbody");
+        let mut head = [0; 4];
+        ours.take(&mut head).unwrap();
+        assert_eq!(&head, b"head");
+        assert_eq!(receive(ours).await, b"body");
+        finish();
+        assert_eq!(peek(ours, 0).await, (Vec::new(), true));
+    }
+
+    #[tokio::test]
+    async fn what_was_looked_at_is_still_there_and_what_was_not_taken_is_still_announced() {
+        let (peer, ours) = tcp();
+        looks_and_takes(&peer, &ours, || peer.shutdown(Shutdown::Write).unwrap()).await;
+        let (peer, ours) = unix();
+        looks_and_takes(&peer, &ours, || peer.shutdown(Shutdown::Write).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn no_more_is_waited_for_once_the_peer_has_finished() {
+        let (mut peer, ours) = tcp();
+        peer.write_all(b"he").unwrap();
+        assert_eq!(peek(&ours, 0).await, (b"he".to_vec(), false));
+        let (looked, ()) = tokio::join!(peek(&ours, 2), async { peer.shutdown(Shutdown::Write).unwrap() });
+        assert_eq!(looked, (b"he".to_vec(), true));
+    }
+
+    #[tokio::test]
+    async fn bytes_that_were_taken_tell_a_fin_from_none_as_others_do() {
+        for finishes in [true, false] {
+            let (mut peer, ours) = tcp();
+            peer.write_all(b"headbody").unwrap();
+            assert_eq!(peek(&ours, 0).await.0, b"headbody");
+            ours.take(&mut [0; 4]).unwrap();
+            assert_eq!(receive(&ours).await, b"body");
+            if finishes {
+                peer.shutdown(Shutdown::Write).unwrap();
+                assert_eq!(receive(&ours).await, b"");
+            }
+            sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+            drop(peer);
+            ours.failed().await;
+            assert_eq!(ours.had_finished(&io::ErrorKind::BrokenPipe.into()), finishes);
+        }
     }
 }

@@ -2,23 +2,28 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Counted, Upstream};
+use super::balance::Seat;
+use super::queue::{NoPlace, place};
+use super::{Counted, Place, Upstream, Wish};
+use crate::config::Connect;
 use crate::connection::{Cause, Outcome, Routed, Stage};
 use crate::flow::Side;
 use crate::linger;
-use crate::sys::{self, Peer, Stream};
+use crate::relay::{Ending, Transfer};
+use crate::sys::{self, Coarse, Stream};
 use crate::worker::{Elapsed, Worker};
 
 /// A connection with both of its sockets, made from [`Routed`] alone.
 pub struct Connected {
     pub routed: Routed,
     pub socket: Stream,
-    pub server: Arc<Peer>,
+    pub place: Place,
     _counted: Counted,
 }
 
-/// Connects to the server whose turn it is, and to the next where it does not answer: no byte of the client's has been
+/// Connects to the server that is chosen, and to another one where it does not answer: no byte of the client's has been
 /// written yet, so nothing can arrive twice. One timeout covers all of it. A client that finishes meanwhile may have sent all
 /// that it has to say; one that resets the connection wants none any more.
 ///
@@ -27,39 +32,148 @@ pub struct Connected {
 pub async fn connect(worker: &Worker, routed: Routed) -> Result<Connected, Outcome> {
     let upstream = &routed.upstream;
     let counted = upstream.count();
+    let connecting = async {
+        if upstream.config.connect == Connect::FirstByte && routed.seen.is_empty() {
+            wait_for_client(worker, &routed).await?;
+        }
+        let wish = routed.wish.as_deref().copied().unwrap_or_default();
+        dial(worker, upstream, &wish, routed.timeouts.connect).await
+    };
     let dialled = tokio::select! {
-        dialled = worker.timers().within(routed.timeouts.connect, dial(upstream)) => dialled,
+        dialled = connecting => dialled,
         error = routed.client.failed() => {
             return Err(Outcome::new(Stage::Connect, Cause::of(&error), Side::Client));
         }
     };
-    match dialled.unwrap_or_else(|Elapsed| Err(io::ErrorKind::TimedOut.into())) {
-        Ok((socket, server)) => Ok(Connected {
-            routed,
-            socket,
-            server,
-            _counted: counted,
-        }),
-        Err(error) => {
+    let failure = match dialled {
+        Ok((socket, place)) => {
+            return Ok(Connected {
+                routed,
+                socket,
+                place,
+                _counted: counted,
+            });
+        }
+        Err(failure) => failure,
+    };
+    let (cause, side) = match failure {
+        Failure::Server(error) => {
             tracing::debug!(upstream = %upstream.name(), %error, "no server answered");
-            let cause = Cause::of(&error);
-            match cause {
-                // It had accepted, and took that back before we saw it: an empty answer would be another story.
-                Cause::Reset => routed.client.reset_on_close(),
-                _ => linger::end(worker, &routed.client).await,
-            }
-            Err(Outcome::new(Stage::Connect, cause, Side::Upstream))
+            (Cause::of(&error), Side::Upstream.into())
+        }
+        Failure::NoPlace(NoPlace::NoServer) => (Cause::NoServer, None),
+        Failure::NoPlace(NoPlace::QueueFull | NoPlace::Late) => (Cause::Limited, Side::Upstream.into()),
+        Failure::SilentClient => (Cause::IdleTimeout, Side::Client.into()),
+    };
+    match cause {
+        // It had accepted, and took that back before we saw it: an empty answer would be another story.
+        Cause::Reset => routed.client.reset_on_close(),
+        _ => linger::end(worker, &routed.client).await,
+    }
+    Err(Outcome::new(Stage::Connect, cause, side))
+}
+
+impl Connected {
+    /// What became of it is told to those who judge the server.
+    pub fn judge(&self, transfer: &Transfer) {
+        let upstream = &self.routed.upstream;
+        match transfer.ending {
+            _ if transfer.down.total() > 0 => upstream.succeeded(self.place.server()),
+            Ending::Failed {
+                side: Side::Upstream, ..
+            } => upstream.failed(self.place.server()),
+            // It said nothing, and need not have: that is neither.
+            _ => {}
         }
     }
 }
 
-async fn dial(upstream: &Upstream) -> io::Result<(Stream, Arc<Peer>)> {
+enum Failure {
+    NoPlace(NoPlace),
+    /// What the last server that was tried has said.
+    Server(io::Error),
+    SilentClient,
+}
+
+/// Until it has sent something, or has finished.
+async fn wait_for_client(worker: &Worker, routed: &Routed) -> Result<(), Failure> {
+    let spoke = worker
+        .timers()
+        .within(routed.timeouts.idle, routed.client.readable())
+        .await;
+    spoke.map_err(|Elapsed| Failure::SilentClient)
+}
+
+async fn dial(
+    worker: &Worker,
+    upstream: &Arc<Upstream>,
+    wish: &Wish,
+    limit: Option<Duration>,
+) -> Result<(Stream, Place), Failure> {
+    if let Some(spare) = worker.spares().take(upstream) {
+        return Ok(spare);
+    }
+    let mut tried = Vec::new();
     let mut last = None;
-    for address in upstream.in_turn().flat_map(|server| &server.addresses) {
-        match sys::connect(address).await {
-            Ok(socket) => return Ok((socket, Arc::clone(address))),
-            Err(error) => last = Some(error),
+    let deadline = limit.map(|limit| Coarse::now() + limit);
+    loop {
+        let place = match place(worker, upstream, wish, &tried).await {
+            Ok(place) => place,
+            Err(why) => return Err(last.map_or(Failure::NoPlace(why), Failure::Server)),
+        };
+        tried.push(place.server().id());
+        // Those that may come after this one get their part of the time: a server that drops what comes to it would have all.
+        let retries_left = (upstream.config.retries.count as usize).saturating_sub(tried.len() - 1);
+        let share = 1 + retries_left.min(upstream.untried(&tried));
+        let left = deadline.map(|deadline| deadline.since(Coarse::now()) / u32::try_from(share).unwrap_or(u32::MAX));
+        let dialled = worker.timers().within(left, from_a_source(upstream, &place)).await;
+        let error = match dialled {
+            Ok(Ok(socket)) => return Ok((socket, place)),
+            Ok(Err(error)) => error,
+            Err(Elapsed) => io::ErrorKind::TimedOut.into(),
+        };
+        if !is_ours(&error) {
+            upstream.failed(place.server());
+        }
+        tracing::debug!(upstream = %upstream.name(), server = %place.server().peer(), %error, "a server did not answer");
+        if share == 1 || !upstream.budget.withdraw() {
+            return Err(Failure::Server(error));
+        }
+        last = Some(error);
+    }
+}
+
+/// From the address whose turn it is; from the next one where the first has no port left.
+pub(super) async fn from_a_source(upstream: &Upstream, place: &Place) -> io::Result<Stream> {
+    let peer = &**place.server().peer();
+    let sources = upstream.sources_for(peer);
+    if sources.is_empty() {
+        return sys::connect(peer, None).await;
+    }
+    let mut last = io::ErrorKind::AddrNotAvailable.into();
+    for source in sources {
+        match sys::connect(peer, Some(source)).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => last = error,
+            connected => return connected,
         }
     }
-    Err(last.unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
+    Err(last)
+}
+
+/// Whether it is this machine that could not: no port, descriptor or memory left, or a firewall of its own. That is not the
+/// server's fault.
+fn is_ours(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::EADDRNOTAVAIL
+                | libc::EADDRINUSE
+                | libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::EPERM
+                | libc::EACCES
+        )
+    )
 }

@@ -1,56 +1,133 @@
 //! Groups of servers, and how a connection to one of them comes about.
+//!
+//! ```text
+//! discovery, health, failures -> roster --lineup()--> Lineup   whenever something changes, on the keeper's thread
+//! connection -> queue::place -> balance::pick -> connect -> Connected          on a worker's thread
+//! ```
+//!
+//! What workers read is a [`Lineup`], which never changes: it is published anew.
 
+pub mod balance;
+mod budget;
 mod connect;
+mod discover;
+mod dns;
+mod health;
+mod keeper;
+mod queue;
+mod replace;
 mod resolve;
+mod roster;
+mod server;
+mod services;
+mod warm;
 
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
 
 pub use connect::{Connected, connect};
+pub use keeper::Keeper;
 pub use resolve::resolve;
+pub use server::{Place, Server};
+pub use warm::Spares;
 
-use crate::config::{TimeoutChanges, UpstreamConfig, Vigilance};
+use crate::config::{Balance, OnDown, ProxyOut, TimeoutChanges, UpstreamConfig, Vigilance, defaults};
 use crate::filter::{Group, Groups};
-use crate::sys::Peer;
+use crate::sys::{Coarse, Peer};
+use crate::worker::Draining;
+use balance::{Lineup, Seat};
+use budget::Budget;
+use discover::Name;
+use dns::Directory;
+use health::{Eject, Transition};
+use queue::Queue;
+use roster::{Life, Member, Rules, changes_at, lineup};
 
 /// Every upstream of the configuration.
-#[derive(Debug, Default)]
-pub struct Upstreams(Vec<Arc<Upstream>>);
+#[derive(Debug)]
+pub struct Upstreams {
+    all: Vec<Arc<Upstream>>,
+    /// Where their names are looked up.
+    directory: Arc<Directory>,
+}
 
 #[derive(Debug)]
 pub struct Upstream {
     name: Arc<str>,
-    /// At least one.
-    servers: Vec<Server>,
-    timeouts: TimeoutChanges,
-    vigilance: Vigilance,
-    next: AtomicUsize,
+    config: UpstreamConfig,
+    lineup: ArcSwap<Lineup<Server>>,
+    roster: Mutex<Vec<Member>>,
+    /// Servers that are in the roster no more, while they have connections.
+    gone: Mutex<Vec<Weak<Server>>>,
+    /// Those of its servers that are names, until its keeper takes them.
+    names: Mutex<Vec<Name>>,
+    has_names: bool,
+    /// The roster has changed in a way that its keeper should look at.
+    changed: Notify,
+    queue: Queue,
+    budget: Budget,
+    /// Whose turn it is, of the addresses to connect from.
+    next_source: AtomicUsize,
     connections: AtomicU64,
 }
 
-/// One server, and the addresses that its name stands for: they are tried in this order.
-#[derive(Debug)]
-pub struct Server {
-    addresses: Vec<Arc<Peer>>,
+impl Default for Upstreams {
+    /// None.
+    fn default() -> Self {
+        Self {
+            all: Vec::new(),
+            directory: Arc::new(Directory::new(&defaults::RESOLVER)),
+        }
+    }
 }
+
+/// Where a connection wants to go, of an upstream's servers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// To the same server as others with this key, where the upstream hashes.
+    pub key: Option<u64>,
+    /// To this one, while it is up.
+    pub server: Option<u64>,
+}
+
+/// A drain because a server went down: its connections are told when they are idle, and after this they are told anyhow.
+const DRAIN: Duration = Duration::from_secs(25);
+const SPREAD: Duration = Duration::from_secs(5);
 
 impl Upstreams {
     /// `None` where there is no such upstream.
     pub fn find(&self, name: &str) -> Option<&Arc<Upstream>> {
-        self.0.iter().find(|upstream| &*upstream.name == name)
+        self.all.iter().find(|upstream| &*upstream.name == name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.all.iter()
     }
 }
 
 impl Upstream {
-    fn new(config: &UpstreamConfig, servers: Vec<Server>) -> Self {
-        Self {
+    fn new(config: &UpstreamConfig, members: Vec<Member>, names: Vec<Name>) -> Self {
+        let upstream = Self {
             name: config.name.as_str().into(),
-            servers,
-            timeouts: config.timeouts,
-            vigilance: config.vigilance,
-            next: AtomicUsize::new(0),
+            lineup: ArcSwap::from_pointee(Lineup::new(config.balance, Vec::new())),
+            roster: Mutex::new(members),
+            gone: Mutex::default(),
+            has_names: !names.is_empty(),
+            names: Mutex::new(names),
+            changed: Notify::new(),
+            queue: Queue::new(config.queue),
+            budget: Budget::new(config.retries.budget),
+            next_source: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
-        }
+            config: config.clone(),
+        };
+        upstream.publish(&upstream.roster());
+        upstream
     }
 
     pub fn name(&self) -> &Arc<str> {
@@ -59,26 +136,208 @@ impl Upstream {
 
     /// What it changes of a listener's timeouts.
     pub fn timeouts(&self) -> &TimeoutChanges {
-        &self.timeouts
+        &self.config.timeouts
     }
 
     pub fn vigilance(&self) -> &Vigilance {
-        &self.vigilance
+        &self.config.vigilance
     }
 
-    /// All servers, from the one whose turn it is: the others are there for when it does not answer.
-    fn in_turn(&self) -> impl Iterator<Item = &Server> {
-        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.servers.len();
-        let (late, early) = self.servers.split_at(first);
-        early.iter().chain(late)
+    /// What its servers are told of each connection.
+    pub fn proxy_protocol(&self) -> Option<&ProxyOut> {
+        self.config.proxy_protocol.as_ref()
+    }
+
+    /// Whether connections with the same key go to the same server.
+    pub fn hashes(&self) -> bool {
+        matches!(self.config.balance, Balance::SourceHash | Balance::Maglev)
+    }
+
+    /// A place where the next connection may go at once.
+    fn take_place(self: &Arc<Self>, wish: &Wish, tried: &[u64]) -> Option<Place> {
+        let lineup = self.lineup.load();
+        if let Some(id) = wish.server.filter(|id| !tried.contains(id)) {
+            let wished = lineup.seats().iter().find(|(server, _)| server.id() == id);
+            if let Some(place) = wished.and_then(|(server, _)| Place::take(self, server)) {
+                return Some(place);
+            }
+        }
+        loop {
+            let server = lineup.pick(wish.key, tried)?;
+            // Somebody else may have been faster: then it is full, and not picked again.
+            if let Some(place) = Place::take(self, server) {
+                return Some(place);
+            }
+        }
+    }
+
+    /// Whether waiting makes sense: a server that is up may have a place again, one that nobody has asked may prove to be up.
+    fn may_have_a_place_later(&self) -> bool {
+        !self.lineup.load().is_empty() || self.roster().iter().any(|member| member.life == Life::Unknown)
+    }
+
+    /// How many servers a connection could still try.
+    fn untried(&self, tried: &[u64]) -> usize {
+        self.lineup.load().len().saturating_sub(tried.len())
+    }
+
+    /// A connection to it has come about, or said something.
+    fn succeeded(&self, server: &Server) {
+        if self.config.passive.is_some() {
+            server.succeeded();
+        }
+    }
+
+    /// A connection to it failed, or was reset before it said anything.
+    fn failed(&self, server: &Server) {
+        let Some(passive) = &self.config.passive else { return };
+        if server.failed() < passive.failures {
+            return;
+        }
+        server.succeeded();
+        let now = Instant::now();
+        let mut roster = self.roster();
+        let Some(member) = roster.iter_mut().find(|member| member.server.id() == server.id()) else {
+            return;
+        };
+        if member.ejected.is_some_and(|until| until > now) {
+            return;
+        }
+        let eject = member.eject.get_or_insert_with(|| Eject::new(passive));
+        let until = eject.ejected(now);
+        member.ejected = Some(until);
+        member.back = Some(until);
+        let transitions = member.count_transition();
+        self.end_connections(server);
+        self.publish(&roster);
+        self.changed.notify_one();
+        tracing::warn!(
+            upstream = %self.name,
+            server = %server.peer(),
+            failures = passive.failures,
+            for_ms = until.saturating_duration_since(now).as_millis(),
+            transitions,
+            "server ejected"
+        );
+    }
+
+    /// What its keeper has found out about a server.
+    fn transition(&self, server: &Server, transition: Transition, reason: Option<&str>) {
+        let mut roster = self.roster();
+        let Some(member) = roster.iter_mut().find(|member| member.server.id() == server.id()) else {
+            return;
+        };
+        let transitions = member.count_transition();
+        match transition {
+            Transition::Up => {
+                // Who was never seen failing begins with all of his weight.
+                member.back = (member.life == Life::Down).then(Instant::now);
+                member.life = Life::Up;
+                server.end_connections(None);
+            }
+            Transition::Down => {
+                member.life = Life::Down;
+                self.end_connections(server);
+            }
+        }
+        self.publish(&roster);
+        self.changed.notify_one();
+        // Said when it is so.
+        match transition {
+            Transition::Up => tracing::info!(upstream = %self.name, server = %server.peer(), transitions, "server up"),
+            Transition::Down => {
+                tracing::warn!(upstream = %self.name, server = %server.peer(), reason, transitions, "server down");
+            }
+        }
+    }
+
+    /// As the operator wants it when a server goes down.
+    fn end_connections(&self, server: &Server) {
+        let now = Coarse::now();
+        let draining = match self.config.on_down {
+            OnDown::Keep => return,
+            OnDown::Drain => Draining {
+                soft: Some(now),
+                spread: SPREAD,
+                hard: Some(now + DRAIN),
+            },
+            OnDown::Kill => Draining {
+                soft: None,
+                spread: Duration::ZERO,
+                hard: Some(now),
+            },
+        };
+        server.end_connections(Some(draining));
+    }
+
+    /// Lets workers see what has changed. The lock is held meanwhile, so that what is older is not published later.
+    fn publish(&self, roster: &MutexGuard<'_, Vec<Member>>) {
+        let seats = lineup(roster, self.rules(), Instant::now());
+        self.lineup.store(Arc::new(Lineup::new(self.config.balance, seats)));
+        self.queue.all_is_new();
+    }
+
+    /// Whether its servers come and go.
+    fn changes_by_itself(&self) -> bool {
+        self.config.health.is_some() || self.config.passive.is_some() || self.has_names
+    }
+
+    /// Its names, for whoever keeps it: each is followed by one.
+    fn take_names(&self) -> Vec<Name> {
+        std::mem::take(&mut *self.names.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// When the lineup is to be made anew, though nobody has done anything.
+    fn changes_at(&self) -> Option<Instant> {
+        changes_at(&self.roster(), self.rules(), Instant::now())
+    }
+
+    /// That time has come.
+    fn go_on(&self) {
+        let now = Instant::now();
+        let mut roster = self.roster();
+        let mut returned = Vec::new();
+        for member in roster.iter_mut() {
+            if member.ejected.take_if(|until| *until <= now).is_some() {
+                member.server.end_connections(None);
+                returned.push((Arc::clone(member.server.peer()), member.count_transition()));
+            }
+        }
+        self.publish(&roster);
+        for (server, transitions) in returned {
+            tracing::info!(upstream = %self.name, %server, transitions, "server returns");
+        }
+    }
+
+    /// The addresses of this machine to connect from, beginning with the one whose turn it is; none is: as the system says.
+    fn sources_for(&self, peer: &Peer) -> Vec<IpAddr> {
+        let fits = |source: &&IpAddr| matches!(peer, Peer::Tcp(server) if server.is_ipv4() == source.is_ipv4());
+        let mut sources: Vec<_> = self.config.source.iter().filter(fits).copied().collect();
+        if !sources.is_empty() {
+            let first = self.next_source.fetch_add(1, Ordering::Relaxed) % sources.len();
+            sources.rotate_left(first);
+        }
+        sources
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            panic: self.config.panic,
+            slow_start: self.config.slow_start,
+        }
+    }
+
+    fn roster(&self) -> MutexGuard<'_, Vec<Member>> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn group(&self) -> Group {
-        let servers = self.servers.len() as u32;
+        let servers = self.roster().len();
+        let count = |servers: usize| u32::try_from(servers).unwrap_or(u32::MAX);
         Group {
             name: self.name.to_string(),
-            servers,
-            healthy: servers,
+            servers: count(servers),
+            healthy: count(self.lineup.load().len()),
             connections: self.connections.load(Ordering::Relaxed),
         }
     }
@@ -86,6 +345,7 @@ impl Upstream {
     /// Counts a connection for as long as the guard lives.
     fn count(self: &Arc<Self>) -> Counted {
         self.connections.fetch_add(1, Ordering::Relaxed);
+        self.budget.deposit();
         Counted(Arc::clone(self))
     }
 }
@@ -96,7 +356,7 @@ impl Groups for Upstreams {
     }
 
     fn all(&self) -> Vec<Group> {
-        self.0.iter().map(|upstream| upstream.group()).collect()
+        self.all.iter().map(|upstream| upstream.group()).collect()
     }
 }
 
@@ -113,33 +373,93 @@ impl Drop for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Address;
+    use crate::config::{Address, Passive, ServerConfig};
 
-    fn upstream(servers: Vec<Server>) -> Upstream {
-        let nowhere = Address::Unix("/".into());
-        Upstream::new(&UpstreamConfig::new("test", nowhere), servers)
+    fn config(servers: u16, most: Option<u32>) -> UpstreamConfig {
+        let server = |port: u16| ServerConfig {
+            max_connections: most,
+            ..Address::Socket(([127, 0, 0, 1], port).into()).into()
+        };
+        UpstreamConfig::new("test", (1..=servers).map(server).collect())
+    }
+
+    fn upstream(config: &UpstreamConfig) -> Arc<Upstream> {
+        let resolved = resolve(std::slice::from_ref(config), &defaults::RESOLVER).unwrap();
+        Arc::clone(&resolved.all[0])
+    }
+
+    fn take(upstream: &Arc<Upstream>) -> Option<Place> {
+        upstream.take_place(&Wish::default(), &[])
+    }
+
+    fn server(place: &Place) -> String {
+        place.server().peer().to_string()
     }
 
     #[test]
-    fn servers_take_turns_and_every_one_of_them_gets_its_chance() {
-        let server = |port: u16| Server {
-            addresses: vec![Arc::new(Peer::Tcp(([127, 0, 0, 1], port).into()))],
+    fn servers_take_turns() {
+        let upstream = upstream(&config(3, None));
+        let turns: Vec<_> = (0..6).map(|_| server(&take(&upstream).unwrap())).collect();
+        assert_eq!(turns[..3], turns[3..]);
+        let mut once = turns[..3].to_vec();
+        once.sort_unstable();
+        assert_eq!(once, ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
+    }
+
+    #[test]
+    fn a_place_is_taken_until_it_is_given_back() {
+        let upstream = upstream(&config(2, Some(1)));
+        let first = take(&upstream).unwrap();
+        let second = take(&upstream).unwrap();
+        assert_ne!(server(&first), server(&second));
+        assert!(take(&upstream).is_none());
+        assert!(upstream.may_have_a_place_later());
+        let freed = server(&first);
+        drop(first);
+        assert_eq!(server(&take(&upstream).unwrap()), freed);
+    }
+
+    #[test]
+    fn a_server_that_is_wished_for_is_taken_while_it_is_there() {
+        let upstream = upstream(&config(3, Some(1)));
+        let wish = Wish {
+            key: None,
+            server: Some(balance::hash_key(b"127.0.0.1:2")),
         };
-        let upstream = upstream(vec![server(1), server(2), server(3)]);
-        let turn = || -> Vec<String> {
-            upstream
-                .in_turn()
-                .map(|server| server.addresses[0].to_string())
-                .collect()
+        let wished = upstream.take_place(&wish, &[]).unwrap();
+        assert_eq!(server(&wished), "127.0.0.1:2");
+        let other = upstream.take_place(&wish, &[]).unwrap();
+        assert_ne!(server(&other), "127.0.0.1:2");
+    }
+
+    #[test]
+    fn a_server_whose_connections_fail_is_left_alone_for_a_while() {
+        let passive = Passive {
+            failures: 2,
+            ejection: Duration::from_secs(60),
+            longest_ejection: Duration::from_secs(60),
         };
-        assert_eq!(turn(), ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
-        assert_eq!(turn(), ["127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:1"]);
-        assert_eq!(turn(), ["127.0.0.1:3", "127.0.0.1:1", "127.0.0.1:2"]);
+        let upstream = upstream(&UpstreamConfig {
+            passive: Some(passive),
+            ..config(2, None)
+        });
+        let failing = Arc::clone(take(&upstream).unwrap().server());
+        upstream.failed(&failing);
+        upstream.succeeded(&failing);
+        upstream.failed(&failing);
+        assert_eq!(upstream.lineup.load().len(), 2, "not in a row");
+        upstream.failed(&failing);
+        assert_eq!(upstream.lineup.load().len(), 1);
+        assert_eq!(upstream.group().healthy, 1);
+        for _ in 0..4 {
+            assert_ne!(take(&upstream).unwrap().server().id(), failing.id());
+        }
+        assert!(upstream.changes_at().is_some());
     }
 
     #[test]
     fn connections_are_counted_while_they_live() {
-        let upstream = Arc::new(upstream(Vec::new()));
+        let upstream = upstream(&config(1, None));
         let counted = upstream.count();
         assert_eq!(upstream.group().connections, 1);
         drop(counted);

@@ -1,59 +1,129 @@
-//! From the configuration's addresses to the kernel's, once, at start.
+//! From the configuration's servers to the kernel's addresses, before the first connection.
 
-use std::net::ToSocketAddrs as _;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
+use tokio::task::JoinSet;
 
-use super::{Server, Upstream, Upstreams};
-use crate::config::{Address, UpstreamConfig};
+use super::discover::{Learnt, Name, tell};
+use super::dns::Directory;
+use super::replace::{Found, replace};
+use super::roster::Member;
+use super::{Upstream, Upstreams};
+use crate::config::{Address, Resolver, ServerConfig, ServerPlace, UpstreamConfig};
 use crate::sys::Peer;
 
-/// How long all names together may take. The resolver's own patience (resolv.conf(5): 5 s for each of two tries and each
-/// server) is longer than an operator's who waits for a start to succeed.
+/// How long all names together may take. A name server's own patience is longer than an operator's who waits for a start
+/// to succeed.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// # Errors
-/// A name has no address, or the resolver does not answer in time.
-pub fn resolve(configs: &[UpstreamConfig]) -> anyhow::Result<Upstreams> {
-    let deadline = Instant::now() + PATIENCE;
-    let upstream = |config: &UpstreamConfig| -> anyhow::Result<Arc<Upstream>> {
-        let server = |address| {
-            let addresses = addresses(address, deadline)
-                .with_context(|| format!("upstream \"{}\": cannot resolve {address}", config.name))?;
-            anyhow::Ok(Server { addresses })
-        };
-        let servers: Result<_, _> = config.servers.iter().map(|config| server(&config.address)).collect();
-        Ok(Arc::new(Upstream::new(config, servers?)))
+/// A name that must resolve does not.
+pub fn resolve(configs: &[UpstreamConfig], resolver: &Resolver) -> anyhow::Result<Upstreams> {
+    let directory = Arc::new(Directory::new(resolver));
+    let now = Instant::now();
+    let names = |config| names(config, now);
+    let mut names = look_up(&directory, configs.iter().map(names).collect(), now + PATIENCE)?;
+    let upstreams = configs.iter().zip(&mut names);
+    let upstreams = upstreams.map(|(config, names)| upstream(config, std::mem::take(names)));
+    Ok(Upstreams {
+        all: upstreams.collect::<Result<_, _>>()?,
+        directory,
+    })
+}
+
+fn names(config: &UpstreamConfig, now: Instant) -> Vec<Name> {
+    (0..config.servers.len())
+        .filter_map(|of| Name::of(config, of, now))
+        .collect()
+}
+
+fn upstream(config: &UpstreamConfig, names: Vec<(Name, Learnt)>) -> anyhow::Result<Arc<Upstream>> {
+    let mut members = Vec::new();
+    let mut add = |of: usize, found: &[Found]| {
+        replace(&mut members, of, found, |found, twin| {
+            Member::new(config, of, found, twin)
+        });
     };
-    Ok(Upstreams(configs.iter().map(upstream).collect::<Result<_, _>>()?))
+    for (of, server) in config.servers.iter().enumerate() {
+        if let Some(fixed) = fixed(server) {
+            add(of, &[fixed]);
+        }
+    }
+    for (name, learnt) in &names {
+        match (&learnt.found, &learnt.trouble) {
+            (Some(found), _) => add(name.of, found),
+            (None, Some(error)) if config.discovery.must_resolve => {
+                bail!("upstream \"{}\": cannot resolve {name}: {error}", config.name)
+            }
+            (None, _) => {}
+        }
+    }
+    let (names, learnt): (Vec<_>, Vec<_>) = names.into_iter().unzip();
+    for (name, learnt) in names.iter().zip(&learnt) {
+        tell(&config.name, name, learnt);
+    }
+    Ok(Arc::new(Upstream::new(config, members, names)))
 }
 
-fn addresses(address: &Address, deadline: Instant) -> anyhow::Result<Vec<Arc<Peer>>> {
-    match address {
-        Address::Socket(address) => Ok(vec![Arc::new(Peer::Tcp(*address))]),
-        Address::Unix(path) => Ok(vec![Arc::new(Peer::Unix(path.clone()))]),
-        Address::Host { host, port } => look_up(host, *port, deadline),
-    }
+/// `None` for a name.
+fn fixed(server: &ServerConfig) -> Option<Found> {
+    let peer = match &server.place {
+        ServerPlace::Address(Address::Socket(address)) => Peer::Tcp(*address),
+        ServerPlace::Address(Address::Unix(path)) => Peer::Unix(path.clone()),
+        ServerPlace::Address(Address::Host { .. }) | ServerPlace::Srv(_) => return None,
+    };
+    Some(Found {
+        peer,
+        weight: server.weight,
+        backup: server.backup,
+    })
 }
 
-/// getaddrinfo(3) cannot be interrupted, so it is left behind on its thread when it takes too long.
-fn look_up(host: &str, port: u16, deadline: Instant) -> anyhow::Result<Vec<Arc<Peer>>> {
-    let (answer, answered) = channel();
-    let name = host.to_owned();
-    thread::Builder::new().name("resolver".to_owned()).spawn(move || {
-        let found = (name.as_str(), port).to_socket_addrs();
-        // Nobody waits any more: then nobody needs it.
-        let _ = answer.send(found.map(Iterator::collect::<Vec<_>>));
-    })?;
-    let left = deadline.saturating_duration_since(Instant::now());
-    let found = answered.recv_timeout(left);
-    let found = found.map_err(|_| anyhow!("the resolver did not answer within {} s", PATIENCE.as_secs()))??;
-    if found.is_empty() {
-        bail!("the name has no address");
+/// All names of all upstreams at once, on a thread of its own: whoever starts us may have a runtime, in which no other can
+/// be waited for.
+fn look_up(
+    directory: &Arc<Directory>,
+    names: Vec<Vec<Name>>,
+    deadline: Instant,
+) -> anyhow::Result<Vec<Vec<(Name, Learnt)>>> {
+    let upstreams = names.len();
+    if names.iter().all(Vec::is_empty) {
+        return Ok((0..upstreams).map(|_| Vec::new()).collect());
     }
-    Ok(found.into_iter().map(|address| Arc::new(Peer::Tcp(address))).collect())
+    let directory = Arc::clone(directory);
+    let work = move || -> anyhow::Result<_> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let looked_up = runtime.block_on(async {
+            let mut asking = JoinSet::new();
+            for (upstream, names) in names.into_iter().enumerate() {
+                for mut name in names {
+                    let directory = Arc::clone(&directory);
+                    asking.spawn(async move {
+                        let said = name.look_up(&directory, Some(deadline)).await;
+                        let learnt = name.learn(said, Instant::now(), fastrand::f64());
+                        (upstream, name, learnt)
+                    });
+                }
+            }
+            asking.join_all().await
+        });
+        Ok(looked_up)
+    };
+    let thread = thread::Builder::new().name("resolver".to_owned()).spawn(work);
+    let thread = thread.context("cannot start the thread that looks names up")?;
+    let looked_up = thread
+        .join()
+        .map_err(|_| anyhow!("the thread that looks names up has panicked"))??;
+    let mut by_upstream: Vec<Vec<_>> = (0..upstreams).map(|_| Vec::new()).collect();
+    for (upstream, name, learnt) in looked_up {
+        by_upstream[upstream].push((name, learnt));
+    }
+    // As they stand in the file: the first error that is told is the first that is there.
+    by_upstream
+        .iter_mut()
+        .for_each(|names| names.sort_by_key(|(name, _)| name.of));
+    Ok(by_upstream)
 }

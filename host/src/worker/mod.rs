@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::filter::Instances;
 use crate::sys::{Coarse, Pipes};
+use crate::upstream::Spares;
 pub use timers::{Elapsed, Timers};
 
 /// The size of the buffer that every copy of a worker goes through. A larger one no longer fits the second-level cache; a
@@ -19,6 +20,7 @@ pub struct Worker {
     pipes: Pipes,
     instances: Instances,
     timers: Timers,
+    spares: Spares,
     draining: Cell<Option<Draining>>,
 }
 
@@ -42,6 +44,7 @@ impl Worker {
             pipes: Pipes::new(pipes),
             instances: Instances::default(),
             timers: Timers::default(),
+            spares: Spares::default(),
             draining: Cell::new(None),
         }
     }
@@ -68,6 +71,10 @@ impl Worker {
         &self.timers
     }
 
+    pub fn spares(&self) -> &Spares {
+        &self.spares
+    }
+
     pub fn draining(&self) -> Option<Draining> {
         self.draining.get()
     }
@@ -75,6 +82,7 @@ impl Worker {
     /// From now on connections have an end in sight.
     pub fn drain(&self, draining: Draining) {
         self.draining.set(Some(draining));
+        self.spares.clear();
         self.timers.wake_all();
     }
 }

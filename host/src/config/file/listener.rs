@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 
 use super::timeouts::timeout;
-use super::{Keepalive, Limits, Timeouts};
+use super::{Keepalive, Limits, ProxyIn, SocketFile, Timeouts};
 use crate::config::address::ListenAddress;
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::name::Name;
@@ -40,6 +40,10 @@ pub struct Listener {
     /// says.
     #[schemars(extend("default" = timeout(defaults::VIGILANCE.user_timeout)))]
     pub user_timeout: Option<Given<Timeout>>,
+    /// Who may connect, where the address is a unix socket.
+    pub socket_file: Option<Given<SocketFile>>,
+    /// Whether clients come through a proxy that says who they are (the PROXY protocol).
+    pub proxy_protocol: Option<Given<ProxyIn>>,
 }
 
 impl Read for Listener {
@@ -54,6 +58,8 @@ impl Read for Listener {
             accept: table.optional("accept"),
             keepalive: table.optional("keepalive"),
             user_timeout: table.optional("user-timeout"),
+            socket_file: table.optional("socket-file"),
+            proxy_protocol: table.optional("proxy-protocol"),
         })
     }
 }

@@ -3,11 +3,21 @@
 //! The comments on fields are what an editor shows beside a key.
 
 mod access_log;
+mod dns;
 mod drain;
 mod filter;
+mod health;
 mod keepalive;
 mod limits;
 mod listener;
+mod passive;
+mod proxy_protocol;
+mod queue;
+mod resolver;
+mod retries;
+mod server;
+mod socket_file;
+mod source;
 mod timeouts;
 mod upstream;
 
@@ -22,13 +32,23 @@ use super::named::Named;
 use super::ranges;
 use super::reader::{Given, read_entries};
 pub(super) use access_log::AccessLog;
+pub(super) use dns::{AtStart, Dns};
 pub(super) use drain::Drain;
 pub(super) use filter::{Filter, FilterLimits};
+pub(super) use health::{Health, Start};
 pub(super) use keepalive::{Keepalive, KeepaliveTable};
 pub(super) use limits::Limits;
 pub(super) use listener::Listener;
+pub(super) use passive::Passive;
+pub(super) use proxy_protocol::{ProxyIn, ProxyOut};
+pub(super) use queue::Queue;
+pub(super) use resolver::Resolver;
+pub(super) use retries::{Retries, RetriesTable};
+pub(super) use server::{Server, ServerTable};
+pub(super) use socket_file::SocketFile;
+pub(super) use source::Source;
 pub(super) use timeouts::{TimeoutChanges, Timeouts};
-pub(super) use upstream::{Server, Upstream};
+pub(super) use upstream::Upstream;
 
 /// The JSON Schema of a configuration file, from which editors complete and check.
 pub fn schema() -> Json {
@@ -62,6 +82,8 @@ pub(super) struct File {
     pub(super) drain: Option<Given<Drain>>,
     /// A line for each connection. Without this table there are none.
     pub(super) access_log: Option<Given<AccessLog>>,
+    /// Who is asked for the addresses of names.
+    pub(super) resolver: Option<Given<Resolver>>,
 }
 
 impl File {
@@ -74,6 +96,7 @@ impl File {
             limits: table.optional("limits"),
             drain: table.optional("drain"),
             access_log: table.optional("access-log"),
+            resolver: table.optional("resolver"),
         })
     }
 }

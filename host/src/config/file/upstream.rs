@@ -1,25 +1,27 @@
 //! `[upstreams.NAME]`
 
 use schemars::JsonSchema;
-use toml::de::DeValue;
 
 use super::timeouts::timeout;
-use super::{Keepalive, TimeoutChanges};
-use crate::config::address::Address;
+use super::{Dns, Health, Keepalive, Passive, ProxyOut, Queue, Retries, Server, Source, TimeoutChanges};
 use crate::config::diagnostics::{Problems, Reported};
-use crate::config::reader::{Given, Read, Table, Value, read_table};
-use crate::config::units::Timeout;
+use crate::config::percentage::Percentage;
+use crate::config::reader::{Given, Read, Value, read_table};
+use crate::config::units::{Period, Timeout};
 use crate::config::word::Word;
-use crate::config::{Balance, defaults};
+use crate::config::{Balance, Connect, OnDown, defaults, ranges};
 
 /// A group of servers that do the same.
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Upstream {
-    /// How connections are shared among the servers: `round-robin` takes them in turn.
+    /// How connections are shared among the servers, in proportion to their weights: `round-robin` takes them in turn,
+    /// `least-connections` the one with the fewest, `two-choices` the one with fewer of two that were drawn, `random` one
+    /// that was drawn; `source-hash` gives a client the same one each time, `maglev` does so by a key, a client's address
+    /// or what a filter says.
     #[schemars(extend("default" = Word::of(Balance::default())))]
     pub balance: Option<Given<Word<Balance>>>,
-    /// The servers: addresses, or tables with an `address`.
+    /// The servers: addresses, or tables with an `address` or an `srv`.
     #[schemars(length(min = 1))]
     pub servers: Given<Vec<Given<Server>>>,
     /// How long a connection may take, per stage, where that differs from the listener's.
@@ -30,6 +32,42 @@ pub struct Upstream {
     /// says.
     #[schemars(extend("default" = timeout(defaults::VIGILANCE.user_timeout)))]
     pub user_timeout: Option<Given<Timeout>>,
+    /// When a server is connected to: `at-once`, or at the client's `first-byte`, so that a client which never speaks
+    /// costs no server anything. A server that speaks first needs `at-once`.
+    #[schemars(extend("default" = Word::of(Connect::default())))]
+    pub connect: Option<Given<Word<Connect>>>,
+    /// How often a connection that no server took is tried again: a number, or a table.
+    pub retries: Option<Given<Retries>>,
+    /// Connections that wait because every server has its `max-connections`.
+    pub queue: Option<Given<Queue>>,
+    /// Connections to the servers that are made before they are asked for, 0 to 1024.
+    #[schemars(extend(
+        "default" = 0,
+        "minimum" = ranges::PRECONNECT.start(),
+        "maximum" = ranges::PRECONNECT.end(),
+    ))]
+    pub preconnect: Option<Given<i64>>,
+    /// The IP address of this machine to connect from, or several that are taken in turn. Without this key: as the
+    /// system says.
+    pub source: Option<Given<Source>>,
+    /// How servers are asked whether they live. Without this table they are not.
+    pub health: Option<Given<Health>>,
+    /// How connections that fail tell that their server is to be left alone for a while. Without this table they do not.
+    pub passive: Option<Given<Passive>>,
+    /// How long a server's weight takes to grow to all of it after a failure, up to 1h; 0 is at once.
+    #[schemars(extend("default" = "0"))]
+    pub slow_start: Option<Given<Period>>,
+    /// Where fewer of the servers than this are up, all of them are used, 0% to 100%; 0% is never.
+    #[schemars(extend("default" = "0%"))]
+    pub panic: Option<Given<Percentage>>,
+    /// What becomes of a server's connections when it goes down: `keep` lets them go on, `drain` ends them when they are
+    /// idle, `kill` ends them at once.
+    #[schemars(extend("default" = Word::of(OnDown::default())))]
+    pub on_down: Option<Given<Word<OnDown>>>,
+    /// How the names of servers become addresses.
+    pub dns: Option<Given<Dns>>,
+    /// Whether servers are told who the clients are (the PROXY protocol): `v1`, `v2`, or a table.
+    pub proxy_protocol: Option<Given<ProxyOut>>,
 }
 
 impl Read for Upstream {
@@ -40,34 +78,18 @@ impl Read for Upstream {
             timeouts: table.optional("timeouts"),
             keepalive: table.optional("keepalive"),
             user_timeout: table.optional("user-timeout"),
+            connect: table.optional("connect"),
+            retries: table.optional("retries"),
+            queue: table.optional("queue"),
+            preconnect: table.optional("preconnect"),
+            source: table.optional("source"),
+            health: table.optional("health"),
+            passive: table.optional("passive"),
+            slow_start: table.optional("slow-start"),
+            panic: table.optional("panic"),
+            on_down: table.optional("on-down"),
+            dns: table.optional("dns"),
+            proxy_protocol: table.optional("proxy-protocol"),
         })
-    }
-}
-
-/// A server: its address, or a table where there is more to say.
-#[derive(Debug, JsonSchema)]
-#[schemars(untagged)]
-pub enum Server {
-    Short(Address),
-    Long(ServerTable),
-}
-
-/// A server in the long form.
-#[derive(Debug, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub struct ServerTable {
-    /// Where the server is: `IP:PORT`, `HOST:PORT` or `unix:/PATH`.
-    pub address: Given<Address>,
-}
-
-impl Read for Server {
-    fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
-        if !matches!(value.get_ref(), DeValue::Table(_)) {
-            return Address::read(value, problems).map(Self::Short);
-        }
-        let read = |table: &mut Table<'_>| ServerTable {
-            address: table.required("address"),
-        };
-        read_table(value, "a server", problems, read).map(Self::Long)
     }
 }

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,8 +7,9 @@ use serde_json::json;
 
 use super::super::load::parse;
 use super::super::{
-    Accept, AccessLogConfig, Address, AtLimit, Balance, Drain, FilterLimits, Keepalive, Limits, ListenAddress,
-    LoadError, LogField, LogFormat, OnError, TemplatePart, TimeoutChanges, Timeouts, Vigilance, defaults, load,
+    Accept, AccessLogConfig, Address, AtLimit, Balance, Connect, Discovery, Drain, FilterLimits, Health, Keepalive,
+    Limits, ListenAddress, LoadError, LogField, LogFormat, OnDown, OnError, Passive, Queue, Resolver, Retries,
+    ServerConfig, ServerPlace, TemplatePart, TimeoutChanges, Timeouts, UpstreamConfig, Vigilance, defaults, load,
 };
 use super::{COMPLETE, LEAST, accepted, seconds};
 
@@ -50,6 +52,13 @@ fn every_key_arrives() {
             every: Some(seconds(300)),
         })
     );
+    assert_eq!(
+        config.resolver,
+        Resolver {
+            nameservers: vec!["10.0.0.53:53".parse().unwrap(), "[2001:db8::53]:5353".parse().unwrap()],
+            timeout: seconds(1),
+        }
+    );
 
     let router = &config.filters[0];
     assert_eq!(router.name, "router");
@@ -77,18 +86,73 @@ fn every_key_arrives() {
     );
 
     let blue = &config.upstreams[0];
-    assert_eq!((blue.name.as_str(), blue.balance), ("blue", Balance::RoundRobin));
-    let addresses: Vec<String> = blue.servers.iter().map(|server| server.address.to_string()).collect();
+    assert_eq!((blue.name.as_str(), blue.balance), ("blue", Balance::LeastConnections));
+    let server = |address: &str| ServerConfig::from(address.parse::<Address>().unwrap());
     assert_eq!(
-        addresses,
+        blue.servers,
         [
-            "10.0.0.1:5432",
-            "[2001:db8::1]:5432",
-            "unix:/run/x.sock",
-            "db.example:5432"
+            server("10.0.0.1:5432"),
+            ServerConfig {
+                weight: 256,
+                max_connections: Some(100),
+                ..server("[2001:db8::1]:5432")
+            },
+            ServerConfig::from(Address::Unix("/run/x.sock".into())),
+            ServerConfig {
+                backup: true,
+                ..server("db.example:5432")
+            },
+            ServerConfig {
+                place: ServerPlace::Srv("_postgres._tcp.example.org".to_owned()),
+                weight: 1,
+                max_connections: Some(u32::MAX),
+                backup: false,
+            },
         ]
     );
-    assert_eq!(blue.servers[2].address, Address::Unix("/run/x.sock".into()));
+    assert_eq!(blue.connect, Connect::FirstByte);
+    assert_eq!(blue.retries, Retries { count: 2, budget: 10 });
+    assert_eq!(
+        blue.queue,
+        Queue {
+            length: 100,
+            timeout: seconds(1),
+        }
+    );
+    let sources: [IpAddr; 2] = ["10.0.0.5".parse().unwrap(), "2001:db8::5".parse().unwrap()];
+    assert_eq!(blue.source, sources);
+    assert_eq!(
+        blue.health,
+        Some(Health {
+            interval: seconds(5),
+            fast_interval: seconds(2),
+            timeout: Duration::from_millis(1_500),
+            rise: 1,
+            fall: 100,
+            send: b"PING\r\n".to_vec(),
+            expect: b"+PONG".to_vec(),
+            port: Some(8080),
+            starts_up: true,
+        })
+    );
+    assert_eq!(
+        blue.passive,
+        Some(Passive {
+            failures: 3,
+            ejection: seconds(5),
+            longest_ejection: seconds(60),
+        })
+    );
+    assert_eq!((blue.slow_start, blue.panic), (seconds(30), 50));
+    assert_eq!((blue.on_down, blue.preconnect), (OnDown::Drain, 0));
+    assert_eq!(
+        blue.discovery,
+        Discovery {
+            must_resolve: false,
+            shortest: seconds(5),
+            longest: seconds(600),
+        }
+    );
     assert_eq!(
         blue.timeouts,
         TimeoutChanges {
@@ -164,27 +228,37 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.listeners[1].limits, defaults::LIMITS);
     assert_eq!(config.listeners[1].accept, Accept::Groups);
     assert_eq!(config.listeners[1].vigilance, defaults::VIGILANCE);
-    assert_eq!(config.upstreams[1].timeouts, TimeoutChanges::default());
-    assert_eq!(config.upstreams[1].vigilance, defaults::VIGILANCE);
+    let second = &config.upstreams[1];
+    assert_eq!((second.retries.count, second.preconnect), (0, 1024));
+    assert_eq!(second.retries.budget, defaults::RETRIES.budget);
 
     let least = accepted(LEAST);
+    let server = ServerConfig::from("a:1".parse::<Address>().unwrap());
+    assert_eq!(least.upstreams, [UpstreamConfig::new("a", vec![server])]);
     assert_eq!(least.workers, None);
     assert!(least.filters.is_empty());
     assert_eq!(least.limits, defaults::LIMITS);
     assert_eq!(least.drain, defaults::DRAIN);
+    assert_eq!(least.resolver, defaults::RESOLVER);
     assert_eq!(least.access_log, None);
 }
 
 #[test]
 fn an_empty_table_means_every_default() {
     let config = accepted(
-        "upstreams.a = { servers = ['a:1'], timeouts = {}, keepalive = {} }\n[limits]\n[drain]\n\
+        "upstreams.a = { servers = ['a:1'], timeouts = {}, keepalive = {}, retries = {}, dns = {}, health = {}, \
+         passive = {} }\nupstreams.b = { servers = [{ address = 'b:1', max-connections = 1 }], queue = {} }\n[limits]\n[drain]\n\
          [[listeners]]\nname = 'a'\naddress = ':1'\nupstream = 'a'\ntimeouts = {}\nlimits = {}\nkeepalive = {}\n",
     );
     assert_eq!(config.limits, defaults::LIMITS);
     assert_eq!(config.drain, defaults::DRAIN);
     assert_eq!(config.upstreams[0].timeouts, TimeoutChanges::default());
     assert_eq!(config.upstreams[0].vigilance, defaults::VIGILANCE);
+    assert_eq!(config.upstreams[0].retries, defaults::RETRIES);
+    assert_eq!(config.upstreams[0].discovery, defaults::DISCOVERY);
+    assert_eq!(config.upstreams[0].health, Some(defaults::HEALTH));
+    assert_eq!(config.upstreams[0].passive, Some(defaults::PASSIVE));
+    assert_eq!(config.upstreams[1].queue, defaults::QUEUE);
     assert_eq!(config.listeners[0].timeouts, defaults::TIMEOUTS);
     assert_eq!(config.listeners[0].limits, defaults::LIMITS);
     assert_eq!(config.listeners[0].vigilance, defaults::VIGILANCE);

@@ -15,7 +15,7 @@ error: unknown key `worker`
 1 | worker = 2
   | ^^^^^^ did you mean `workers`?
   |
-  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `limits`, `drain`, `access-log`
+  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `limits`, `drain`, `access-log`, `resolver`
 ",
     );
 }
@@ -34,7 +34,7 @@ error: unknown key `tls`
 1 | [tls]
   |  ^^^
   |
-  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `limits`, `drain`, `access-log`
+  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `limits`, `drain`, `access-log`, `resolver`
 ",
     );
 }
@@ -402,17 +402,17 @@ fn an_unknown_value_like_no_other() {
     with_listener(
         r#"
 [upstreams.a]
-balance = "random"
+balance = "fastest"
 servers = ["a:1"]
 "#,
         r#"
-error: unknown value `random`
+error: unknown value `fastest`
  --> proxy.toml:2:11
   |
-2 | balance = "random"
-  |           ^^^^^^^^
+2 | balance = "fastest"
+  |           ^^^^^^^^^
   |
-  = note: known values: `round-robin`
+  = note: known values: `round-robin`, `least-connections`, `two-choices`, `source-hash`, `maglev`, `random`
 "#,
     );
 }
@@ -885,7 +885,7 @@ sessions-per-instance = "one"
 limits = { memory = "16MB", call = 20, init = "2m", memroy = 1 }
 [filters.audit]
 [upstreams.blue]
-balance = "least-connections"
+balance = "least-connection"
 servers = ["10.0.0.300:5432", { address = "10.0.0.2" }, { port = 1 }, 5432]
 [upstreams.green]
 servers = []
@@ -920,10 +920,10 @@ address = "0.0.0.0:5432"
             "8:47 2m is out of range",
             "8:53 unknown key `memroy`",
             "9:1 missing key `source`",
-            "11:11 unknown value `least-connections`",
+            "11:11 unknown value `least-connection`",
             "12:12 expected an address, as in \"10.0.0.1:5432\"",
             "12:43 expected an address, as in \"10.0.0.1:5432\"",
-            "12:57 missing key `address`",
+            "12:57 neither `address` nor `srv`",
             "12:59 unknown key `port`",
             "12:71 expected an address, as in \"10.0.0.1:5432\"",
             "14:11 the upstream `green` has no servers",

@@ -6,9 +6,12 @@ mod drain;
 mod limits;
 mod meaning;
 mod messages;
+mod proxy_protocol;
+mod resolver;
 mod robustness;
 mod schema;
 mod units;
+mod upstream;
 mod vigilance;
 
 use std::path::Path;
@@ -40,6 +43,10 @@ format = "{time} {{{client}}} {outcome}"
 open = true
 every = "5m"
 
+[resolver]
+nameservers = ["10.0.0.53", "[2001:db8::53]:5353"]
+timeout = "1s"
+
 [filters.router]
 source = "filters/router.wasm"
 config = { default = "blue", since = 1979-05-27T07:32:00Z, share = 0.5, big = 18446744073709551615, tags = ["a", {}] }
@@ -51,14 +58,52 @@ limits = { memory = "1MiB", call = "5ms", init = "10s" }
 source = "/opt/audit.wasm"
 
 [upstreams.blue]
-balance = "round-robin"
-servers = ["10.0.0.1:5432", { address = "[2001:db8::1]:5432" }, "unix:/run/x.sock", "DB.example:5432"]
+balance = "least-connections"
+connect = "first-byte"
+retries = { count = 2, budget = "10%" }
+queue = { length = 100, timeout = "1s" }
+preconnect = 0
+source = ["10.0.0.5", "2001:db8::5"]
+slow-start = "30s"
+panic = "50%"
+on-down = "drain"
+servers = [
+    "10.0.0.1:5432",
+    { address = "[2001:db8::1]:5432", weight = 256, max-connections = 100 },
+    "unix:/run/x.sock",
+    { address = "DB.example:5432", backup = true },
+    { srv = "_postgres._TCP.example.org", max-connections = 4294967295 },
+]
 timeouts = { connect = "2s", first-byte = "30s", idle = "10m", half-closed = "30s", stall = "1m", lifetime = "0" }
 keepalive = { idle = "30s", interval = "5s", count = 3 }
 user-timeout = "5m"
 
+[upstreams.blue.health]
+interval = "5s"
+fast-interval = "2s"
+timeout = "1500ms"
+rise = 1
+fall = 100
+send = 'PING\x0d\n'
+expect = "+PONG"
+port = 8080
+start = "up"
+
+[upstreams.blue.passive]
+failures = 3
+ejection = "5s"
+longest-ejection = "1m"
+
+[upstreams.blue.dns]
+at-start = "later"
+shortest = "5s"
+longest = "10m"
+
 [upstreams.a-second]
 servers = ["localhost:1"]
+retries = 0
+preconnect = 1024
+proxy-protocol = { version = "v2", tlvs = ["authority", "alpn", "ssl", "unique-id", "crc32c"], pass = ["0xEA", "0x04"] }
 
 [[listeners]]
 name = "postgres"
@@ -90,6 +135,7 @@ at-limit = "rst"
 name = "other"
 address = "127.0.0.1:0"
 filters = ["audit"]
+proxy-protocol = { required = false, trusted = ["10.0.0.0/8", "unix"], timeout = "1s", max-length = "1KiB" }
 "#;
 
 /// Uses the least that there must be.

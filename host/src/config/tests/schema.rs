@@ -7,18 +7,30 @@ use super::super::schema;
 use super::refused;
 
 /// Where each object of the schema stands in a file, with a key that no object has.
-const PLACES: [(&str, &str); 12] = [
+const PLACES: [(&str, &str); 21] = [
     ("", "zzzzzzzz = 1"),
     ("Limits", "[limits]\nzzzzzzzz = 1"),
     ("Drain", "[drain]\nzzzzzzzz = 1"),
     ("AccessLog", "[access-log]\nzzzzzzzz = 1"),
+    ("Resolver", "[resolver]\nzzzzzzzz = 1"),
     ("Filter", "[filters.x]\nzzzzzzzz = 1"),
     ("FilterLimits", "[filters.x]\n[filters.x.limits]\nzzzzzzzz = 1"),
     ("Upstream", "[upstreams.x]\nzzzzzzzz = 1"),
     ("ServerTable", "[upstreams.x]\n[[upstreams.x.servers]]\nzzzzzzzz = 1"),
+    ("RetriesTable", "[upstreams.x]\n[upstreams.x.retries]\nzzzzzzzz = 1"),
+    ("Queue", "[upstreams.x]\n[upstreams.x.queue]\nzzzzzzzz = 1"),
+    ("Health", "[upstreams.x]\n[upstreams.x.health]\nzzzzzzzz = 1"),
+    ("Passive", "[upstreams.x]\n[upstreams.x.passive]\nzzzzzzzz = 1"),
+    ("Dns", "[upstreams.x]\n[upstreams.x.dns]\nzzzzzzzz = 1"),
     ("TimeoutChanges", "[upstreams.x]\n[upstreams.x.timeouts]\nzzzzzzzz = 1"),
     ("Listener", "[[listeners]]\nzzzzzzzz = 1"),
+    ("ProxyIn", "[[listeners]]\n[listeners.proxy-protocol]\nzzzzzzzz = 1"),
+    (
+        "ProxyOutTable",
+        "[upstreams.x]\n[upstreams.x.proxy-protocol]\nzzzzzzzz = 1",
+    ),
     ("Timeouts", "[[listeners]]\n[listeners.timeouts]\nzzzzzzzz = 1"),
+    ("SocketFile", "[[listeners]]\n[listeners.socket-file]\nzzzzzzzz = 1"),
     ("KeepaliveTable", "[[listeners]]\n[listeners.keepalive]\nzzzzzzzz = 1"),
 ];
 

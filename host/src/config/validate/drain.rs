@@ -1,11 +1,8 @@
 //! `[drain]`
 
-use toml::Spanned;
-
-use super::given::{or_default, timeout_or_default};
+use super::given::{or_default, place, timeout_or_default};
 use crate::config::diagnostics::{Problem, Problems, Reported, Span};
-use crate::config::reader::Given;
-use crate::config::units::{Period, Timeout};
+use crate::config::units::Period;
 use crate::config::{Drain, defaults, file, ranges};
 
 pub fn drain(typed: file::Drain, problems: &mut Problems) -> Result<Drain, Reported> {
@@ -22,10 +19,6 @@ pub fn drain(typed: file::Drain, problems: &mut Problems) -> Result<Drain, Repor
         Some(problem) => Err(problems.report(problem)),
         None => Ok(drain),
     }
-}
-
-fn place(given: &Option<Given<Timeout>>) -> Option<Span> {
-    given.as_ref()?.0.as_ref().ok().map(Spanned::span)
 }
 
 /// Where all connections are ended before the idle ones, the time for those does nothing. One of the two may be a

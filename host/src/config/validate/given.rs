@@ -39,6 +39,17 @@ pub fn or_default<T: PartialOrd + Display>(
     given.map_or(Ok(default), |given| within(given, range, problems))
 }
 
+/// A number whose range fits 32 bits.
+pub fn count_or_default(
+    given: Option<Given<i64>>,
+    range: &RangeInclusive<i64>,
+    default: u32,
+    problems: &mut Problems,
+) -> Result<u32, Reported> {
+    let count = or_default(given, range, i64::from(default), problems);
+    count.map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+}
+
 pub fn within<T: PartialOrd + Display>(
     given: Given<T>,
     range: &RangeInclusive<T>,
@@ -98,4 +109,9 @@ pub fn path(
 pub fn apart<T>(spanned: Spanned<T>) -> (T, Span) {
     let span = spanned.span();
     (spanned.into_inner(), span)
+}
+
+/// Where something stands, if it could be read.
+pub fn place<T>(given: &Option<Given<T>>) -> Option<Span> {
+    given.as_ref()?.0.as_ref().ok().map(Spanned::span)
 }

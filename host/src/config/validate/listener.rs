@@ -5,6 +5,8 @@ use toml::Spanned;
 use super::given::{apart, table_or_default, word_or_default};
 use super::limits::limits;
 use super::names::{FirstUse, Names};
+use super::proxy_protocol::proxy_in;
+use super::socket_file::socket_file;
 use super::timeouts::timeouts;
 use super::vigilance::vigilance;
 use crate::config::diagnostics::{Problem, Problems, Reported, Span, all};
@@ -51,6 +53,15 @@ pub fn listeners(
         let limits = table_or_default(typed.limits).and_then(|typed| limits(typed, problems));
         let accept = word_or_default(typed.accept);
         let vigilance = vigilance(typed.keepalive, typed.user_timeout, problems);
+        let socket_file = socket_file(
+            typed.socket_file,
+            address.as_ref().map_err(|reported| *reported),
+            problems,
+        );
+        let proxy_protocol = typed
+            .proxy_protocol
+            .map(|typed| proxy_in(typed, address.as_ref().ok(), problems))
+            .transpose();
         Ok(ListenerConfig {
             name: name?.0,
             address: address?,
@@ -60,6 +71,8 @@ pub fn listeners(
             limits: limits?,
             accept: accept?,
             vigilance: vigilance?,
+            socket_file: socket_file?,
+            proxy_protocol: proxy_protocol?,
         })
     }))
 }

@@ -1,12 +1,23 @@
 //! From a file as typed to the configuration as meant: defaults, ranges, names, and what belongs together.
 
 mod access_log;
+mod dns;
 mod drain;
 mod filter;
 mod given;
+mod health;
 mod limits;
 mod listener;
 mod names;
+mod order;
+mod passive;
+mod proxy_protocol;
+mod queue;
+mod resolver;
+mod retries;
+mod server;
+mod socket_file;
+mod source;
 mod timeouts;
 mod upstream;
 mod vigilance;
@@ -24,6 +35,7 @@ use given::{entries, table_or_default, within};
 use limits::limits;
 use listener::listeners;
 use names::Names;
+use resolver::resolver;
 use upstream::upstream;
 
 /// The configuration that the file means. Relative paths in it start at `directory`.
@@ -37,6 +49,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
     let listeners = listeners(file.listeners, &filter_names, &upstream_names, problems);
     let limits = table_or_default(file.limits).and_then(|typed| limits(typed, problems));
     let drain = table_or_default(file.drain).and_then(|typed| drain(typed, problems));
+    let resolver = table_or_default(file.resolver).and_then(|typed| resolver(typed, problems));
     let access_log = file
         .access_log
         .map(|given| access_log(given.value()?, directory, problems))
@@ -49,6 +62,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         limits: limits?,
         drain: drain?,
         access_log: access_log?,
+        resolver: resolver?,
     })
 }
 

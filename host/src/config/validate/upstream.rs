@@ -1,43 +1,124 @@
 //! `[upstreams.NAME]`
 
-use super::given::{apart, table_or_default, word_or_default};
+use std::time::Duration;
+
+use super::dns::dns;
+use super::given::{count_or_default, or_default, place, table_or_default, word_or_default};
+use super::health::health;
+use super::passive::passive;
+use super::proxy_protocol::proxy_out;
+use super::queue::queue;
+use super::retries::retries;
+use super::server::servers;
+use super::source::source;
 use super::timeouts::timeout_changes;
 use super::vigilance::vigilance;
-use crate::config::diagnostics::{Problem, Problems, Reported, all};
+use crate::config::diagnostics::{Problem, Problems, Reported};
 use crate::config::named::Entry;
+use crate::config::percentage::Percentage;
 use crate::config::reader::Given;
-use crate::config::{ServerConfig, UpstreamConfig, file};
+use crate::config::units::Period;
+use crate::config::{Address, Connect, UpstreamConfig, file, ranges};
 
 pub fn upstream(entry: Entry<file::Upstream>, problems: &mut Problems) -> Result<UpstreamConfig, Reported> {
     let typed = entry.table.value()?;
+    let useful = check_use(&typed, problems);
+
     let balance = word_or_default(typed.balance);
     let servers = servers(typed.servers, &entry.key, problems);
     let timeouts = table_or_default(typed.timeouts).and_then(|typed| timeout_changes(typed, problems));
     let vigilance = vigilance(typed.keepalive, typed.user_timeout, problems);
-    Ok(UpstreamConfig {
+    let connect = word_or_default(typed.connect);
+    let retries = retries(typed.retries, problems);
+    let queue = table_or_default(typed.queue).and_then(|typed| queue(typed, problems));
+    let preconnect = count_or_default(typed.preconnect, &ranges::PRECONNECT, 0, problems);
+    let source = typed.source.map(|given| source(given, problems));
+    let health = typed.health.map(|given| health(given.value()?, problems));
+    let passive = typed.passive.map(|given| passive(given.value()?, problems));
+    let slow_start = or_default(typed.slow_start, &ranges::SLOW_START, Period(Duration::ZERO), problems);
+    let panic = or_default(typed.panic, &ranges::PANIC, Percentage(0), problems);
+    let on_down = word_or_default(typed.on_down);
+    let discovery = table_or_default(typed.dns).and_then(|typed| dns(typed, problems));
+    let proxy_protocol = typed.proxy_protocol.map(|typed| proxy_out(typed, problems)).transpose();
+    let upstream = UpstreamConfig {
         name: entry.name?.0,
         balance: balance?,
         servers: servers?,
         timeouts: timeouts?,
         vigilance: vigilance?,
+        connect: connect?,
+        retries: retries?,
+        queue: queue?,
+        preconnect: preconnect?,
+        source: source.transpose()?.unwrap_or_default(),
+        health: health.transpose()?,
+        passive: passive.transpose()?,
+        slow_start: slow_start?.0,
+        panic: panic.map(|share| u8::try_from(share.0).unwrap_or(u8::MAX))?,
+        on_down: on_down?,
+        discovery: discovery?,
+        proxy_protocol: proxy_protocol?,
+    };
+    useful?;
+    Ok(upstream)
+}
+
+/// Keys that do nothing as the others are: whoever typed them expects otherwise.
+fn check_use(typed: &file::Upstream, problems: &mut Problems) -> Result<(), Reported> {
+    let mut useful = Ok(());
+    let mut report = |problem| useful = Err(problems.report(problem));
+    if typed.health.is_none() && typed.passive.is_none() {
+        let keys = [
+            ("slow-start", place(&typed.slow_start)),
+            ("panic", place(&typed.panic)),
+            // An address that a name has no more is down, too.
+            ("on-down", place(&typed.on_down).filter(|_| !has_name(&typed.servers))),
+        ];
+        for (key, at) in keys.into_iter().filter_map(|(key, at)| Some((key, at?))) {
+            let problem = Problem::at(at, format!("`{key}` has no effect without `health` or `passive`"));
+            report(problem.label("no server is ever known to be down"));
+        }
+    }
+    if let Some(at) = place(&typed.queue)
+        && !has_limit(&typed.servers)
+    {
+        let problem = Problem::at(at, "`queue` has no effect without `max-connections` of a server");
+        report(problem.label("no connection ever waits"));
+    }
+    if let Some(Given(Ok(preconnect))) = &typed.preconnect
+        && *preconnect.get_ref() > 0
+        && let Some(Given(Ok(connect))) = &typed.connect
+        && connect.get_ref().0 == Connect::FirstByte
+    {
+        let problem = Problem::at(preconnect.span(), "`preconnect` contradicts `connect = \"first-byte\"`");
+        let problem = problem.label("this connects before there is a client");
+        report(problem.related(connect.span(), "this waits for a client's first byte"));
+    }
+    useful
+}
+
+/// Whether one of the servers is a name, as far as can be read.
+fn has_name(servers: &Given<Vec<Given<file::Server>>>) -> bool {
+    let Given(Ok(servers)) = servers else { return true };
+    let is_name = |address: &Address| matches!(address, Address::Host { .. });
+    servers.get_ref().iter().any(|server| match &server.0 {
+        Ok(server) => match server.get_ref() {
+            file::Server::Short(address) => is_name(address),
+            file::Server::Long(table) => match &table.address {
+                Some(Given(Ok(address))) => is_name(address.get_ref()),
+                Some(Given(Err(_))) => true,
+                None => table.srv.is_some(),
+            },
+        },
+        Err(_) => true,
     })
 }
 
-fn servers(
-    given: Given<Vec<Given<file::Server>>>,
-    upstream: &str,
-    problems: &mut Problems,
-) -> Result<Vec<ServerConfig>, Reported> {
-    let (servers, span) = apart(given.0?);
-    if servers.is_empty() {
-        let problem = Problem::at(span, format!("the upstream `{upstream}` has no servers"));
-        return Err(problems.report(problem.label("expected at least one, as in [\"10.0.0.1:5432\"]")));
-    }
-    all(servers.into_iter().map(|server| {
-        let address = match server.value()? {
-            file::Server::Short(address) => address,
-            file::Server::Long(table) => table.address.value()?,
-        };
-        Ok(ServerConfig { address })
-    }))
+/// Whether connections to one of the servers are limited, as far as can be read.
+fn has_limit(servers: &Given<Vec<Given<file::Server>>>) -> bool {
+    let Given(Ok(servers)) = servers else { return true };
+    servers.get_ref().iter().any(|server| match &server.0 {
+        Ok(server) => matches!(server.get_ref(), file::Server::Long(table) if table.max_connections.is_some()),
+        Err(_) => true,
+    })
 }

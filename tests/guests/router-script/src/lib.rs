@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use spliceway_sdk::Choice;
+use spliceway_sdk::log::{self, Field, Level};
 use spliceway_sdk::prelude::*;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -17,6 +18,11 @@ enum Script {
         bytes: usize,
         #[serde(default)]
         insist: bool,
+        then: Box<Script>,
+    },
+    /// Says in the log what the proxy knows under these keys.
+    Tell {
+        keys: Vec<String>,
         then: Box<Script>,
     },
     Exchange {
@@ -49,7 +55,7 @@ impl Config for Script {}
 impl Router for Script {
     fn route(&self, window: &Window, connection: &Connection) -> Decision {
         connection.annotate("window", window.bytes.len());
-        self.decide(window, 0)
+        self.decide(window, connection, 0)
     }
 }
 
@@ -57,7 +63,7 @@ export_config!(Script);
 export_router!(Script);
 
 impl Script {
-    fn decide(&self, window: &Window, round: u32) -> Decision {
+    fn decide(&self, window: &Window, connection: &Connection, round: u32) -> Decision {
         match self {
             Self::Pass => Decision::Pass,
             Self::Need { bytes, insist, then } => {
@@ -68,10 +74,14 @@ impl Script {
                 if ask {
                     Decision::Need(missing)
                 } else {
-                    then.decide(window, round)
+                    then.decide(window, connection, round)
                 }
             }
-            Self::Exchange { then, .. } if round < window.round => then.decide(window, round + 1),
+            Self::Tell { keys, then } => {
+                tell(keys, connection);
+                then.decide(window, connection, round)
+            }
+            Self::Exchange { then, .. } if round < window.round => then.decide(window, connection, round + 1),
             Self::Exchange { consume, reply, .. } => Decision::exchange(*consume, reply.as_str()),
             Self::Route { upstream, options } => {
                 let choice = Choice::new(upstream);
@@ -84,6 +94,18 @@ impl Script {
             Self::Refuse { reason, reset: false } => Decision::refuse(reason.as_str()),
         }
     }
+}
+
+fn tell(keys: &[String], connection: &Connection) {
+    let known = |key: &String| Some((key.clone(), connection.attribute(key)?));
+    let mut known: Vec<(String, Value)> = keys.iter().filter_map(known).collect();
+    let ends = [("client", connection.client()), ("local", connection.local())];
+    known.extend(
+        ends.into_iter()
+            .filter_map(|(key, end)| Some((key.to_owned(), end?.into()))),
+    );
+    let fields: Vec<_> = known.iter().map(|(key, value)| Field::new(key, value)).collect();
+    log::emit(Level::Info, "told", &fields);
 }
 
 impl From<Setting> for Value {

@@ -1,0 +1,72 @@
+//! How many retries there may be.
+//!
+//! Each connection pays in a part of a retry, and a retry takes a whole one. So however many connections fail, the servers
+//! that are left get no more than that part on top (Finagle's RetryBudget; Google's SRE book, chapter 22).
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// In hundredths of a retry.
+#[derive(Debug)]
+pub(super) struct Budget {
+    percent: i64,
+    saved: AtomicI64,
+}
+
+const RETRY: i64 = 100;
+
+/// What can be saved up, and what there is at first: a server that goes away under few connections is no overload.
+const MOST: i64 = 100 * RETRY;
+
+impl Budget {
+    pub(super) fn new(percent: u32) -> Self {
+        Self {
+            percent: percent.into(),
+            saved: AtomicI64::new(if percent == 0 { 0 } else { MOST }),
+        }
+    }
+
+    /// A connection was asked for.
+    pub(super) fn deposit(&self) {
+        // Threads that see the same sum may save a little more than there is room for, once.
+        if self.saved.load(Ordering::Relaxed) < MOST {
+            self.saved.fetch_add(self.percent, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether there may be one retry more.
+    pub(super) fn withdraw(&self) -> bool {
+        let rest = |saved: i64| (saved >= RETRY).then_some(saved - RETRY);
+        self.saved
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest)
+            .is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_are_that_part_of_connections_once_what_was_saved_is_spent() {
+        let budget = Budget::new(20);
+        let saved = (0..1_000).filter(|_| budget.withdraw()).count();
+        assert_eq!(saved, 100);
+        let retries = (0..1_000)
+            .filter(|_| {
+                budget.deposit();
+                budget.withdraw()
+            })
+            .count();
+        assert_eq!(retries, 200);
+    }
+
+    #[test]
+    fn what_is_saved_has_an_end_and_nothing_is_nothing() {
+        let budget = Budget::new(1_000);
+        (0..10_000).for_each(|_| budget.deposit());
+        assert!((0..10_000).filter(|_| budget.withdraw()).count() <= 110);
+        let none = Budget::new(0);
+        none.deposit();
+        assert!(!none.withdraw());
+    }
+}

@@ -1,0 +1,157 @@
+//! One server: where it is, and how many connections it has. All threads share it, and so do the lineups before and after.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use arc_swap::ArcSwapOption;
+
+use super::Upstream;
+use super::balance::{Seat, hash_key};
+use crate::sys::Peer;
+use crate::worker::Draining;
+
+#[derive(Debug)]
+pub struct Server {
+    id: u64,
+    peer: Arc<Peer>,
+    /// `None`: any number.
+    most: Option<u32>,
+    connections: AtomicU32,
+    /// Connections that failed, one after the other.
+    failures: AtomicU32,
+    /// How its connections are ended, where it is down and they are not to stay. The flag spares those that are asked at
+    /// every wake-up a look at what is nearly never there.
+    is_ending: AtomicBool,
+    ending: ArcSwapOption<Draining>,
+    /// Its upstream has it no more.
+    is_gone: AtomicBool,
+}
+
+/// A connection's place at a server, given back when it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    server: Arc<Server>,
+    upstream: Arc<Upstream>,
+}
+
+impl Server {
+    pub(super) fn new(peer: Peer, most: Option<u32>) -> Self {
+        Self::with_id(hash_key(peer.to_string().as_bytes()), peer, most)
+    }
+
+    /// One more at the same address, as the configuration's server number `of`.
+    pub(super) fn twin(peer: Peer, most: Option<u32>, of: usize) -> Self {
+        Self::with_id(hash_key(format!("{peer} {of}").as_bytes()), peer, most)
+    }
+
+    fn with_id(id: u64, peer: Peer, most: Option<u32>) -> Self {
+        Self {
+            id,
+            peer: Arc::new(peer),
+            most,
+            connections: AtomicU32::new(0),
+            failures: AtomicU32::new(0),
+            is_ending: AtomicBool::new(false),
+            ending: ArcSwapOption::empty(),
+            is_gone: AtomicBool::new(false),
+        }
+    }
+
+    pub fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
+    /// When its connections have to end; `None`: not because of it.
+    pub fn ending(&self) -> Option<Draining> {
+        if !self.is_ending.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.ending.load().as_deref().copied()
+    }
+
+    /// `None` lets them stay.
+    pub(super) fn end_connections(&self, draining: Option<Draining>) {
+        self.is_ending.store(draining.is_some(), Ordering::Relaxed);
+        self.ending.store(draining.map(Arc::new));
+    }
+
+    /// Whether it gets no connections because its upstream has it no more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn leaves(&self) {
+        self.is_gone.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn returns(&self) {
+        self.is_gone.store(false, Ordering::Relaxed);
+        self.end_connections(None);
+        self.succeeded();
+    }
+
+    pub(super) fn succeeded(&self) {
+        if self.failures.load(Ordering::Relaxed) > 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns how many it makes in a row.
+    pub(super) fn failed(&self) -> u32 {
+        self.failures.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Counts one more connection, where there may be one more.
+    fn take(&self) -> bool {
+        let more = |count: u32| self.most.is_none_or(|most| count < most).then_some(count + 1);
+        // In one order with `Queue::waiting`: see `Place::drop`.
+        self.connections
+            .fetch_update(Ordering::SeqCst, Ordering::Relaxed, more)
+            .is_ok()
+    }
+}
+
+impl Seat for Server {
+    fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    fn is_full(&self) -> bool {
+        self.most.is_some_and(|most| self.connections() >= most)
+    }
+}
+
+impl Place {
+    /// `None` where the server has as many as it may have.
+    pub(super) fn take(upstream: &Arc<Upstream>, server: &Arc<Server>) -> Option<Self> {
+        server.take().then(|| Self {
+            server: Arc::clone(server),
+            upstream: Arc::clone(upstream),
+        })
+    }
+
+    pub fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    /// Whether its server would get a connection now.
+    pub(super) fn is_in_lineup(&self) -> bool {
+        let lineup = self.upstream.lineup.load();
+        lineup
+            .seats()
+            .iter()
+            .any(|(server, _)| Arc::ptr_eq(server, &self.server))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.server.connections.fetch_sub(1, Ordering::SeqCst);
+        // Who waits has said so before he looked for a place the last time. So either he has seen this one, or he is seen.
+        self.upstream.queue.one_is_free();
+    }
+}
