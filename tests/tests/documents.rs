@@ -47,6 +47,8 @@ documents! {
     first_filter: "examples/05-first-filter/README.md",
     hot_swap: "examples/06-hot-swap/README.md",
     guarded: "examples/07-guarded/README.md",
+    several_servers: "examples/08-upstreams/README.md",
+    proxy_protocol: "examples/09-proxy-protocol/README.md",
     filter_access_log: "filters/access-log/README.md",
     filter_postgres_router: "filters/postgres-router/README.md",
     filter_redis_guard: "filters/redis-guard/README.md",
