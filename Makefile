@@ -29,10 +29,11 @@ check:
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items
 
-# What a filter adds to a request and to a connection.
+# What a filter adds to a request and to a connection, and what it costs to choose a server.
 bench: filters
 	cargo build --release --package spliceway
 	cargo bench --package spliceway-tests --bench filters
+	cargo bench --package spliceway --bench pick
 
 fmt:
 	cargo fmt --all

@@ -100,6 +100,8 @@ impl Choice {
     /// | key | value |
     /// | --- | --- |
     /// | `connect-timeout-ms`, `first-byte-timeout-ms`, `idle-timeout-ms`, `half-closed-timeout-ms`, `stall-timeout-ms`, `lifetime-ms` | whole milliseconds; 0 is none |
+    /// | `hash-key` | any: connections with the same value go to the same server, where the upstream balances by hashing |
+    /// | `server` | the address of a server, which is taken while it is up and has room |
     ///
     /// The proxy ignores a key that it does not know.
     #[must_use]

@@ -1,10 +1,10 @@
 //! Upstreams: which server a connection goes to, and what becomes of it where that one does not answer or has no room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use spliceway_tests::{Client, Peer, Proxy, Upstream};
+use spliceway_tests::{Client, Peer, Proxy, Upstream, artifacts};
 
 // ---- balancing ----
 
@@ -51,9 +51,34 @@ fn a_client_comes_back_to_its_server() {
         let first: Vec<String> = (1..=40).map(server_of).collect();
         let again: Vec<String> = (1..=40).map(server_of).collect();
         assert_eq!(first, again, "{balance}");
-        let used: std::collections::BTreeSet<_> = first.into_iter().collect();
+        let used: BTreeSet<_> = first.into_iter().collect();
         assert_eq!(used.len(), 4, "{balance}: forty clients have all four servers");
     }
+}
+
+#[test]
+fn a_router_can_say_which_clients_belong_together_and_which_server_is_theirs() {
+    let servers = ["a", "b", "c", "d"].map(Upstream::named);
+    let addresses: Vec<_> = servers.iter().map(Upstream::address).collect();
+    let routed = |options: &str| {
+        let guest = artifacts::guest("router-script").display().to_string();
+        Proxy::run(&format!(
+            "[filters.script]\nsource = {guest:?}\nconfig = {{ decision = \"route\", upstream = \"only\", options = {{ {options} }} }}\n\
+             [upstreams.only]\nbalance = \"maglev\"\nservers = {addresses:?}\n\
+             [[listeners]]\nname = \"front\"\naddress = \"127.0.0.1:0\"\nfilters = [\"script\"]\n"
+        ))
+        .start()
+    };
+    let used_by = |proxy: &Proxy| -> BTreeSet<String> {
+        let clients = (1..=12).map(|client| Ipv4Addr::new(127, 0, 0, client));
+        clients
+            .map(|client| named(Client::connect_from(client, proxy.address())).0)
+            .collect()
+    };
+    assert_eq!(used_by(&routed("hash-key = \"tenant 7\"")).len(), 1);
+    assert!(used_by(&routed("")).len() > 1);
+    let third = used_by(&routed(&format!("server = {:?}", addresses[2])));
+    assert_eq!(third.into_iter().collect::<Vec<_>>(), ["c"]);
 }
 
 #[test]
@@ -62,7 +87,7 @@ fn every_way_to_balance_uses_every_server() {
         let servers = ["a", "b", "c"].map(Upstream::named);
         let proxy = of(&servers, &format!("balance = \"{balance}\""));
         let live: Vec<_> = (0..60).map(|_| named(Client::connect(proxy.address()))).collect();
-        let used: std::collections::BTreeSet<_> = live.iter().map(|(name, _)| name).collect();
+        let used: BTreeSet<_> = live.iter().map(|(name, _)| name).collect();
         assert_eq!(used.len(), 3, "{balance}");
     }
 }
@@ -248,7 +273,7 @@ fn connections_come_from_the_address_that_is_wanted() {
         "servers = [\"{}\"]\nsource = [\"127.0.0.7\", \"127.0.0.8\"]",
         server.address()
     ));
-    let mut sources = std::collections::BTreeSet::new();
+    let mut sources = BTreeSet::new();
     for _ in 0..4 {
         let _client = Client::connect(proxy.address());
         let remote = server.accept().remote().to_owned();

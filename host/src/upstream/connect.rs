@@ -110,7 +110,9 @@ async fn dial(
     wish: &Wish,
     limit: Option<Duration>,
 ) -> Result<(Stream, Place), Failure> {
-    if let Some(spare) = worker.spares().take(upstream) {
+    // Who wants a certain server does not want any connection that happens to be there.
+    let spare = (*wish == Wish::default()).then(|| worker.spares().take(upstream));
+    if let Some(spare) = spare.flatten() {
         return Ok(spare);
     }
     let mut tried = Vec::new();

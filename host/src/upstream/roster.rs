@@ -81,7 +81,9 @@ pub(super) fn lineup(members: &[Member], rules: Rules, now: Instant) -> Vec<(Arc
     let tier = |backup: bool| members.iter().filter(move |member| member.backup == backup);
     let up = |backup: bool| tier(backup).filter(|member| member.is_up(now));
     let all = tier(false).count();
-    let panics = up(false).count() * 100 < all * usize::from(rules.panic);
+    // While nobody has been asked, nobody is known to be down: there is something to wait for.
+    let known = tier(false).all(|member| member.life != Life::Unknown);
+    let panics = known && up(false).count() * 100 < all * usize::from(rules.panic);
     let weighed = |member: &Member| {
         let share = member
             .back
@@ -184,6 +186,12 @@ mod tests {
         assert_eq!(ports(&members, rules, now).len(), 2, "half of them are enough");
         members[1].life = Life::Down;
         assert_eq!(ports(&members, rules, now).len(), 4);
+        members[1].life = Life::Unknown;
+        assert_eq!(
+            ports(&members, rules, now),
+            [(1, 100)],
+            "not while somebody is still to be asked"
+        );
     }
 
     #[test]

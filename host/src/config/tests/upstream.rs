@@ -474,7 +474,7 @@ servers = ["a:1", { address = "b:1" }]
 queue = {}
 "#,
         r"
-error: `queue` has no effect without `max-connections` of a server
+error: `queue` has no effect without `max-connections` of a server, or `health`
  --> proxy.toml:3:9
   |
 3 | queue = {}
@@ -518,6 +518,28 @@ error: `preconnect` contradicts `connect = "first-byte"`
   |              ^ this connects before there is a client
 4 | connect = "first-byte"
   |           ------------ this waits for a client's first byte
+"#,
+    );
+}
+
+#[test]
+fn connections_in_stock_where_each_client_has_its_server() {
+    with_listener(
+        r#"
+[upstreams.a]
+balance = "maglev"
+servers = ["a:1"]
+preconnect = 8
+"#,
+        r#"
+error: `preconnect` has no effect with this `balance`
+ --> proxy.toml:4:14
+  |
+2 | balance = "maglev"
+  |           -------- this sends each client to a server of its own
+3 | servers = ["a:1"]
+4 | preconnect = 8
+  |              ^ a connection that is there already leads to any server
 "#,
     );
 }
@@ -918,8 +940,10 @@ error: `on-down` has no effect without `health` or `passive`
 #[test]
 fn what_happens_to_the_addresses_that_a_name_has_no_more() {
     for server in ["'a:1'", "{ address = 'a:1' }", "{ srv = '_a._tcp.b' }"] {
-        let typed = format!("upstreams.a = {{ servers = ['10.0.0.1:1', {server}], on-down = 'kill' }}\n");
-        assert_eq!(accepted(&format!("{typed}{LEAST}")).upstreams[0].on_down, OnDown::Kill);
+        let typed = format!("upstreams.b = {{ servers = ['10.0.0.1:1', {server}], on-down = 'kill' }}\n");
+        let config = accepted(&format!("{typed}{LEAST}"));
+        let named = config.upstreams.iter().find(|upstream| upstream.name == "b");
+        assert_eq!(named.unwrap().on_down, OnDown::Kill);
     }
 }
 

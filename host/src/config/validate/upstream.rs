@@ -18,7 +18,7 @@ use crate::config::named::Entry;
 use crate::config::percentage::Percentage;
 use crate::config::reader::Given;
 use crate::config::units::Period;
-use crate::config::{Address, Connect, UpstreamConfig, file, ranges};
+use crate::config::{Address, Balance, Connect, UpstreamConfig, file, ranges};
 
 pub fn upstream(entry: Entry<file::Upstream>, problems: &mut Problems) -> Result<UpstreamConfig, Reported> {
     let typed = entry.table.value()?;
@@ -81,8 +81,13 @@ fn check_use(typed: &file::Upstream, problems: &mut Problems) -> Result<(), Repo
     }
     if let Some(at) = place(&typed.queue)
         && !has_limit(&typed.servers)
+        // Clients wait for the first check as well.
+        && typed.health.is_none()
     {
-        let problem = Problem::at(at, "`queue` has no effect without `max-connections` of a server");
+        let problem = Problem::at(
+            at,
+            "`queue` has no effect without `max-connections` of a server, or `health`",
+        );
         report(problem.label("no connection ever waits"));
     }
     if let Some(Given(Ok(preconnect))) = &typed.preconnect
@@ -93,6 +98,15 @@ fn check_use(typed: &file::Upstream, problems: &mut Problems) -> Result<(), Repo
         let problem = Problem::at(preconnect.span(), "`preconnect` contradicts `connect = \"first-byte\"`");
         let problem = problem.label("this connects before there is a client");
         report(problem.related(connect.span(), "this waits for a client's first byte"));
+    }
+    if let Some(Given(Ok(preconnect))) = &typed.preconnect
+        && *preconnect.get_ref() > 0
+        && let Some(Given(Ok(balance))) = &typed.balance
+        && matches!(balance.get_ref().0, Balance::SourceHash | Balance::Maglev)
+    {
+        let problem = Problem::at(preconnect.span(), "`preconnect` has no effect with this `balance`");
+        let problem = problem.label("a connection that is there already leads to any server");
+        report(problem.related(balance.span(), "this sends each client to a server of its own"));
     }
     useful
 }
