@@ -356,6 +356,24 @@ pub async fn connect(peer: &Peer, source: Option<IpAddr>) -> io::Result<Stream> 
     Ok(stream)
 }
 
+/// Whether it is this machine that could not connect: no port, descriptor or memory left, or a firewall of its own. That says
+/// nothing of the server.
+pub fn is_our_own(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::EADDRNOTAVAIL
+                | libc::EADDRINUSE
+                | libc::EMFILE
+                | libc::ENFILE
+                | libc::ENOBUFS
+                | libc::ENOMEM
+                | libc::EPERM
+                | libc::EACCES
+        )
+    )
+}
+
 /// Where nobody waits for a socket any more that is not known to be connected, a server that has accepted it already is told
 /// with RST that nothing will come: a FIN would say that all has come.
 struct Dialling<'a> {

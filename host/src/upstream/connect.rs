@@ -134,7 +134,7 @@ async fn dial(
             Ok(Err(error)) => error,
             Err(Elapsed) => io::ErrorKind::TimedOut.into(),
         };
-        if !is_ours(&error) {
+        if !sys::is_our_own(&error) {
             upstream.failed(place.server());
         }
         tracing::debug!(upstream = %upstream.name(), server = %place.server().peer(), %error, "a server did not answer");
@@ -160,22 +160,4 @@ pub(super) async fn from_a_source(upstream: &Upstream, place: &Place) -> io::Res
         }
     }
     Err(last)
-}
-
-/// Whether it is this machine that could not: no port, descriptor or memory left, or a firewall of its own. That is not the
-/// server's fault.
-fn is_ours(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::EADDRNOTAVAIL
-                | libc::EADDRINUSE
-                | libc::EMFILE
-                | libc::ENFILE
-                | libc::ENOBUFS
-                | libc::ENOMEM
-                | libc::EPERM
-                | libc::EACCES
-        )
-    )
 }

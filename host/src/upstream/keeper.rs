@@ -117,14 +117,18 @@ async fn keep(upstream: Arc<Upstream>, wake: Wake) {
 async fn watch_over(upstream: Arc<Upstream>, server: Arc<Server>, health: Health, wake: Wake) {
     let mut judge = Judge::new(&health);
     let header = upstream.proxy_protocol().map(|protocol| protocol.version);
+    let mut unable = false;
     tokio::time::sleep(judge.first_in()).await;
     loop {
         let source = upstream.sources_for(server.peer()).first().copied();
         let checked = check(server.peer(), &health, header, source).await;
         match &checked {
-            // That says nothing of the server.
-            Err(error @ CheckError::Local(_)) => {
+            // That says nothing of the server. It is said once, however long it lasts.
+            Err(error @ CheckError::Local(_)) if unable => {
                 tracing::debug!(upstream = %upstream.name(), server = %server.peer(), %error, "a server was not checked");
+            }
+            Err(error @ CheckError::Local(_)) => {
+                tracing::warn!(upstream = %upstream.name(), server = %server.peer(), %error, "a server cannot be checked");
             }
             checked => {
                 if let Some(transition) = judge.checked(checked.is_ok()) {
@@ -136,6 +140,7 @@ async fn watch_over(upstream: Arc<Upstream>, server: Arc<Server>, health: Health
                 }
             }
         }
+        unable = matches!(checked, Err(CheckError::Local(_)));
         tokio::time::sleep(judge.next_in()).await;
     }
 }

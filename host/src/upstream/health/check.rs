@@ -155,17 +155,9 @@ pub enum End {
 
 impl From<io::Error> for CheckError {
     fn from(error: io::Error) -> Self {
-        const LOCAL: [i32; 6] = [
-            libc::EADDRNOTAVAIL,
-            libc::EADDRINUSE,
-            libc::EMFILE,
-            libc::ENFILE,
-            libc::ENOBUFS,
-            libc::ENOMEM,
-        ];
-        match error.raw_os_error() {
-            Some(errno) if LOCAL.contains(&errno) => Self::Local(error),
-            _ => Self::Connect(error),
+        match sys::is_our_own(&error) {
+            true => Self::Local(error),
+            false => Self::Connect(error),
         }
     }
 }
