@@ -168,10 +168,7 @@ impl Record {
 
     /// The last thing that is told: what need not be copied for it is taken.
     fn closed(&mut self) -> Closed {
-        let server = match self.server.as_deref() {
-            Some(Peer::Tcp(address)) => Some(*address),
-            Some(Peer::Unix(_)) | None => None,
-        };
+        let server = self.server.as_deref().and_then(Peer::address);
         let annotations = self.facts.as_ref().map(|facts| facts.take_annotations());
         Closed {
             connection: self.id,

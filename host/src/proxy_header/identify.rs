@@ -5,11 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::{Ends, Header, Parsed, Proxied, canonical, parse};
+use super::{Ends, Header, Parsed, Proxied, parse};
 use crate::connection::{Accepted, Cause, Outcome, Stage};
 use crate::filter::Attributes;
 use crate::flow::Side;
-use crate::sys::Stream;
+use crate::sys::{Stream, canonical};
 use crate::worker::{Elapsed, Worker};
 
 /// A client of which is known who it is: that it is the one who has connected, or the one for whom a proxy came. Made here

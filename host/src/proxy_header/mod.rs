@@ -32,6 +32,8 @@ use parse::{Parsed, parse};
 pub use proxied::Proxied;
 use tlv::Tlvs;
 
+use crate::sys::canonical;
+
 /// What a header says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Header {
@@ -60,10 +62,6 @@ fn of_one_family(source: SocketAddr, destination: SocketAddr) -> (SocketAddr, So
         (source @ SocketAddr::V6(_), destination @ SocketAddr::V4(_)) => (source, mapped(destination)),
         same => same,
     }
-}
-
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 fn mapped(address: SocketAddr) -> SocketAddr {

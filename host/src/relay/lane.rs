@@ -288,7 +288,8 @@ impl Lane {
         Poll::Ready(Ok(read))
     }
 
-    /// Writes what the sink takes now, and keeps the rest; FIN follows at once upon what is `last`. An error stays with the socket, and the next flush meets it.
+    /// Writes what the sink takes now, and keeps the rest; FIN follows at once upon what is `last`. An error stays with the
+    /// socket, and the next flush meets it.
     fn pass_on(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, bytes: &[u8], last: bool) {
         if bytes.is_empty() {
             return;

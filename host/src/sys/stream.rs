@@ -34,6 +34,16 @@ pub enum Peer {
     Unix(PathBuf),
 }
 
+impl Peer {
+    /// `None` on a unix socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Peer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -300,7 +310,7 @@ impl Stream {
 
     /// This side's own address; `None` on a unix socket.
     pub fn local(&self) -> Option<SocketAddr> {
-        canonical(rustix::net::getsockname(&self.fd).ok()?)
+        rustix::net::getsockname(&self.fd).ok()?.try_into().ok().map(canonical)
     }
 }
 
@@ -410,14 +420,13 @@ pub(super) fn watch_over(fd: &impl AsFd, vigilance: &Vigilance) {
 
 /// The address of a client as the kernel gave it with accept(2).
 pub(super) fn client_address(address: Option<SocketAddrAny>) -> Option<SocketAddr> {
-    canonical(address?)
+    address?.try_into().ok().map(canonical)
 }
 
 /// Addresses of IPv4 on a dual-stack socket come as `::ffff:a.b.c.d`; they are taken for what they are, once, here, so that
 /// rules, limits and logs never see the mapped form.
-fn canonical(address: SocketAddrAny) -> Option<SocketAddr> {
-    let address: SocketAddr = address.try_into().ok()?;
-    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 impl AsFd for Stream {

@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, spawn_local};
 
 use super::balance::Seat;
 use super::discover::follow;
-use super::health::{CheckError, Judge, Transition, check};
+use super::health::{CheckError, Judge, check};
 use super::{Server, Upstream, Upstreams};
 use crate::config::{Health, OnDown};
 
@@ -88,13 +88,7 @@ async fn keep(upstream: Arc<Upstream>, wake: Wake) {
             });
             for server in servers {
                 checks.entry(server.id()).or_insert_with(|| {
-                    spawn_local(watch_over(
-                        Arc::clone(&upstream),
-                        server,
-                        health.clone(),
-                        Arc::clone(&wake),
-                    ))
-                    .abort_handle()
+                    spawn_local(watch_over(Arc::clone(&upstream), server, health.clone())).abort_handle()
                 });
             }
         }
@@ -105,7 +99,7 @@ async fn keep(upstream: Arc<Upstream>, wake: Wake) {
             }
         };
         tokio::select! {
-            // It was published by whoever changed it. Where that was a worker, others have yet to hear of it.
+            // It was published by whoever changed it; those whose connections have to end have yet to hear of it.
             () = upstream.changed.notified() => if upstream.config.on_down != OnDown::Keep {
                 wake();
             },
@@ -114,7 +108,7 @@ async fn keep(upstream: Arc<Upstream>, wake: Wake) {
     }
 }
 
-async fn watch_over(upstream: Arc<Upstream>, server: Arc<Server>, health: Health, wake: Wake) {
+async fn watch_over(upstream: Arc<Upstream>, server: Arc<Server>, health: Health) {
     let mut judge = Judge::new(&health);
     let header = upstream.proxy_protocol().map(|protocol| protocol.version);
     let mut unable = false;
@@ -134,9 +128,6 @@ async fn watch_over(upstream: Arc<Upstream>, server: Arc<Server>, health: Health
                 if let Some(transition) = judge.checked(checked.is_ok()) {
                     let reason = checked.as_ref().err().map(ToString::to_string);
                     upstream.transition(&server, transition, reason.as_deref());
-                    if transition == Transition::Down {
-                        wake();
-                    }
                 }
             }
         }

@@ -311,7 +311,8 @@ impl Upstream {
 
     /// The addresses of this machine to connect from, beginning with the one whose turn it is; none is: as the system says.
     fn sources_for(&self, peer: &Peer) -> Vec<IpAddr> {
-        let fits = |source: &&IpAddr| matches!(peer, Peer::Tcp(server) if server.is_ipv4() == source.is_ipv4());
+        let server = peer.address();
+        let fits = |source: &&IpAddr| server.is_some_and(|server| server.is_ipv4() == source.is_ipv4());
         let mut sources: Vec<_> = self.config.source.iter().filter(fits).copied().collect();
         if !sources.is_empty() {
             let first = self.next_source.fetch_add(1, Ordering::Relaxed) % sources.len();

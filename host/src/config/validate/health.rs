@@ -1,30 +1,20 @@
 //! `health` of an upstream.
 
-use super::given::{apart, count_or_default, or_default, place, within};
+use super::given::{apart, count_or_default, within};
 use super::order::Length;
 use crate::config::diagnostics::{Problem, Problems, Reported};
 use crate::config::octets::Octets;
 use crate::config::reader::Given;
-use crate::config::units::Period;
 use crate::config::word::Word;
 use crate::config::{Health, defaults, file, ranges};
 
 pub fn health(typed: file::Health, problems: &mut Problems) -> Result<Health, Reported> {
-    let places = [
-        place(&typed.interval),
-        place(&typed.fast_interval),
-        place(&typed.timeout),
-    ];
     let range = &ranges::HEALTH_INTERVAL;
-    let interval = or_default(typed.interval, range, Period(defaults::HEALTH.interval), problems);
-    let fast = or_default(
-        typed.fast_interval,
-        range,
-        Period(defaults::HEALTH.fast_interval),
-        problems,
-    );
-    let default = Period(defaults::HEALTH.timeout);
-    let timeout = or_default(typed.timeout, &ranges::HEALTH_TIMEOUT, default, problems);
+    let interval = Length::of("interval", typed.interval, range, defaults::HEALTH.interval, problems);
+    let default = defaults::HEALTH.fast_interval;
+    let fast = Length::of("fast-interval", typed.fast_interval, range, default, problems);
+    let range = &ranges::HEALTH_TIMEOUT;
+    let timeout = Length::of("timeout", typed.timeout, range, defaults::HEALTH.timeout, problems);
     let rise = count_or_default(typed.rise, &ranges::HEALTH_COUNT, defaults::HEALTH.rise, problems);
     let fall = count_or_default(typed.fall, &ranges::HEALTH_COUNT, defaults::HEALTH.fall, problems);
     let send = typed.send.map_or(Ok(Vec::new()), |given| bytes(given, problems));
@@ -32,11 +22,6 @@ pub fn health(typed: file::Health, problems: &mut Problems) -> Result<Health, Re
     let port = typed.port.map(|given| within(given, &ranges::PORT, problems));
     let start = typed.start.map(Given::value);
 
-    let [interval_at, fast_at, timeout_at] = places;
-    let length = |key, time: Period, at| Length { key, time: time.0, at };
-    let interval = interval.map(|time| length("interval", time, interval_at));
-    let fast = fast.map(|time| length("fast-interval", time, fast_at));
-    let timeout = timeout.map(|time| length("timeout", time, timeout_at));
     // A check that lasts longer than the time until the next one would keep that one from its turn.
     let ordered = [
         both(&timeout, &fast).map(|(timeout, fast)| timeout.shorter_than(fast, problems)),

@@ -1,8 +1,11 @@
 //! Lengths of time in one table of which one has to be longer than another.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::given::{or_default, place};
 use crate::config::diagnostics::{Problem, Problems, Reported, Span};
+use crate::config::reader::Given;
 use crate::config::units::Period;
 
 /// A length of time in its range: what was typed, or a default that perhaps nobody thought of.
@@ -14,6 +17,18 @@ pub struct Length {
 }
 
 impl Length {
+    pub fn of(
+        key: &'static str,
+        given: Option<Given<Period>>,
+        range: &RangeInclusive<Period>,
+        default: Duration,
+        problems: &mut Problems,
+    ) -> Result<Self, Reported> {
+        let at = place(&given);
+        let time = or_default(given, range, Period(default), problems)?.0;
+        Ok(Self { key, time, at })
+    }
+
     pub fn shorter_than(&self, other: &Self, problems: &mut Problems) -> Result<(), Reported> {
         if self.time < other.time {
             return Ok(());

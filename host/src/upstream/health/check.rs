@@ -52,7 +52,7 @@ async fn ask(
 ) -> Result<(), CheckError> {
     let peer = asked_at(peer, health.port);
     let stream = sys::connect(&peer, source).await?;
-    let header = header.map(|version| proxy_header::local(version, stream.local(), address(&peer)));
+    let header = header.map(|version| proxy_header::local(version, stream.local(), peer.address()));
     // In one write: what reads a header of the PROXY protocol may take it for granted that something comes with it.
     let question = [header.unwrap_or_default(), health.send.clone()].concat();
     if question.is_empty() && health.expect.is_empty() {
@@ -76,13 +76,6 @@ fn asked_at(peer: &Peer, port: Option<u16>) -> Peer {
     match (peer, port) {
         (Peer::Tcp(address), Some(port)) => Peer::Tcp(SocketAddr::new(address.ip(), port)),
         (peer, _) => peer.clone(),
-    }
-}
-
-fn address(peer: &Peer) -> Option<SocketAddr> {
-    match peer {
-        Peer::Tcp(address) => Some(*address),
-        Peer::Unix(_) => None,
     }
 }
 
