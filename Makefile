@@ -29,11 +29,12 @@ check:
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items
 
-# What a filter adds to a request and to a connection, and what it costs to choose a server.
+# What a filter adds to a request and to a connection, and what it costs to choose a server and a route.
 bench: filters
 	cargo build --release --package spliceway
 	cargo bench --package spliceway-tests --bench filters
 	cargo bench --package spliceway --bench pick
+	cargo bench --package spliceway --bench routes
 
 fmt:
 	cargo fmt --all

@@ -1,5 +1,7 @@
 //! The command line: what it says, and which exit code stands for what.
 
+mod explain;
+
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -42,8 +44,10 @@ enum Command {
     Forward(Forward),
     /// Serve what a configuration file says
     Run(File),
-    /// Say everything that is wrong with a configuration file and its filters, and change nothing
+    /// Say everything that is wrong with a configuration file, its filters and its certificates, and change nothing
     Check(Check),
+    /// Say which upstream a connection would get, and why
+    Explain(explain::Explain),
     /// Show the proxy at work: routing, filtering, and a filter replaced under live traffic
     Demo(Demo),
 }
@@ -142,6 +146,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Command::Check(Check { file, .. }) => check(&file.config),
+        Command::Explain(asked) => explain::explain(asked),
         Command::Demo(Demo { filters }) => match demo::run(&filters.unwrap_or_else(built_filters)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(FAILED, &format!("{error:#}")),
@@ -154,7 +159,7 @@ fn check(path: &Path) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let problems = server::check_filters(&config);
+    let problems = [server::check_filters(&config), server::check_certificates(&config)].concat();
     for problem in &problems {
         say_error(&format!("error: {problem}"));
     }
@@ -162,7 +167,7 @@ fn check(path: &Path) -> ExitCode {
         return complain(
             FAILED,
             &format!(
-                "{} with the filters of {}",
+                "{} with the files that {} names",
                 count(problems.len(), "problem"),
                 path.display()
             ),

@@ -17,7 +17,14 @@ mod connection;
 
 mod proxy_header;
 
+mod detect;
+
+mod tls;
+
 mod route;
+/// For `benches/routes.rs`.
+#[doc(hidden)]
+pub use route::rules;
 
 mod upstream;
 /// For `benches/pick.rs`.
@@ -26,11 +33,14 @@ pub use upstream::balance;
 
 mod relay;
 
+mod channel;
 mod filter;
 mod flow;
 mod limit;
 mod linger;
 mod observe;
 mod outcome;
+mod protocol;
 mod sys;
+mod watch;
 mod worker;

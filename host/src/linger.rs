@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::channel::Channel;
 use crate::sys::Stream;
 use crate::worker::Worker;
 
@@ -14,10 +15,18 @@ use crate::worker::Worker;
 /// nothing for long.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Says FIN, and waits for the peer's.
-pub async fn end(worker: &Worker, stream: &Stream) {
-    let _ = stream.finish();
-    let ended = poll_fn(|cx| poll_discard(cx, worker, stream));
+/// Says the end, and waits for the peer's.
+pub async fn end(worker: &Worker, channel: &Channel) {
+    end_with(worker, channel, &[]).await;
+}
+
+/// The same after `last` words.
+pub async fn end_with(worker: &Worker, channel: &Channel, last: &[u8]) {
+    let ended = async {
+        let _ = channel.send_all(last).await;
+        let _ = poll_fn(|cx| channel.poll_finish(cx, false)).await;
+        poll_fn(|cx| poll_discard(cx, worker, channel.stream())).await;
+    };
     let _ = worker.timers().within(Some(PATIENCE), ended).await;
 }
 

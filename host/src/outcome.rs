@@ -18,6 +18,10 @@ pub struct Outcome {
 pub enum Stage {
     Accept,
     ProxyHeader,
+    /// While it was found out what it is.
+    Detect,
+    /// In the handshake with the client.
+    Tls,
     Route,
     Connect,
     Relay,
@@ -49,11 +53,21 @@ pub enum Cause {
     Untrusted,
     /// It began with something else than the protocol wants.
     Malformed,
+    /// What it began with is longer than is looked at.
+    TooLong,
+    /// There is no certificate for the name that it asked for.
+    UnknownName,
+    /// It could not be spoken to in TLS, or broke its rules.
+    TlsFailed,
+    /// It ended in the middle: without the `close_notify` that TLS wants (RFC 8446, section 6.1), or of a handshake.
+    Truncated,
+    /// A route refused it.
+    RouteRefused,
     /// A filter refused it.
     FilterRefused,
     /// A filter failed, and its policy is to close.
     FilterFailed,
-    /// No filter chose an upstream, and the listener names none.
+    /// Neither a filter nor a route chose an upstream, and the listener names none.
     NoUpstream,
     /// None of the upstream's servers is up.
     NoServer,
@@ -75,6 +89,9 @@ impl Cause {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Self::Reset,
             io::ErrorKind::ConnectionRefused => Self::Refused,
             io::ErrorKind::TimedOut => Self::Timeout,
+            io::ErrorKind::UnexpectedEof => Self::Truncated,
+            // Records that cannot be decrypted, and alerts.
+            io::ErrorKind::InvalidData => Self::TlsFailed,
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Self::Unreachable,
             _ => Self::Error,
         }
@@ -101,6 +118,8 @@ impl fmt::Display for Outcome {
         let stage = match self.stage {
             Stage::Accept => "accept",
             Stage::ProxyHeader => "proxy-header",
+            Stage::Detect => "detect",
+            Stage::Tls => "tls",
             Stage::Route => "route",
             Stage::Connect => "connect",
             Stage::Relay => "relay",
@@ -121,6 +140,11 @@ impl fmt::Display for Outcome {
             Cause::Unreachable => "unreachable",
             Cause::Untrusted => "untrusted",
             Cause::Malformed => "malformed",
+            Cause::TooLong => "too-long",
+            Cause::UnknownName => "unknown-name",
+            Cause::TlsFailed => "tls-failed",
+            Cause::Truncated => "truncated",
+            Cause::RouteRefused => "route-refused",
             Cause::FilterRefused => "filter-refused",
             Cause::FilterFailed => "filter-failed",
             Cause::NoUpstream => "no-upstream",

@@ -35,6 +35,24 @@ impl Connection {
 
     /// What the proxy or an earlier filter knows: "tls.sni", "tls.alpn", "tls.ja4", "protocol", "original-destination", ...
     ///
+    /// Of the client's first bytes, once a route or a router has looked at them:
+    ///
+    /// | key | value |
+    /// | --- | --- |
+    /// | `protocol` | `tls`, `http1`, `http2`, `ssh`, `postgres`, `mysql`, `redis`, `smtp`, `mqtt`, `socks`, `proxy`; what is spoken inside, where TLS is decrypted |
+    /// | `tls.sni` | the name that is asked for, in lower case |
+    /// | `tls.alpn` | what was negotiated; where TLS is not decrypted, what is offered, with commas between |
+    /// | `tls.ja4`, `tls.ech` | the fingerprint of the ClientHello; whether it has an encrypted part |
+    ///
+    /// Of TLS that the proxy decrypts:
+    ///
+    /// | key | value |
+    /// | --- | --- |
+    /// | `tls.version`, `tls.cipher`, `tls.group` | text, as in `TLSv1.3` |
+    /// | `tls.resumed` | whether the session is an earlier one |
+    /// | `tls.client.subject`, `.issuer`, `.cn`, `.serial`, `.fingerprint`, `.san` | of a client's certificate that was found good: text |
+    /// | `tls.client.certificate` | bytes, DER |
+    ///
     /// Of a PROXY header that was received, as far as it says so:
     ///
     /// | key | value |
@@ -82,6 +100,15 @@ impl Connection {
     /// An [`attribute`](Self::attribute) that is an address.
     pub fn address(&self, key: &str) -> Option<SocketAddr> {
         self.attribute(key).as_ref().and_then(Value::as_address)
+    }
+
+    /// Of a router, in a call that answers [`exchange`](crate::Decision::exchange): when the reply is sent, the client goes on
+    /// with TLS, by the listener's certificates, and the window of the next call begins with its first decrypted byte. What
+    /// the window has behind the bytes that are consumed is taken for the beginning of the handshake.
+    ///
+    /// False where there is no TLS to be had: the listener has no certificate, or the client is speaking TLS already.
+    pub fn start_tls(&self) -> bool {
+        host::start_tls()
     }
 
     /// Tells later filters, observers and the access log. The last value of a key counts. A connection holds 32

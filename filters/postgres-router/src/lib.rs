@@ -8,7 +8,7 @@ use serde::Deserialize;
 use spliceway_sdk::prelude::*;
 
 use pattern::Pattern;
-use startup::{Message, Parameters};
+use startup::{Encryption, Message, Parameters};
 
 /// Where sessions go: the first route that matches, or else the default.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -65,7 +65,7 @@ impl Router for PostgresRouter {
                     None => turn_away(&parameters),
                 }
             }
-            Ok(Message::EncryptionRequest) => decline_encryption(window),
+            Ok(Message::EncryptionRequest(wanted)) => answer_encryption(wanted, window, connection),
             Ok(Message::CancelRequest) => match &self.default {
                 Some(upstream) => Decision::route(upstream),
                 None => Decision::refuse("a cancel request, and no default upstream"),
@@ -95,14 +95,18 @@ impl PostgresRouter {
 
 /// Bytes behind the request were sent before our answer could be known. From a client that would go on encrypted they
 /// would be plaintext injected in front of its session (CVE-2021-23222): no honest client sends any.
-fn decline_encryption(window: &Window) -> Decision {
+fn answer_encryption(wanted: Encryption, window: &Window, connection: &Connection) -> Decision {
     if window.bytes.len() > startup::ENCRYPTION_REQUEST_LEN {
         return Decision::refuse("bytes behind a request for encryption");
     }
     if window.round >= ENCRYPTION_REQUESTS {
         return Decision::refuse("more requests for encryption than there are kinds");
     }
-    Decision::exchange(startup::ENCRYPTION_REQUEST_LEN, *b"N")
+    let answer = match wanted {
+        Encryption::Tls if connection.start_tls() => *b"S",
+        Encryption::Tls | Encryption::Gss => *b"N",
+    };
+    Decision::exchange(startup::ENCRYPTION_REQUEST_LEN, answer)
 }
 
 /// Tells the client in its own protocol, and leaves the parameters in the window: by them the next call knows that

@@ -22,9 +22,15 @@ const SHOWN: usize = 128;
 #[derive(Debug, PartialEq)]
 pub(crate) enum Message<'a> {
     Startup(Parameters<'a>),
-    EncryptionRequest,
+    EncryptionRequest(Encryption),
     CancelRequest,
     Partial { missing: usize },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Encryption {
+    Tls,
+    Gss,
 }
 
 #[derive(Debug, PartialEq)]
@@ -59,7 +65,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Message<'_>, &'static str> {
         SSL_REQUEST | GSSENC_REQUEST if length != ENCRYPTION_REQUEST_LEN => {
             return Err("a request for encryption of an impossible length");
         }
-        SSL_REQUEST | GSSENC_REQUEST => return Ok(Message::EncryptionRequest),
+        SSL_REQUEST => return Ok(Message::EncryptionRequest(Encryption::Tls)),
+        GSSENC_REQUEST => return Ok(Message::EncryptionRequest(Encryption::Gss)),
         CANCEL_REQUEST if !CANCEL_LEN.contains(&length) => {
             return Err("a cancel request of an impossible length");
         }

@@ -56,6 +56,33 @@ fn declines_encryption_of_each_kind_once() {
 }
 
 #[test]
+fn accepts_tls_where_the_listener_has_certificates() {
+    let message = startup(&[("user", "app"), ("database", "blue")]);
+    for scene in tenants()
+        .offer_tls()
+        .up(GSSENC_REQUEST)
+        .up(SSL_REQUEST)
+        .up(&message)
+        .cuts()
+    {
+        let routed = scene.route::<PostgresRouter>();
+        assert_eq!(routed.decision, Decision::route("blue"));
+        assert_eq!(routed.replies, b"NS");
+        assert!(routed.tls);
+        assert_eq!(routed.window, message);
+    }
+    let stuffed = [&SSL_REQUEST[..], b"\x16"].concat();
+    let routed = tenants().offer_tls().up(stuffed).route::<PostgresRouter>();
+    assert_eq!(reason(&routed), "bytes behind a request for encryption");
+    let inside = tenants()
+        .offer_tls()
+        .up(SSL_REQUEST)
+        .up(SSL_REQUEST)
+        .route::<PostgresRouter>();
+    assert_eq!(inside.replies, b"SN");
+}
+
+#[test]
 fn refuses_bytes_stuffed_behind_a_request_for_encryption() {
     for request in [SSL_REQUEST, GSSENC_REQUEST] {
         let stuffed = [&request[..], &startup(&[("user", "app")])].concat();

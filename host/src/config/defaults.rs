@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AtLimit, Discovery, Drain, FilterLimits, Health, Keepalive, Limits, Passive, Queue, Resolver, Retries, Timeouts,
-    Vigilance,
+    AtLimit, Detection, Discovery, Drain, FilterLimits, Health, Keepalive, Limits, Passive, Queue, Resolver, Retries,
+    Timeouts, TlsVersion, Vigilance,
 };
 
 /// The file that `run` and `check` read where none is named.
@@ -138,3 +138,27 @@ pub const FILTER_LIMITS: FilterLimits = FilterLimits {
 
 /// An instance for each connection: a trap, a leak or a loop costs one of them (8 µs and 30 KiB each).
 pub const SESSIONS_PER_INSTANCE: u32 = 1;
+
+/// A client that speaks first has spoken by then, from nearly anywhere; one that waits for the server notices little.
+pub const DETECTION: Detection = Detection {
+    timeout: Duration::from_millis(500),
+    // The largest ClientHello in practice; BoringSSL takes none that is larger.
+    longest: 16 << 10,
+    // A hello of 1 KiB cut into single bytes passes.
+    records: 2048,
+};
+
+/// A handshake takes two round trips and less than a millisecond of our time.
+pub const TLS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Each takes some ten kilobytes and most of a millisecond.
+pub const TLS_HANDSHAKES: u32 = 10_000;
+
+/// What is older has been forbidden (RFC 8996).
+pub const TLS_MIN_VERSION: TlsVersion = TlsVersion::V1_2;
+
+/// Who asks for certificates mostly means to keep out those without one, and would not notice that they come in.
+pub const CLIENT_AUTH_REQUIRED: bool = true;
+
+/// Encryption to somebody unknown protects from those only who listen.
+pub const TLS_VERIFY: bool = true;

@@ -70,6 +70,20 @@ fields! {
     UpstreamRtt = "upstream_rtt_us",
     /// Segments that the server had to be sent again.
     UpstreamRetransmits = "upstream_retransmits",
+    /// What is spoken, as far as its beginning tells.
+    Protocol = "protocol",
+    /// The name that the client asks for in TLS.
+    Sni = "sni",
+    /// What was negotiated by ALPN, or what is offered where TLS is not decrypted.
+    Alpn = "alpn",
+    /// The fingerprint of the ClientHello.
+    Ja4 = "ja4",
+    /// The version of TLS, where it is decrypted.
+    TlsVersion = "tls_version",
+    /// The subject of the client's certificate.
+    ClientSubject = "client_subject",
+    /// The route that it took.
+    Route = "route",
     /// What filters had to say.
     Annotations = "annotations",
 }

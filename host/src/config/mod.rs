@@ -5,6 +5,7 @@
 //! Nothing else in the proxy sees a configuration file.
 
 mod address;
+mod alpn_name;
 mod at_limit;
 pub mod defaults;
 mod diagnostics;
@@ -18,16 +19,20 @@ mod name_server;
 mod named;
 mod network;
 mod octets;
+mod pattern;
 mod percentage;
 mod proxy_protocol;
 mod ranges;
 mod reader;
+mod route;
+mod server_name;
 mod source_address;
 mod srv_name;
 mod suggest;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tlv_type;
 mod units;
 mod upstream;
@@ -45,6 +50,8 @@ pub use load::{LoadError, load};
 pub use log_field::LogField;
 pub use log_format::TemplatePart;
 pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
+pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition};
+pub use tls::{CertificateFiles, ClientAuth, TlsIn, TlsOut, TlsStart, TlsVersion};
 pub use upstream::{
     Balance, Connect, Discovery, Health, OnDown, Passive, Queue, Retries, ServerConfig, ServerPlace, UpstreamConfig,
 };
@@ -133,6 +140,11 @@ pub struct ListenerConfig {
     pub socket_file: SocketFile,
     /// Whether clients come through a proxy that says who they are.
     pub proxy_protocol: Option<ProxyIn>,
+    /// The first one that matches decides, where no filter decides otherwise.
+    pub routes: Vec<RouteConfig>,
+    pub detection: Detection,
+    /// Whether it decrypts.
+    pub tls: Option<TlsIn>,
 }
 
 impl ListenerConfig {
@@ -149,6 +161,9 @@ impl ListenerConfig {
             vigilance: defaults::VIGILANCE,
             socket_file: SocketFile::default(),
             proxy_protocol: None,
+            routes: Vec::new(),
+            detection: defaults::DETECTION,
+            tls: None,
         }
     }
 }

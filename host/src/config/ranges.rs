@@ -108,6 +108,27 @@ pub(super) const LOOKUP: RangeInclusive<Period> = milliseconds(100)..=millisecon
 /// resolv.conf has three; they are asked one after the other, and nobody comes to the ninth.
 pub(super) const NAME_SERVERS: RangeInclusive<usize> = 1..=8;
 
+/// As `TIMEOUT`, but shorter: each connection whose client waits for the server waits for this first.
+pub(super) const DETECTION: RangeInclusive<Period> = milliseconds(1)..=milliseconds(3_600_000);
+
+/// From more than any hello of the usual kind has to four of the records that TLS allows (RFC 8446, section 5.1).
+pub(super) const DETECTION_LONGEST: RangeInclusive<Size> = Size(1 << 10)..=Size(64 << 10);
+
+/// To a record for each byte that may be looked at.
+pub(super) const DETECTION_RECORDS: RangeInclusive<i64> = 1..=65_536;
+
+/// From the resolution of the runtime's timer to more patience than a handshake is worth.
+pub(super) const TLS_TIMEOUT: RangeInclusive<Period> = milliseconds(1)..=milliseconds(3_600_000);
+
+/// Each holds a descriptor; few machines may have more than a million.
+pub(super) const TLS_HANDSHAKES: RangeInclusive<i64> = 1..=1_000_000;
+
+/// Bytes of one protocol's name: its length is one byte, and not 0 (RFC 7301, section 3.1).
+pub(super) const ALPN_NAME: RangeInclusive<usize> = 1..=255;
+
+/// Down to one in a thousand, and to none for an upstream that is being emptied.
+pub(super) const SHARE: RangeInclusive<i64> = 0..=1_000;
+
 const fn milliseconds(count: u64) -> Period {
     Period(Duration::from_millis(count))
 }

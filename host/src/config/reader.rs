@@ -106,6 +106,13 @@ impl Table<'_> {
         (Some(self.report_missing(&[one, other], problem)), None)
     }
 
+    /// Several keys of which there must be one, and none is: stands for the first of them.
+    pub(super) fn none_of<T>(&mut self, keys: &[&'static str]) -> Given<T> {
+        let what = format!("none of {}", suggest::list(keys.iter().copied()));
+        let problem = Problem::absence(self.at.clone(), what).label("expected one of them in this table");
+        self.report_missing(keys, problem)
+    }
+
     fn report_missing<T>(&mut self, keys: &[&'static str], problem: Problem) -> Given<T> {
         let (reported, absence) = self.problems.report_absence(problem);
         self.missing.extend(keys.iter().map(|key| (*key, absence)));

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Address, ProxyOut, TimeoutChanges, Vigilance, defaults};
+use super::{Address, ProxyOut, TimeoutChanges, TlsOut, Vigilance, defaults};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamConfig {
@@ -17,6 +17,8 @@ pub struct UpstreamConfig {
     pub vigilance: Vigilance,
     /// Whether servers are told who the clients are.
     pub proxy_protocol: Option<ProxyOut>,
+    /// Whether they are spoken to in TLS.
+    pub tls: Option<TlsOut>,
     pub connect: Connect,
     pub retries: Retries,
     pub queue: Queue,
@@ -47,6 +49,7 @@ impl UpstreamConfig {
             timeouts: TimeoutChanges::default(),
             vigilance: defaults::VIGILANCE,
             proxy_protocol: None,
+            tls: None,
             connect: Connect::default(),
             retries: defaults::RETRIES,
             queue: defaults::QUEUE,

@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::diagnostics::{Problem, Problems, Reported};
 use super::reader::{Read, Value};
 use super::suggest;
-use super::{Accept, Balance, Connect, OnDown, OnError, ProxyVersion, SentTlv};
+use super::{Accept, Balance, Connect, OnDown, OnError, ProxyVersion, Refusal, SentTlv, TlsStart, TlsVersion};
+use crate::protocol::Protocol;
 
 /// A type whose values are words in a file.
 pub(super) trait Words: Copy + PartialEq + 'static {
@@ -59,6 +60,37 @@ impl Words for SentTlv {
         ("crc32c", Self::Crc32c),
     ];
 }
+
+impl Words for Refusal {
+    const WORDS: &'static [(&'static str, Self)] = &[("alert", Self::Alert), ("fin", Self::Fin), ("rst", Self::Rst)];
+}
+
+impl Words for TlsStart {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("at-once", Self::AtOnce),
+        ("detect", Self::Detect),
+        ("on-request", Self::OnRequest),
+    ];
+}
+
+impl Words for TlsVersion {
+    const WORDS: &'static [(&'static str, Self)] = &[("1.2", Self::V1_2), ("1.3", Self::V1_3)];
+}
+
+impl Words for Protocol {
+    const WORDS: &'static [(&'static str, Self)] = &PROTOCOLS;
+}
+
+/// By the names that they have everywhere.
+const PROTOCOLS: [(&str, Protocol); Protocol::ALL.len()] = {
+    let mut words = [("", Protocol::Tls); Protocol::ALL.len()];
+    let mut next = 0;
+    while next < words.len() {
+        words[next] = (Protocol::ALL[next].name(), Protocol::ALL[next]);
+        next += 1;
+    }
+    words
+};
 
 /// A value that was typed as its word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,6 +1,7 @@
 //! The end of a connection that had both of its sockets: FIN is not RST, and neither is lost.
 
 use super::{Cause, Outcome, Stage};
+use crate::channel::Channel;
 use crate::filter::Stop;
 use crate::flow::Side;
 use crate::relay::{Ending, Limit, Transfer};
@@ -12,14 +13,24 @@ pub(super) fn close(connected: Connected, transfer: Transfer) -> Outcome {
     let (client, upstream) = (&connected.routed.client, &connected.socket);
     let outcome = |cause, side| Outcome::new(Stage::Relay, cause, side);
     match transfer.ending {
-        Ending::Finished { first } => outcome(Cause::Finished, Some(first)),
+        Ending::Finished { first } => match cut_off(client, upstream) {
+            Some(side) => {
+                tracing::debug!(connection = connected.routed.id, %side, "ended without close_notify");
+                outcome(Cause::Truncated, Some(side))
+            }
+            None => outcome(Cause::Finished, Some(first)),
+        },
         Ending::Failed { side, error } => {
             match side {
                 Side::Client if !transfer.up_complete => upstream.reset_on_close(),
                 Side::Upstream if !transfer.down_complete => client.reset_on_close(),
                 Side::Client | Side::Upstream => {}
             }
-            outcome(Cause::of(&error), Some(side))
+            match (Cause::of(&error), cut_off(client, upstream)) {
+                // OpenSSL complains with an alert of a stream that was cut off. It is not to blame.
+                (Cause::TlsFailed, Some(other)) if other != side => outcome(Cause::Truncated, Some(other)),
+                (cause, _) => outcome(cause, Some(side)),
+            }
         }
         Ending::Expired(limit) => {
             // What is still owed is lost, and that must not look like an end. A stall resets both.
@@ -46,6 +57,15 @@ pub(super) fn close(connected: Connected, transfer: Transfer) -> Outcome {
             upstream.reset_on_close();
             outcome(Cause::FilterFailed, None)
         }
+    }
+}
+
+/// Whose stream ended without saying that it is whole. It was passed on as far as it came.
+fn cut_off(client: &Channel, upstream: &Channel) -> Option<Side> {
+    match (client.is_truncated(), upstream.is_truncated()) {
+        (true, _) => Some(Side::Client),
+        (false, true) => Some(Side::Upstream),
+        (false, false) => None,
     }
 }
 

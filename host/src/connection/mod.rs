@@ -4,7 +4,8 @@
 //! listener     accept              -> Accepted   { socket, client, listener, filters }
 //! proxy_header read PROXY v1, v2   -> Identified { the client for whom a proxy came, what it said }
 //! limit        wait its turn       -> Admission
-//! route        filters, then rules -> Routed     { upstream, bytes already read, watching filters }
+//! detect       look, decrypt       -> Inspected  { what it is, its route, bytes already read }
+//! route        rules, then filters -> Routed     { upstream, bytes already read, watching filters }
 //! upstream     pick, dial          -> Connected  { both sockets }
 //! relay        move the bytes      -> Transfer   { per direction: copied, spliced, filtered bytes }
 //! outcome      close and record    -> Outcome    { stage x cause x side } -> log, observers
@@ -19,6 +20,7 @@ use std::rc::Rc;
 pub use crate::outcome::{Cause, Outcome, Stage};
 pub use stages::{Accepted, Routed};
 
+use crate::detect::{self, Inspected};
 use crate::listener::Counted;
 use crate::proxy_header::{self, Identified};
 use crate::worker::Worker;
@@ -52,7 +54,15 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
         },
     };
     record.admitted();
-    let routed = match Box::pin(route::choose(worker, identified)).await {
+    let inspected = match identified.0.listener.inspects() {
+        false => Inspected::unseen(identified),
+        true => match Box::pin(detect::inspect(worker, identified)).await {
+            Ok(inspected) => inspected,
+            Err(outcome) => return outcome,
+        },
+    };
+    record.inspected(inspected.route);
+    let routed = match Box::pin(route::choose(worker, inspected)).await {
         Ok(routed) => routed,
         Err(outcome) => return outcome,
     };
@@ -81,6 +91,6 @@ mod tests {
     #[test]
     fn the_future_of_a_connection_is_small() {
         let size = size_of_future(serve);
-        assert!(size <= 1400, "{size} bytes");
+        assert!(size <= 1440, "{size} bytes");
     }
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Accepted, Cause, Outcome, Routed, Stage};
-use crate::filter::{Closed, Facts};
+use crate::config::LogField;
+use crate::filter::{Closed, Facts, Value};
 use crate::listener::Listener;
 use crate::observe::{AccessLog, Entry, Event, Moved};
 use crate::proxy_header::Identified;
 use crate::relay::Transfer;
+use crate::route::rules::Target;
 use crate::sys::{Peer, TcpInfo, tcp_info};
 use crate::upstream::Connected;
 
@@ -23,6 +25,7 @@ pub(super) struct Record {
     facts: Option<Arc<Facts>>,
     upstream: Option<Arc<str>>,
     server: Option<Arc<Peer>>,
+    route: Option<usize>,
     up: Moved,
     down: Moved,
     outcome: Outcome,
@@ -40,6 +43,16 @@ struct Details {
     upstream_tcp: Option<TcpInfo>,
 }
 
+/// Fields of the access log that are attributes of a connection.
+const KNOWN: &[(LogField, &str)] = &[
+    (LogField::Protocol, "protocol"),
+    (LogField::Sni, "tls.sni"),
+    (LogField::Alpn, "tls.alpn"),
+    (LogField::Ja4, "tls.ja4"),
+    (LogField::TlsVersion, "tls.version"),
+    (LogField::ClientSubject, "tls.client.subject"),
+];
+
 impl Record {
     pub(super) fn of(accepted: &Accepted) -> Self {
         let stage = match accepted.listener.proxy_protocol {
@@ -55,6 +68,7 @@ impl Record {
             facts: accepted.facts.clone(),
             upstream: None,
             server: None,
+            route: None,
             up: Moved::default(),
             down: Moved::default(),
             outcome: Outcome::new(stage, Cause::Interrupted, None),
@@ -76,9 +90,16 @@ impl Record {
         self.outcome.stage = Stage::Route;
     }
 
+    /// A route that refuses is taken, whatever filters would say; any other one is, or is not, when the upstream is chosen.
+    pub(super) fn inspected(&mut self, route: Option<usize>) {
+        let refuses = |route: &usize| matches!(self.listener.rules.target(*route, 0), Target::Refuse(_));
+        self.route = route.filter(refuses);
+    }
+
     pub(super) fn routed(&mut self, routed: &Routed) {
         self.outcome.stage = Stage::Connect;
         self.upstream = Some(Arc::clone(routed.upstream.name()));
+        self.route = routed.route;
         if let Some(details) = &mut self.details {
             details.routed = Some(self.started.elapsed());
         }
@@ -113,8 +134,8 @@ impl Record {
         self.down = transfer.down;
         if let Some(details) = &mut self.details {
             details.first_byte = transfer.first_byte;
-            details.client_tcp = tcp_info(&connected.routed.client);
-            details.upstream_tcp = tcp_info(&connected.socket);
+            details.client_tcp = tcp_info(connected.routed.client.stream());
+            details.upstream_tcp = tcp_info(connected.socket.stream());
         }
     }
 
@@ -162,8 +183,20 @@ impl Record {
             duration: self.started.elapsed(),
             client_tcp: details.client_tcp,
             upstream_tcp: details.upstream_tcp,
+            route: self.route.map(|route| self.listener.rules.name(route).to_owned()),
+            known: self.known(),
             annotations: annotations.map(|known| (known.key, known.value.into())).collect(),
         })
+    }
+
+    /// What has been found out of it, as the access log says it.
+    fn known(&self) -> Vec<(LogField, String)> {
+        let Some(facts) = &self.facts else { return Vec::new() };
+        let known = KNOWN.iter().filter_map(|(field, key)| match facts.known_as(key)? {
+            Value::Text(text) => Some((*field, text)),
+            _ => None,
+        });
+        known.collect()
     }
 
     /// The last thing that is told: what need not be copied for it is taken.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use crate::channel::Channel;
 use crate::config::Timeouts;
 use crate::filter::{Chain, Facts, Generation};
 use crate::listener::Listener;
@@ -15,7 +16,7 @@ use crate::upstream::{Upstream, Wish};
 /// A client that has connected.
 pub struct Accepted {
     pub id: u64,
-    pub socket: Stream,
+    pub socket: Channel,
     /// Who has connected, until somebody who is trusted names another. `None` on a unix socket.
     pub client: Option<SocketAddr>,
     pub listener: Arc<Listener>,
@@ -24,14 +25,14 @@ pub struct Accepted {
     pub generations: Vec<Arc<Generation>>,
     /// What a trusted proxy has said of it, where that was more than that it is what it seems to be.
     pub proxied: Option<Arc<Proxied>>,
-    /// Present where a router or an inspector will ask.
+    /// Present where a router or an inspector will ask, or where there is something to find out and somebody to tell.
     pub facts: Option<Arc<Facts>>,
 }
 
 /// A connection whose upstream is chosen. Made by `route` alone, from [`Accepted`].
 pub struct Routed {
     pub id: u64,
-    pub client: Stream,
+    pub client: Channel,
     pub upstream: Arc<Upstream>,
     /// Which of its servers, where there is a preference.
     pub wish: Option<Box<Wish>>,
@@ -42,6 +43,10 @@ pub struct Routed {
     /// What its server is told before all else; not the client's, so it is neither shown nor counted.
     pub header: Option<Box<[u8]>>,
     pub timeouts: Arc<Timeouts>,
+    /// The route that it took.
+    pub route: Option<usize>,
+    /// Present where it is not known yet what the connection is: a server that speaks first may show it.
+    pub unknown: Option<Arc<Facts>>,
 }
 
 impl Accepted {
@@ -50,13 +55,14 @@ impl Accepted {
         let id = LAST.fetch_add(1, Ordering::Relaxed) + 1;
         let generations: Vec<_> = listener.filters.iter().map(|filter| filter.current()).collect();
         let asks = |generation: &Arc<Generation>| generation.is_router() || generation.is_inspector();
-        let facts = generations.iter().any(asks).then(|| {
+        let has_facts = (listener.inspects() && listener.tells) || generations.iter().any(asks);
+        let facts = has_facts.then(|| {
             let local = socket.local();
             Arc::new(Facts::new(id, client, local, Arc::clone(&listener.name)))
         });
         Self {
             id,
-            socket,
+            socket: socket.into(),
             client,
             listener: Arc::clone(listener),
             started: Instant::now(),

@@ -36,7 +36,7 @@ pub fn run(directory: &Path) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let proxy = Arc::new(Server::start(&config)?);
-        let watching = proxy.watch_filters()?;
+        let watching = proxy.watch_files()?;
         let told = Arc::clone(&proxy);
         let story = tokio::task::spawn_blocking(move || tell(&told, &filters, &servers));
         tokio::select! {

@@ -2,7 +2,8 @@
 
 use std::mem;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the proxy itself knows of a connection, by key. Answers at once.
 pub trait Attributes: std::fmt::Debug + Send + Sync {
@@ -16,9 +17,16 @@ pub struct Facts {
     pub client: Option<SocketAddr>,
     pub local: Option<SocketAddr>,
     pub listener: Arc<str>,
-    known: Option<Arc<dyn Attributes>>,
+    /// What is known later stands behind.
+    known: Mutex<Vec<Arc<dyn Attributes>>>,
     annotations: Mutex<Vec<Attribute>>,
+    tls: AtomicU8,
 }
+
+/// Whether a filter may ask for TLS, and whether one has: states of `Facts::tls`.
+const TLS_UNAVAILABLE: u8 = 0;
+const TLS_OFFERED: u8 = 1;
+const TLS_ASKED_FOR: u8 = 2;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribute {
@@ -47,29 +55,66 @@ impl Facts {
             client,
             local,
             listener,
-            known: None,
+            known: Mutex::default(),
             annotations: Mutex::default(),
+            tls: AtomicU8::new(TLS_UNAVAILABLE),
         }
     }
 
     /// Of the same connection, once it is known whose it is.
     pub fn of_client(&self, client: Option<SocketAddr>, local: Option<SocketAddr>, known: Arc<dyn Attributes>) -> Self {
         Self {
-            known: Some(known),
+            known: Mutex::new(vec![known]),
             ..Self::new(self.id, client, local, Arc::clone(&self.listener))
         }
     }
 
+    /// The proxy has found out more. Of two that know the same key, the later one counts: what is decrypted says more of a
+    /// connection than what it is wrapped in.
+    pub fn learn(&self, known: Arc<dyn Attributes>) {
+        self.known().push(known);
+    }
+
+    /// What the proxy knows under this key.
+    pub fn known_as(&self, key: &str) -> Option<Value> {
+        self.known().iter().rev().find_map(|known| known.attribute(key))
+    }
+
     /// What the proxy knows under this key, or else what a filter has said.
     pub fn attribute(&self, key: &str) -> Option<Value> {
-        if let Some(value) = self.known.as_ref().and_then(|known| known.attribute(key)) {
-            return Some(value);
+        self.known_as(key).or_else(|| {
+            let annotations = self.annotations.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = annotations.iter().find(|known| known.key == key);
+            found.map(|known| known.value.clone())
+        })
+    }
+
+    /// Whether a filter that asks for TLS from now on can have it.
+    pub fn offer_tls(&self, can_have_it: bool) {
+        let state = if can_have_it { TLS_OFFERED } else { TLS_UNAVAILABLE };
+        self.tls.store(state, Ordering::Relaxed);
+    }
+
+    /// A filter asks for TLS: tells whether it gets it.
+    pub fn ask_for_tls(&self) -> bool {
+        let gets_it = self.tls.load(Ordering::Relaxed) != TLS_UNAVAILABLE;
+        if gets_it {
+            self.tls.store(TLS_ASKED_FOR, Ordering::Relaxed);
         }
-        let annotations = self.annotations.lock().unwrap_or_else(PoisonError::into_inner);
-        annotations
-            .iter()
-            .find(|known| known.key == key)
-            .map(|known| known.value.clone())
+        gets_it
+    }
+
+    /// Whether a filter has asked for TLS since this was asked last.
+    pub fn take_request_for_tls(&self) -> bool {
+        let asked = TLS_ASKED_FOR;
+        let taken = self
+            .tls
+            .compare_exchange(asked, TLS_OFFERED, Ordering::Relaxed, Ordering::Relaxed);
+        taken.is_ok()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Arc<dyn Attributes>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps the annotation, in place of an earlier one with the same key.

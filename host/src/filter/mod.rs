@@ -18,7 +18,6 @@ mod router;
 mod sessions;
 mod store;
 mod wasi;
-mod watch;
 
 pub use chain::{Chain, Stop, View};
 pub use engine::Engine;
@@ -27,7 +26,6 @@ pub use generation::{Filter, Generation, Occasion, Reloaded};
 pub use observers::{Closed, Observers};
 pub use router::{Decision, Window, ask, blame};
 pub use sessions::Instances;
-pub use watch::watch;
 
 /// An upstream as a filter sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

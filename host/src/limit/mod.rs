@@ -34,7 +34,7 @@ pub async fn admit(worker: &Worker, identified: &Identified) -> Result<Vec<Admis
                 if reset {
                     accepted.socket.reset_on_close();
                 } else {
-                    let _ = accepted.socket.finish();
+                    let _ = accepted.socket.stream().finish();
                 }
                 return Err(Outcome::new(Stage::Accept, Cause::Limited, None));
             }

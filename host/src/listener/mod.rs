@@ -10,11 +10,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
-use crate::config::{ListenAddress, ListenerConfig, ProxyIn, Timeouts};
+use crate::config::{Detection, ListenAddress, ListenerConfig, ProxyIn, Timeouts};
+use crate::detect::Sight;
 use crate::filter::{Filter, Observers};
 use crate::limit::Limiter;
 use crate::observe::{AccessLog, Counters};
+use crate::route::rules::Rules;
 use crate::sys::{Peer, listen_tcp, listen_unix};
+use crate::tls::Terminator;
 use crate::upstream::{Upstream, Upstreams};
 pub use accept::{accept, serve_handed};
 pub use crew::{Counted, Crew, Handed};
@@ -29,6 +32,17 @@ pub struct Listener {
     pub timeouts: Arc<Timeouts>,
     /// Where clients come through a proxy that says who they are.
     pub proxy_protocol: Option<ProxyIn>,
+    /// Which of its connections go where, unless a filter decides otherwise.
+    pub rules: Rules,
+    /// What `Target::Upstream` of `rules` stands for.
+    pub targets: Vec<Arc<Upstream>>,
+    pub detection: Detection,
+    /// Whether there is somebody to tell what has been found out of a connection: a filter, the access log, a server.
+    pub tells: bool,
+    /// Whether the fingerprint of a ClientHello is asked for: it costs more than the rest of it.
+    pub with_ja4: bool,
+    /// Where it decrypts.
+    pub tls: Option<Arc<Terminator>>,
     /// Its own, and those of all listeners together; none where nothing is limited.
     pub limiters: Vec<Arc<Limiter>>,
     pub access_log: Option<AccessLog>,
@@ -36,6 +50,18 @@ pub struct Listener {
     pub observers: Option<Observers>,
     /// Outlives it: what was seen is asked for when nobody listens any more.
     pub counters: Arc<Counters>,
+}
+
+impl Listener {
+    /// Whether it has to be found out what a connection is before a filter is asked.
+    pub fn inspects(&self) -> bool {
+        self.tls.is_some() || !self.rules.is_empty()
+    }
+
+    /// Of a client that has sent nothing.
+    pub fn sight(&self) -> Sight {
+        Sight::new(self.detection, self.with_ja4)
+    }
 }
 
 /// Binds a socket for each worker, and says where.

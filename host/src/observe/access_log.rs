@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::Entry;
-use crate::config::{AccessLogConfig, LogFormat};
+use crate::config::{AccessLogConfig, LogField, LogFormat, TemplatePart};
 
 /// Entries that wait to be written: at 30 000 connections a second two seconds' worth, and about 20 MiB at the most.
 const QUEUE: usize = 65_536;
@@ -43,6 +43,7 @@ struct Shared {
     reopen: AtomicBool,
     open: bool,
     every: Option<Duration>,
+    ja4: bool,
 }
 
 impl AccessLog {
@@ -58,6 +59,10 @@ impl AccessLog {
             reopen: AtomicBool::new(false),
             open: config.open,
             every: config.every,
+            ja4: match &config.format {
+                LogFormat::Json => true,
+                LogFormat::Template(parts) => parts.contains(&TemplatePart::Field(LogField::Ja4)),
+            },
         });
         let writer = Writer {
             target,
@@ -87,6 +92,11 @@ impl AccessLog {
     /// Whether the beginnings of connections are written.
     pub fn wants_open(&self) -> bool {
         self.shared.open
+    }
+
+    /// Whether a line says the fingerprint of the ClientHello.
+    pub fn wants_ja4(&self) -> bool {
+        self.shared.ja4
     }
 
     /// How often connections that live on are written.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::outcome::Outcome;
 
@@ -30,6 +31,17 @@ pub struct Seen {
     pub outcomes: BTreeMap<Outcome, u64>,
     pub up: Moved,
     pub down: Moved,
+    pub detection: Detected,
+}
+
+/// What it has cost to find out what connections are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Detected {
+    pub connections: u64,
+    /// How long they were waited for, all of them together.
+    pub waited: Duration,
+    /// Those that had not said enough in time.
+    pub timeouts: u64,
 }
 
 impl Counters {
@@ -39,6 +51,14 @@ impl Counters {
         *seen.outcomes.entry(outcome).or_default() += 1;
         seen.up += up;
         seen.down += down;
+    }
+
+    /// A connection's first bytes were waited for so long, and perhaps in vain.
+    pub fn detected(&self, waited: Duration, late: bool) {
+        let mut seen = self.lock();
+        seen.detection.connections += 1;
+        seen.detection.waited += waited;
+        seen.detection.timeouts += u64::from(late);
     }
 
     pub fn seen(&self) -> Seen {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Moved;
+use crate::config::LogField;
 use crate::outcome::Outcome;
 use crate::sys::{Peer, TcpInfo};
 
@@ -29,6 +30,10 @@ pub struct Entry {
     pub duration: Duration,
     pub client_tcp: Option<TcpInfo>,
     pub upstream_tcp: Option<TcpInfo>,
+    /// The route that it took.
+    pub route: Option<String>,
+    /// What has been found out of it.
+    pub known: Vec<(LogField, String)>,
     /// What filters had to say: pairs of a key and a value as JSON.
     pub annotations: Vec<(String, serde_json::Value)>,
 }

@@ -68,7 +68,7 @@ pub async fn identify(worker: &Worker, accepted: Box<Accepted>) -> Result<Identi
         };
     }
     let mut looked_at = 0;
-    let looking = poll_fn(|cx| poll_look(cx, worker, &accepted.socket, protocol.longest, &mut looked_at));
+    let looking = poll_fn(|cx| poll_look(cx, worker, accepted.socket.stream(), protocol.longest, &mut looked_at));
     let look = worker.timers().within(Some(protocol.timeout), looking).await;
     let said_nothing = looked_at == 0;
     match look {

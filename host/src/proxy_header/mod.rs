@@ -30,7 +30,7 @@ pub use identify::{Identified, identify};
 pub use outgoing::{local, outgoing};
 use parse::{Parsed, parse};
 pub use proxied::Proxied;
-use tlv::Tlvs;
+pub use tlv::Tlvs;
 
 use crate::sys::canonical;
 

@@ -8,6 +8,7 @@ use super::{binary, of_one_family, text};
 use crate::config::{ProxyOut, ProxyVersion, SentTlv};
 use crate::connection::Accepted;
 use crate::filter::{Facts, Value};
+use crate::tls::{Established, Subject};
 
 /// The header for a server of an upstream. Addresses that were received are the ones that are passed on.
 pub fn outgoing(protocol: &ProxyOut, accepted: &Accepted) -> Box<[u8]> {
@@ -17,11 +18,15 @@ pub fn outgoing(protocol: &ProxyOut, accepted: &Accepted) -> Box<[u8]> {
         None => accepted.socket.local(),
     };
     let nothing = Tlvs::default();
+    let established = accepted.socket.session().map(|session| &**session.established());
     let about = About {
         id: accepted.id,
         ends: accepted.client.zip(local),
         authority: attribute(accepted.facts.as_deref(), "tls.sni"),
-        alpn: attribute(accepted.facts.as_deref(), "tls.alpn"),
+        alpn: established
+            .and_then(|established| established.alpn())
+            .map(str::to_owned),
+        ssl: established.map(ssl),
         received: proxied.map_or(&nothing, |proxied| &proxied.tlvs),
     };
     header(protocol, &about).into()
@@ -42,7 +47,10 @@ pub(super) struct About<'a> {
     /// `None` where one of them is a unix socket.
     pub(super) ends: Option<(SocketAddr, SocketAddr)>,
     pub(super) authority: Option<String>,
+    /// What was negotiated.
     pub(super) alpn: Option<String>,
+    /// Where it is we who decrypt.
+    pub(super) ssl: Option<Vec<u8>>,
     /// What a header said that was received.
     pub(super) received: &'a Tlvs,
 }
@@ -73,15 +81,30 @@ impl About<'_> {
     fn knows<'a>(&'a self, sent: SentTlv, own_id: &'a str) -> Option<(u8, Option<&'a [u8]>)> {
         let kind = kind_of(sent);
         let ours = match sent {
-            SentTlv::Authority => self.authority.as_deref(),
-            SentTlv::Alpn => self.alpn.as_deref(),
-            SentTlv::UniqueId => Some(own_id),
-            SentTlv::Ssl => None,
+            SentTlv::Authority => self.authority.as_deref().map(str::as_bytes),
+            SentTlv::Alpn => self.alpn.as_deref().map(str::as_bytes),
+            SentTlv::UniqueId => Some(own_id.as_bytes()),
+            SentTlv::Ssl => self.ssl.as_deref(),
             // It comes last, when all else is there to be summed up.
             SentTlv::Crc32c => return None,
         };
-        Some((kind, self.received.first(kind).or_else(|| ours.map(str::as_bytes))))
+        Some((kind, self.received.first(kind).or(ours)))
     }
+}
+
+/// What the handshake with the client has settled.
+fn ssl(established: &Established) -> Vec<u8> {
+    let subject = established.subject();
+    let inner = [
+        (tlv::SSL_VERSION, Some(established.version())),
+        (tlv::SSL_CN, subject.and_then(Subject::common_name)),
+        (tlv::SSL_CIPHER, Some(established.cipher())),
+        (tlv::SSL_GROUP, established.group()),
+    ];
+    let inner = inner
+        .into_iter()
+        .filter_map(|(kind, value)| Some((kind, value?.as_bytes())));
+    tlv::write_ssl(subject.is_some(), inner)
 }
 
 fn kind_of(sent: SentTlv) -> u8 {

@@ -12,7 +12,13 @@ pub struct Proxied {
     pub(super) peer: Option<SocketAddr>,
     /// Where the client connected to; `None` on a unix socket.
     pub(super) local: Option<SocketAddr>,
-    pub(super) tlvs: Tlvs,
+    pub tlvs: Tlvs,
+}
+
+impl Proxied {
+    pub fn tlvs(&self) -> &Tlvs {
+        &self.tlvs
+    }
 }
 
 impl Attributes for Proxied {

@@ -335,6 +335,7 @@ fn about<'a>(ends: Option<(&str, &str)>, received: &'a Tlvs) -> About<'a> {
         ends: ends.map(|(source, destination)| (address(source), address(destination))),
         authority: None,
         alpn: None,
+        ssl: None,
         received,
     }
 }
@@ -676,4 +677,18 @@ fn may_be_text(bytes: &[u8]) -> bool {
 fn stretched(error: &v2::ParseError) -> bool {
     use v2::ParseError::{AddressFamily, InvalidAddresses, Protocol};
     matches!(error, AddressFamily(_) | Protocol(_) | InvalidAddresses(..))
+}
+
+#[test]
+fn what_is_said_of_tls_that_is_decrypted_here_is_understood() {
+    let inner: [(u8, &[u8]); 2] = [(tlv::SSL_VERSION, b"TLSv1.3"), (tlv::SSL_CN, b"alice")];
+    for with_certificate in [true, false] {
+        let value = tlv::write_ssl(with_certificate, inner.into_iter());
+        let tlvs = Tlvs::of_values([(tlv::SSL, &value[..])]);
+        let ssl = tlvs.ssl().unwrap();
+        assert!(ssl.is_used());
+        assert_eq!(ssl.is_verified(), with_certificate);
+        assert_eq!(ssl.first(tlv::SSL_VERSION), Some(&b"TLSv1.3"[..]));
+        assert_eq!(ssl.first(tlv::SSL_CN), Some(&b"alice"[..]));
+    }
 }

@@ -24,7 +24,7 @@ const AZURE: u8 = 0xee;
 
 /// All of a header's, in its order, duplicates too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Tlvs(Box<[u8]>);
+pub struct Tlvs(Box<[u8]>);
 
 /// What a proxy that ended TLS says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,16 +40,25 @@ impl Tlvs {
         Self(bytes.into())
     }
 
+    /// Of types and values, in this order.
+    pub fn of_values<'a>(values: impl IntoIterator<Item = (u8, &'a [u8])>) -> Self {
+        let mut bytes = Vec::new();
+        for (kind, value) in values {
+            push(&mut bytes, kind, value);
+        }
+        Self(bytes.into())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(super) fn each(&self) -> impl Iterator<Item = (u8, &[u8])> {
+    pub fn each(&self) -> impl Iterator<Item = (u8, &[u8])> {
         each(&self.0)
     }
 
     /// The values of one type.
-    pub(super) fn of_type(&self, kind: u8) -> impl Iterator<Item = &[u8]> {
+    pub fn of_type(&self, kind: u8) -> impl Iterator<Item = &[u8]> {
         of_type(&self.0, kind)
     }
 
@@ -136,6 +145,20 @@ fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[kind, high, low], rest) = bytes.split_first_chunk::<3>()?;
     let (value, rest) = rest.split_at_checked(u16::from_be_bytes([high, low]).into())?;
     Some((kind, value, rest))
+}
+
+/// The value of the one that says what became of a client's TLS: its `inner` ones say how. `with_certificate`: the client has
+/// shown one, and it was found good.
+pub(super) fn write_ssl<'a>(with_certificate: bool, inner: impl Iterator<Item = (u8, &'a [u8])>) -> Vec<u8> {
+    let (certificate, verify) = match with_certificate {
+        true => (Ssl::CLIENT_CERT_CONN | Ssl::CLIENT_CERT_SESS, 0_u32),
+        // "Non-zero" says section 2.2.6; which one is nobody's business.
+        false => (0, 1),
+    };
+    let mut value = vec![Ssl::CLIENT_USES_TLS | certificate];
+    value.extend(verify.to_be_bytes());
+    inner.for_each(|(kind, inner)| push(&mut value, kind, inner));
+    value
 }
 
 /// Appends one; a value that is too long for its length is cut off.

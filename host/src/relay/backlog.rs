@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use crate::sys::Stream;
+use crate::channel::Channel;
 
 /// Empty nearly always, and then it owns no memory: an idle connection costs nothing here.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl Backlog {
     }
 
     /// Ready when everything is written.
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &Stream) -> Poll<std::io::Result<()>> {
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &Channel) -> Poll<std::io::Result<()>> {
         while self.sent < self.bytes.len() {
             self.sent += ready!(sink.poll_send(cx, &self.bytes[self.sent..]))?;
         }

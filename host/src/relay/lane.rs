@@ -2,23 +2,28 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::Ending;
 use super::backlog::Backlog;
 use super::deadlines::Progress;
-use crate::filter::{Chain, Stop, View};
+use crate::channel::Channel;
+use crate::detect::{Found, greets, speaks};
+use crate::filter::{Chain, Facts, Stop, View};
 use crate::flow::Direction;
 use crate::observe::Moved;
-use crate::sys::{Lent, Stream};
+use crate::sys::Lent;
 use crate::worker::{BUFFER, Worker};
 
 /// What a lane works with; it owns none of it.
 pub(super) struct Tools<'a> {
     pub worker: &'a Worker,
-    pub source: &'a Stream,
-    pub sink: &'a Stream,
+    pub source: &'a Channel,
+    pub sink: &'a Channel,
     pub filters: &'a mut Option<Box<Chain>>,
+    /// Who is to be told which protocol is spoken, where that is not known.
+    pub unknown: Option<&'a Facts>,
     /// The other lane is complete: when this one is, both sockets are closed.
     pub last: bool,
     /// Why the source cannot be written to any more: it is gone, and what looks like its end need not be one.
@@ -97,14 +102,14 @@ impl Lane {
         matches!(self.phase, Phase::Ended | Phase::Closed)
     }
 
-    /// How far it has come.
-    pub(super) fn progress(&self) -> Progress {
+    /// How far it has come, where its sink `owed` so many bytes more to its socket.
+    pub(super) fn progress(&self, owed: usize) -> Progress {
         let in_pipe = match &self.path {
             Path::Splice { pipe: Some(pipe), .. } => pipe.owed(),
             Path::Splice { pipe: None, .. } | Path::Copy { .. } => 0,
         };
         // Copied and filtered bytes are counted when they are read, spliced ones when they are written.
-        let unsent = self.backlog.len() as u64;
+        let unsent = (self.backlog.len() + owed) as u64;
         Progress {
             delivered: self.moved.total().saturating_sub(unsent),
             owes: unsent > 0 || in_pipe > 0,
@@ -177,9 +182,9 @@ impl Lane {
                 Phase::Open => {}
                 Phase::Ended => {
                     // The close that follows says FIN as well: the source has nothing unread that would make it a RST.
-                    let gone = match tools.last {
-                        true => tools.sink.gone(cx),
-                        false => tools.sink.finish().err(),
+                    let gone = match tools.last && tools.sink.session().is_none() {
+                        true => tools.sink.stream().gone(cx),
+                        false => ready!(tools.sink.poll_finish(cx, tools.source.is_truncated())).err(),
                     };
                     match gone {
                         None => self.phase = Phase::Closed,
@@ -200,7 +205,7 @@ impl Lane {
     }
 
     /// Ready when nothing is owed, neither in memory nor in the kernel.
-    fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &Stream) -> Poll<io::Result<()>> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &Channel) -> Poll<io::Result<()>> {
         if let Path::Splice { pipe: Some(pipe), .. } = &mut self.path {
             while pipe.owed() > 0 {
                 match ready!(sink.poll_drain(cx, pipe)) {
@@ -213,10 +218,10 @@ impl Lane {
                 }
             }
         }
-        if self.backlog.is_empty() {
-            return Poll::Ready(Ok(()));
+        if !self.backlog.is_empty() {
+            ready!(self.backlog.poll_flush(cx, sink))?;
         }
-        self.backlog.poll_flush(cx, sink)
+        sink.poll_flush(cx)
     }
 
     /// Nothing can be passed on any more. What is owed has nobody to go to.
@@ -276,6 +281,7 @@ impl Lane {
         let mut buffer = tools.worker.buffer();
         let room = most.min(BUFFER);
         let (read, ended) = ready!(tools.source.poll_recv_to_end(cx, &mut buffer[..room]))?;
+        self.look_at_first(tools, &buffer[..read]);
         self.moved.copied += read as u64;
         self.pass_on(cx, tools, &buffer[..read], ended);
         if ended && read > 0 && matches!(self.phase, Phase::Open) {
@@ -286,6 +292,20 @@ impl Lane {
             self.path = Path::Splice { pipe: None, small: 0 };
         }
         Poll::Ready(Ok(read))
+    }
+
+    /// Whoever speaks first says which protocol it is.
+    fn look_at_first(&self, tools: &Tools<'_>, bytes: &[u8]) {
+        let Some(facts) = tools.unknown.filter(|_| self.moved.total() == 0) else {
+            return;
+        };
+        let protocol = match self.direction {
+            Direction::Up => speaks(bytes),
+            Direction::Down => greets(bytes),
+        };
+        if protocol.is_some() && facts.known_as("protocol").is_none() {
+            facts.learn(Arc::new(Found { protocol, hello: None }));
+        }
     }
 
     /// Writes what the sink takes now, and keeps the rest; FIN follows at once upon what is `last`. An error stays with the
@@ -345,6 +365,7 @@ impl Lane {
             Ok(read) => read,
             Err(error) => return Poll::Ready(ControlFlow::Break(self.failed(error))),
         };
+        self.look_at_first(tools, &buffer[..read]);
         self.moved.filtered += read as u64;
         if read == 0 {
             self.phase = Phase::Ended;

@@ -23,12 +23,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use crate::channel::Channel;
 use crate::config::Vigilance;
-use crate::filter::{Chain, Stop};
+use crate::filter::{Chain, Facts, Stop};
 use crate::flow::{Direction, Side};
 use crate::linger;
 use crate::observe::Moved;
-use crate::sys::{Coarse, Stream};
+use crate::sys::Coarse;
 use crate::upstream::{Connected, Server};
 use crate::worker::{Elapsed, Worker};
 
@@ -74,6 +75,7 @@ pub async fn run(
         client: &connected.routed.client,
         upstream: &connected.socket,
         server: connected.place.server(),
+        unknown: connected.routed.unknown.as_deref(),
         up: Lane::new(Direction::Up),
         down: Lane::new(Direction::Down),
         filters: connected.routed.chain.take(),
@@ -103,9 +105,11 @@ pub async fn run(
 
 struct Relay<'a> {
     worker: &'a Worker,
-    client: &'a Stream,
-    upstream: &'a Stream,
+    client: &'a Channel,
+    upstream: &'a Channel,
     server: &'a Server,
+    /// Where it is not known what the connection is.
+    unknown: Option<&'a Facts>,
     up: Lane,
     down: Lane,
     filters: Option<Box<Chain>>,
@@ -126,17 +130,19 @@ impl<'a> Relay<'a> {
                 return Poll::Ready(ending);
             }
             let now = Coarse::now();
-            self.deadlines.observe(now, self.up.progress(), self.down.progress());
+            let up = self.up.progress(self.upstream.owed());
+            let down = self.down.progress(self.client.owed());
+            self.deadlines.observe(now, up, down);
             loop {
                 let (at, due) = self.next_deadline();
                 let Elapsed = ready!(timer.poll(cx, now, at));
                 match due {
                     Due::Settle => {
-                        self.upstream.watch_over(vigilance);
+                        self.upstream.stream().watch_over(vigilance);
                         self.deadlines.settled();
                     }
                     Due::Probe(direction) => {
-                        let queued = self.socket(direction.to()).queued();
+                        let queued = self.socket(direction.to()).stream().queued();
                         self.deadlines.probed(now, direction, queued);
                         if let Some(ending) = self.probe(direction) {
                             return Poll::Ready(ending);
@@ -169,7 +175,7 @@ impl<'a> Relay<'a> {
     /// had finished before has said all that matters: it waits in our kernel to be read.
     fn probe(&mut self, direction: Direction) -> Option<Ending> {
         let (source, side) = (self.socket(direction.from()), direction.from());
-        let told = source.take_error();
+        let told = source.stream().take_error();
         let other = match direction {
             Direction::Up => &mut self.down,
             Direction::Down => &mut self.up,
@@ -181,7 +187,7 @@ impl<'a> Relay<'a> {
         Some(Ending::Failed { side, error })
     }
 
-    fn socket(&self, side: Side) -> &'a Stream {
+    fn socket(&self, side: Side) -> &'a Channel {
         match side {
             Side::Client => self.client,
             Side::Upstream => self.upstream,
@@ -212,6 +218,7 @@ impl<'a> Relay<'a> {
             worker: self.worker,
             source,
             sink,
+            unknown: self.unknown,
             filters: &mut self.filters,
             last: other.is_complete() && !self.winding_down,
         };
@@ -275,8 +282,8 @@ impl<'a> Relay<'a> {
         let worker = self.worker;
         let delivered = std::future::poll_fn(|cx| {
             let flushed = self.poll(cx).is_ready();
-            let client = linger::poll_discard(cx, worker, self.client);
-            let upstream = linger::poll_discard(cx, worker, self.upstream);
+            let client = linger::poll_discard(cx, worker, self.client.stream());
+            let upstream = linger::poll_discard(cx, worker, self.upstream.stream());
             if flushed && client.is_ready() && upstream.is_ready() {
                 Poll::Ready(())
             } else {

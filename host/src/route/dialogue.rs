@@ -1,14 +1,16 @@
 //! What router filters and a client say to each other before there is an upstream.
 
-use std::future::poll_fn;
-use std::io;
+use std::mem;
 use std::sync::Arc;
 
 use super::find;
 use super::options::{Asked, asked};
-use crate::connection::Accepted;
+use crate::config::TlsStart;
+use crate::connection::{Accepted, Outcome};
+use crate::detect::{self, Found, Sight};
 use crate::filter::{Attribute, Decision, Facts, Generation, Stop, Window, ask, blame};
-use crate::sys::{Coarse, Stream};
+use crate::sys::Coarse;
+use crate::tls::Terminator;
 use crate::upstream::Upstream;
 use crate::worker::Worker;
 
@@ -21,8 +23,11 @@ const MOST_EXCHANGES: u32 = 16;
 
 pub(super) struct Dialogue<'a> {
     worker: &'a Worker,
-    accepted: &'a Accepted,
+    accepted: Box<Accepted>,
     window: Window,
+    sight: Sight,
+    /// What filters know of the window.
+    found: Option<Found>,
     deadline: Option<Coarse>,
 }
 
@@ -38,45 +43,58 @@ pub(super) enum End {
     Stopped(Stop),
     /// The client's socket failed.
     Failed,
+    /// It is over already.
+    Over(Outcome),
 }
 
 impl<'a> Dialogue<'a> {
-    pub(super) fn new(worker: &'a Worker, accepted: &'a Accepted) -> Self {
+    /// With a client that has sent `seen` so far, and perhaps its end.
+    pub(super) fn new(worker: &'a Worker, accepted: Box<Accepted>, seen: Vec<u8>, finished: bool) -> Self {
         let window = Window {
-            bytes: Vec::new(),
+            bytes: seen,
             round: 0,
-            finished: false,
+            finished,
             timed_out: false,
             full: false,
         };
         Self {
             worker,
+            sight: accepted.listener.sight(),
+            found: None,
             accepted,
             window,
             deadline: None,
         }
     }
 
-    /// What was read and not consumed: it belongs to the upstream.
-    pub(super) fn into_seen(self) -> Vec<u8> {
-        self.window.bytes
+    /// The connection, and what was read of it and not consumed: that belongs to the upstream.
+    pub(super) fn into_parts(self) -> (Box<Accepted>, Vec<u8>) {
+        (self.accepted, self.window.bytes)
     }
 
     /// What the first router with an opinion chose.
     pub(super) async fn ask_routers(&mut self) -> Result<Option<Chosen>, End> {
-        let Some(facts) = &self.accepted.facts else {
+        let Some(facts) = self.accepted.facts.clone() else {
             return Ok(None);
         };
-        // All routers together have one deadline, which runs while a client is waited for.
-        self.deadline = self.accepted.listener.timeouts.route.map(|limit| Coarse::now() + limit);
-        for generation in self
+        let routers: Vec<_> = self
             .accepted
             .generations
             .iter()
             .filter(|generation| generation.is_router())
-        {
+            .cloned()
+            .collect();
+        if routers.is_empty() {
+            return Ok(None);
+        }
+        let may_start = |tls: &Arc<Terminator>| tls.config().start != TlsStart::AtOnce;
+        let can_have_tls = self.accepted.socket.session().is_none();
+        facts.offer_tls(can_have_tls && self.accepted.listener.tls.as_ref().is_some_and(may_start));
+        // All routers together have one deadline, which runs while a client is waited for.
+        self.deadline = self.accepted.listener.timeouts.route.map(|limit| Coarse::now() + limit);
+        for generation in &routers {
             self.window.round = 0;
-            if let Some(chosen) = self.ask_router(generation, facts).await? {
+            if let Some(chosen) = self.ask_router(generation, &facts).await? {
                 return Ok(Some(chosen));
             }
         }
@@ -85,8 +103,19 @@ impl<'a> Dialogue<'a> {
 
     async fn ask_router(&mut self, generation: &Arc<Generation>, facts: &Arc<Facts>) -> Result<Option<Chosen>, End> {
         loop {
+            self.look(facts);
             let decision = ask(self.worker.instances(), generation, facts, &self.window).map_err(End::Stopped)?;
+            let wants_tls = facts.take_request_for_tls();
             let complaint = match decision {
+                Decision::Exchange { consume, reply } => match self.exchange(consume, &reply).await? {
+                    None if wants_tls => {
+                        self.start_tls(facts).await?;
+                        continue;
+                    }
+                    None => continue,
+                    Some(complaint) => complaint,
+                },
+                _ if wants_tls => "it asked for TLS, and answered with something else than an exchange".to_owned(),
                 Decision::Pass => return Ok(None),
                 // There will be no more: it had its chance to decide on what there is.
                 Decision::Need(_) if self.is_over() => return Ok(None),
@@ -94,10 +123,6 @@ impl<'a> Dialogue<'a> {
                     self.read(more).await?;
                     continue;
                 }
-                Decision::Exchange { consume, reply } => match self.exchange(consume, &reply).await? {
-                    None => continue,
-                    Some(complaint) => complaint,
-                },
                 Decision::Route { upstream, options } => match self.chosen(&upstream, &options) {
                     Ok(chosen) => return Ok(Some(chosen)),
                     Err(complaint) => complaint,
@@ -106,6 +131,34 @@ impl<'a> Dialogue<'a> {
             blame(generation, facts, complaint).map_err(End::Stopped)?;
             return Ok(None);
         }
+    }
+
+    /// Lets filters know what the window says of the connection.
+    fn look(&mut self, facts: &Facts) {
+        self.sight.look(&self.window.bytes);
+        let found = self.sight.found(&self.window.bytes);
+        if found != self.found {
+            self.found.clone_from(&found);
+            found.into_iter().for_each(|found| facts.learn(Arc::new(found)));
+        }
+    }
+
+    /// What the client sends from now on is encrypted, and so is what it has sent behind what was consumed.
+    async fn start_tls(&mut self, facts: &Facts) -> Result<(), End> {
+        let Some(terminator) = self.accepted.listener.tls.clone() else {
+            return Ok(());
+        };
+        let seen = mem::take(&mut self.window.bytes);
+        let deadline = Coarse::now() + terminator.config().timeout;
+        let secured = detect::secure(self.worker, &mut self.accepted, &terminator, seen, deadline).await;
+        secured.map_err(End::Over)?;
+        detect::learn(&self.accepted);
+        facts.offer_tls(false);
+        self.sight = self.accepted.listener.sight();
+        self.window.finished = false;
+        // The time that the handshake took is not the client's.
+        self.deadline = self.accepted.listener.timeouts.route.map(|limit| Coarse::now() + limit);
+        Ok(())
     }
 
     /// Or what the contract forbids about it.
@@ -129,7 +182,10 @@ impl<'a> Dialogue<'a> {
                 self.window.full = true;
                 return Ok(());
             }
-            let reading = read_some(self.worker, &self.accepted.socket, &mut self.window.bytes);
+            let reading = self
+                .accepted
+                .socket
+                .read_into(self.worker, &mut self.window.bytes, WINDOW);
             match in_time(self.worker, self.deadline, reading).await {
                 None => self.window.timed_out = true,
                 Some(Ok(0)) => self.window.finished = true,
@@ -156,7 +212,7 @@ impl<'a> Dialogue<'a> {
         self.window.bytes.drain(..consume);
         self.window.full = false;
         self.window.round += 1;
-        let writing = write(&self.accepted.socket, reply);
+        let writing = self.accepted.socket.send_all(reply);
         match in_time(self.worker, self.deadline, writing).await {
             Some(Ok(())) => Ok(None),
             Some(Err(_)) => Err(End::Failed),
@@ -166,28 +222,6 @@ impl<'a> Dialogue<'a> {
             }
         }
     }
-}
-
-/// Reads what is there, up to a full window. The client's end is looked at and not consumed: the relay meets it again.
-async fn read_some(worker: &Worker, client: &Stream, window: &mut Vec<u8>) -> io::Result<usize> {
-    poll_fn(|cx| {
-        let mut buffer = worker.buffer();
-        let room = WINDOW - window.len();
-        let read = client.poll_recv(cx, &mut buffer[..room]);
-        read.map_ok(|bytes| {
-            window.extend_from_slice(&buffer[..bytes]);
-            bytes
-        })
-    })
-    .await
-}
-
-async fn write(client: &Stream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let sent = poll_fn(|cx| client.poll_send(cx, bytes)).await?;
-        bytes = &bytes[sent..];
-    }
-    Ok(())
 }
 
 /// `None` where the deadline came first.

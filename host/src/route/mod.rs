@@ -1,37 +1,56 @@
-//! Chooses a connection's upstream: routers in their order, until one of them decides; then the listener's own.
+//! Chooses a connection's upstream: routers in their order, until one of them decides; then the route that it takes; then the
+//! listener's own. A route that refuses does so before anybody is asked.
 
 mod dialogue;
 mod options;
+pub mod rules;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::{TimeoutChanges, Timeouts};
+use crate::config::{Refusal, TimeoutChanges, Timeouts};
 use crate::connection::{Accepted, Cause, Outcome, Routed, Stage};
+use crate::detect::{Answer, Inspected, begins};
 use crate::filter::{Chain, Stop};
 use crate::flow::Side;
 use crate::linger;
 use crate::listener::Listener;
-use crate::proxy_header::{Identified, outgoing};
+use crate::protocol::Protocol;
+use crate::proxy_header::outgoing;
+use crate::tls::unrecognized_name;
 use crate::upstream::balance::hash_key;
 use crate::upstream::{Upstream, Wish};
 use crate::worker::Worker;
 use dialogue::{Chosen, Dialogue, End};
 use options::Asked;
+use rules::Target;
 
 /// # Errors
 /// The outcome of the connection: it was refused, it failed before an upstream was chosen, or there is none for it.
-pub async fn choose(worker: &Worker, identified: Identified) -> Result<Routed, Outcome> {
-    let Identified(accepted) = identified;
-    let mut dialogue = Dialogue::new(worker, &accepted);
+pub async fn choose(worker: &Worker, inspected: Inspected) -> Result<Routed, Outcome> {
+    let Inspected {
+        accepted,
+        seen,
+        finished,
+        route,
+    } = inspected;
+    let default = match default(&accepted.listener, route) {
+        Ok(default) => default,
+        Err(refusal) => {
+            turn_away(worker, &accepted, &seen, refusal).await;
+            return Err(Outcome::new(Stage::Route, Cause::RouteRefused, None));
+        }
+    };
+    let mut dialogue = Dialogue::new(worker, accepted, seen, finished);
     let asked = dialogue.ask_routers().await;
-    let seen = dialogue.into_seen();
-    let chosen = match asked {
-        Ok(chosen) => chosen.or_else(|| default(&accepted.listener)),
+    let (accepted, seen) = dialogue.into_parts();
+    let (chosen, route) = match asked {
+        Ok(None) => (default, route),
+        Ok(by_filter) => (by_filter, None),
         Err(end) => return Err(close(worker, &accepted, end).await),
     };
     let Some(chosen) = chosen else {
-        linger::end(worker, &accepted.socket).await;
+        turn_away(worker, &accepted, &seen, Refusal::default()).await;
         return Err(Outcome::new(Stage::Route, Cause::NoUpstream, None));
     };
     let chain = match watchers(worker, &accepted) {
@@ -46,19 +65,39 @@ pub async fn choose(worker: &Worker, identified: Identified) -> Result<Routed, O
         wish: wish(&accepted, &chosen),
         client: accepted.socket,
         upstream: chosen.upstream,
+        unknown: accepted
+            .facts
+            .filter(|facts| seen.is_empty() && facts.known_as("protocol").is_none()),
+        route,
         seen,
         chain,
         header,
     })
 }
 
-/// The listener's own, where no router had an opinion.
-fn default(listener: &Listener) -> Option<Chosen> {
-    let upstream = listener.upstream.clone()?;
-    Some(Chosen {
+/// Where no router has an opinion: the route's, or else the listener's own. An error where the route refuses.
+fn default(listener: &Listener, route: Option<usize>) -> Result<Option<Chosen>, Refusal> {
+    let upstream = match route.map(|route| listener.rules.target(route, fastrand::u64(..))) {
+        Some(Target::Refuse(refusal)) => return Err(refusal),
+        Some(Target::Upstream(place)) => listener.targets.get(place).cloned(),
+        None => listener.upstream.clone(),
+    };
+    Ok(upstream.map(|upstream| Chosen {
         upstream,
         asked: Asked::default(),
-    })
+    }))
+}
+
+/// Closes a connection that goes nowhere. A client that has begun with TLS, which is not decrypted, is told in its own words.
+async fn turn_away(worker: &Worker, accepted: &Accepted, seen: &[u8], refusal: Refusal) {
+    let in_clear = accepted.socket.session().is_none();
+    match refusal {
+        Refusal::Rst => accepted.socket.reset_on_close(),
+        Refusal::Alert if in_clear && begins(Protocol::Tls, seen) == Answer::Yes => {
+            linger::end_with(worker, &accepted.socket, &unrecognized_name()).await;
+        }
+        Refusal::Alert | Refusal::Fin => linger::end(worker, &accepted.socket).await,
+    }
 }
 
 /// The listener's, as the upstream changes them, as the router changes those: shared where nothing is changed.
@@ -96,6 +135,7 @@ async fn close(worker: &Worker, accepted: &Accepted, end: End) -> Outcome {
     let outcome = |cause, side: Option<Side>| Outcome::new(Stage::Route, cause, side);
     match end {
         End::Failed => outcome(Cause::Reset, Some(Side::Client)),
+        End::Over(outcome) => outcome,
         End::Stopped(Stop::Refused { filter, reset, reason }) => {
             tracing::debug!(connection = accepted.id, %filter, reason, "refused by a filter");
             if reset {

@@ -17,12 +17,15 @@ use tokio::sync::watch as signal_all;
 use tokio::time::{sleep, timeout};
 
 use crate::config::{Config, Drain, FilterConfig, ListenerConfig};
-use crate::filter::{Engine, Filter, Groups, Observers, Occasion, Reloaded, watch};
+use crate::filter::{Engine, Filter, Groups, Observers, Occasion, Reloaded};
 use crate::limit::Limiter;
 use crate::listener::{self, Crew, Listener};
 use crate::observe::{AccessLog, Counters};
+use crate::route::rules::Rules;
 use crate::sys::Peer;
+use crate::tls::{Certificates, Originator, Terminator};
 use crate::upstream::{self, Keeper, Upstreams};
+use crate::watch::watch;
 use thread::{Command, Start, WorkerThread};
 
 /// How much longer than the end of the drain workers may take: for what is owed to be flushed, and for connections that have
@@ -47,6 +50,7 @@ pub struct Server {
     keeper: Option<Keeper>,
     stop: signal_all::Sender<()>,
     filters: Vec<Arc<Filter>>,
+    upstreams: Arc<Upstreams>,
     /// Threads that put into words what has become of connections.
     narrators: Vec<JoinHandle<()>>,
     access_log: Option<AccessLog>,
@@ -70,6 +74,7 @@ struct Listening {
     name: Arc<str>,
     address: Peer,
     counters: Arc<Counters>,
+    tls: Option<Arc<Terminator>>,
 }
 
 /// Runs a configuration until a signal ends it: the first one lets connections finish, a second one does not.
@@ -88,13 +93,14 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         let mut hangup = signal(SignalKind::hangup())?;
         let server = Server::start(config)?;
         {
-            let mut watching = pin!(server.watch_filters()?);
+            let mut watching = pin!(server.watch_files()?);
             loop {
                 tokio::select! {
                     () = &mut watching => {}
                     _ = hangup.recv() => {
                         server.reopen_log();
                         server.reload_filters(Occasion::Request).await;
+                        server.reload_certificates().await;
                     }
                     _ = terminate.recv() => break,
                     _ = interrupt.recv() => break,
@@ -121,6 +127,9 @@ impl Server {
     /// # Errors
     /// Whatever keeps it from serving what the configuration says; then nothing is left running.
     pub fn start(config: &Config) -> anyhow::Result<Self> {
+        // Before anything else, so that whoever has to renew files hears of all of them at once.
+        let problems = check_certificates(config);
+        anyhow::ensure!(problems.is_empty(), problems.join("\n"));
         let descriptors = raise_descriptor_limit();
         let upstreams = Arc::new(upstream::resolve(&config.upstreams, &config.resolver)?);
         let filters = load_filters(config, &upstreams)?;
@@ -146,7 +155,7 @@ impl Server {
         };
         for config in &config.listeners {
             let (sockets, bound) = listener::bind(config, workers)?;
-            let listener = Arc::new(common.listener(config));
+            let listener = Arc::new(common.listener(config)?);
             for (share, socket) in shares.iter_mut().zip(sockets) {
                 share.push((Arc::clone(&listener), socket));
             }
@@ -154,6 +163,7 @@ impl Server {
                 name: Arc::clone(&listener.name),
                 address: bound,
                 counters: Arc::clone(&listener.counters),
+                tls: listener.tls.clone(),
             });
         }
         let (stop, stopped) = signal_all::channel(());
@@ -195,6 +205,7 @@ impl Server {
             keeper,
             stop,
             filters: common.filters,
+            upstreams: common.upstreams,
             narrators: observing.into_iter().chain(writing).collect(),
             access_log: common.access_log,
             listening,
@@ -214,25 +225,29 @@ impl Server {
         found.map(|filter| filter.generation())
     }
 
-    /// Reloads filters whenever their files change, for as long as it is polled.
+    /// Reloads filters and certificates whenever their files change, for as long as it is polled.
     ///
     /// # Errors
     /// The files cannot be watched.
-    pub fn watch_filters(&self) -> anyhow::Result<impl Future<Output = ()>> {
-        let files = if self.filters.is_empty() {
-            None
-        } else {
-            Some(watch(&self.filters)?)
+    pub fn watch_files(&self) -> anyhow::Result<impl Future<Output = ()>> {
+        let sources = self.filters.iter().map(|filter| filter.config().source.clone());
+        let certificates = self
+            .with_certificates()
+            .flat_map(|(_, certificates)| certificates.files());
+        let files: Vec<_> = sources.chain(certificates).collect();
+        let files = match files.is_empty() {
+            true => None,
+            false => Some(watch(&files)?),
         };
         Ok(async move {
             let Some(files) = files else {
                 return std::future::pending().await;
             };
             // What changed after it was read and before it was watched was announced to nobody.
-            self.reload_filters(Occasion::Event).await;
             loop {
-                files.changed().await;
                 self.reload_filters(Occasion::Event).await;
+                self.reload_certificates().await;
+                files.changed().await;
             }
         })
     }
@@ -256,6 +271,34 @@ impl Server {
                     let generation = filter.generation();
                     let error = format!("{error:#}");
                     tracing::warn!(filter = %filter.name(), generation, error, "filter rejected");
+                }
+            }
+        }
+    }
+
+    /// Everything that has certificates, and whose they are.
+    fn with_certificates(&self) -> impl Iterator<Item = (String, Arc<dyn Certificates>)> {
+        let listeners = self.listening.iter().filter_map(|listening| {
+            let tls = Arc::clone(listening.tls.as_ref()?) as Arc<dyn Certificates>;
+            Some((format!("listener \"{}\"", listening.name), tls))
+        });
+        let upstreams = self.upstreams.iter().filter_map(|upstream| {
+            let tls = Arc::clone(upstream.tls()?) as Arc<dyn Certificates>;
+            Some((format!("upstream \"{}\"", upstream.name()), tls))
+        });
+        listeners.chain(upstreams)
+    }
+
+    /// Reads every certificate again, and uses what is new for new connections. What cannot be used changes nothing.
+    pub async fn reload_certificates(&self) {
+        for (whose, certificates) in self.with_certificates() {
+            let reloaded = tokio::task::spawn_blocking(move || certificates.reload()).await;
+            match reloaded.unwrap_or_else(|panicked| Err(panicked.into())) {
+                Ok(false) => {}
+                Ok(true) => tracing::info!(of = whose, "certificates reloaded"),
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::warn!(of = whose, error, "certificates rejected: those before serve on");
                 }
             }
         }
@@ -321,7 +364,16 @@ impl Server {
                 .iter()
                 .map(|(outcome, count)| format!("{outcome}={count}"));
             let outcomes = outcomes.collect::<Vec<_>>().join(" ");
-            tracing::info!(listener = %name, connections = seen.connections, outcomes, "served");
+            let detected = Some(seen.detection).filter(|detection| detection.connections > 0);
+            tracing::info!(
+                listener = %name,
+                connections = seen.connections,
+                outcomes,
+                detections = detected.map(|detected| detected.connections),
+                detection_ms = detected.map(|detected| detected.waited.as_millis()),
+                detection_timeouts = detected.map(|detected| detected.timeouts),
+                "served"
+            );
         }
         tracing::info!(cut_off, "stopped");
         match (cut_off, hurried) {
@@ -394,6 +446,24 @@ pub fn check_filters(config: &Config) -> Vec<String> {
     config.filters.iter().filter_map(load).collect()
 }
 
+/// Everything that keeps the certificates of listeners and upstreams from being of use: each of their files is read.
+pub fn check_certificates(config: &Config) -> Vec<String> {
+    let listeners = config.listeners.iter().filter_map(|listener| {
+        let error = Terminator::load(listener.tls.as_ref()?).err()?;
+        Some((format!("listener \"{}\"", listener.name), error))
+    });
+    let upstreams = config.upstreams.iter().filter_map(|upstream| {
+        let error = Originator::load(upstream.tls.as_ref()?).err()?;
+        Some((format!("upstream \"{}\"", upstream.name), error))
+    });
+    let mut problems = Vec::new();
+    for (whose, error) in listeners.chain(upstreams) {
+        let lines = format!("{error:#}");
+        problems.extend(lines.lines().map(|line| format!("{whose}: {line}")));
+    }
+    problems
+}
+
 /// What all listeners share.
 struct Common {
     filters: Vec<Arc<Filter>>,
@@ -404,14 +474,31 @@ struct Common {
 }
 
 impl Common {
-    fn listener(&self, config: &ListenerConfig) -> Listener {
+    fn listener(&self, config: &ListenerConfig) -> anyhow::Result<Listener> {
         let by_name = |name: &String| self.filters.iter().find(|filter| **filter.name() == **name).cloned();
         let filters: Arc<[_]> = config.filters.iter().filter_map(by_name).collect();
         let upstream = config.upstream.as_deref().and_then(|name| self.upstreams.find(name));
         let own = Limiter::new(config.limits).map(Arc::new);
-        Listener {
+        let tls = config.tls.as_ref().map(Terminator::load).transpose();
+        let tls = tls.with_context(|| format!("listener \"{}\"", config.name))?;
+        let rules = Rules::new(&config.routes);
+        let tells_servers = self
+            .upstreams
+            .iter()
+            .any(|upstream| upstream.proxy_protocol().is_some());
+        let targets = rules
+            .upstream_names()
+            .iter()
+            .filter_map(|name| self.upstreams.find(name).cloned());
+        Ok(Listener {
             name: config.name.as_str().into(),
             observers: self.observers.clone().filter(|_| !filters.is_empty()),
+            tells: !filters.is_empty() || self.access_log.is_some() || tells_servers,
+            with_ja4: !filters.is_empty() || self.access_log.as_ref().is_some_and(AccessLog::wants_ja4),
+            targets: targets.collect(),
+            rules,
+            detection: config.detection,
+            tls: tls.map(Arc::new),
             filters,
             upstream: upstream.cloned(),
             upstreams: Arc::clone(&self.upstreams),
@@ -420,6 +507,6 @@ impl Common {
             limiters: own.into_iter().chain(self.limiter.clone()).collect(),
             access_log: self.access_log.clone(),
             counters: Arc::default(),
-        }
+        })
     }
 }

@@ -16,6 +16,6 @@ mod tcp_info;
 
 pub use clock::{Coarse, thread_cpu_time};
 pub use listen::{Acceptor, listen_tcp, listen_unix};
-pub use pipe::{Lent, Pipes};
+pub use pipe::{Lent, Pipe, Pipes};
 pub use stream::{Peer, Stream, canonical, connect, is_our_own};
 pub use tcp_info::{TcpInfo, tcp_info};

@@ -1,12 +1,12 @@
 //! Dials the servers of an upstream until one answers.
 
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
 
 use super::balance::Seat;
+use super::greet::greet;
 use super::queue::{NoPlace, place};
 use super::{Counted, Place, Upstream, Wish};
+use crate::channel::Channel;
 use crate::config::Connect;
 use crate::connection::{Cause, Outcome, Routed, Stage};
 use crate::flow::Side;
@@ -18,7 +18,7 @@ use crate::worker::{Elapsed, Worker};
 /// A connection with both of its sockets, made from [`Routed`] alone.
 pub struct Connected {
     pub routed: Routed,
-    pub socket: Stream,
+    pub socket: Channel,
     pub place: Place,
     _counted: Counted,
 }
@@ -29,24 +29,25 @@ pub struct Connected {
 ///
 /// # Errors
 /// The outcome of the connection: no server answered, or the client is gone.
-pub async fn connect(worker: &Worker, routed: Routed) -> Result<Connected, Outcome> {
+pub async fn connect(worker: &Worker, mut routed: Routed) -> Result<Connected, Outcome> {
     let upstream = &routed.upstream;
     let counted = upstream.count();
     let connecting = async {
         if upstream.config.connect == Connect::FirstByte && routed.seen.is_empty() {
             wait_for_client(worker, &routed).await?;
         }
-        let wish = routed.wish.as_deref().copied().unwrap_or_default();
-        dial(worker, upstream, &wish, routed.timeouts.connect).await
+        dial(worker, &routed).await
     };
     let dialled = tokio::select! {
         dialled = connecting => dialled,
-        error = routed.client.failed() => {
+        error = routed.client.stream().failed() => {
             return Err(Outcome::new(Stage::Connect, Cause::of(&error), Side::Client));
         }
     };
     let failure = match dialled {
         Ok((socket, place)) => {
+            // Said in front of TLS.
+            routed.header.take_if(|_| socket.session().is_some());
             return Ok(Connected {
                 routed,
                 socket,
@@ -79,9 +80,10 @@ impl Connected {
         let upstream = &self.routed.upstream;
         match transfer.ending {
             _ if transfer.down.total() > 0 => upstream.succeeded(self.place.server()),
+            // It may complain of what its client has cut off.
             Ending::Failed {
                 side: Side::Upstream, ..
-            } => upstream.failed(self.place.server()),
+            } if !self.routed.client.is_truncated() => upstream.failed(self.place.server()),
             // It said nothing, and need not have: that is neither.
             _ => {}
         }
@@ -104,20 +106,24 @@ async fn wait_for_client(worker: &Worker, routed: &Routed) -> Result<(), Failure
     spoke.map_err(|Elapsed| Failure::SilentClient)
 }
 
-async fn dial(
-    worker: &Worker,
-    upstream: &Arc<Upstream>,
-    wish: &Wish,
-    limit: Option<Duration>,
-) -> Result<(Stream, Place), Failure> {
+async fn dial(worker: &Worker, routed: &Routed) -> Result<(Channel, Place), Failure> {
+    let upstream = &routed.upstream;
+    let wish = &routed.wish.as_deref().copied().unwrap_or_default();
+    let alpn = routed.client.session().and_then(|session| session.established().alpn());
+    let greet =
+        async |place: &Place, socket| greet(upstream, place.server(), socket, routed.header.as_deref(), alpn).await;
+    let deadline = routed.timeouts.connect.map(|limit| Coarse::now() + limit);
+    let left = |shares| deadline.map(|deadline| deadline.since(Coarse::now()) / shares);
     // Who wants a certain server does not want any connection that happens to be there.
     let spare = (*wish == Wish::default()).then(|| worker.spares().take(upstream));
-    if let Some(spare) = spare.flatten() {
-        return Ok(spare);
+    if let Some((socket, place)) = spare.flatten() {
+        // What goes wrong with it may be due to its age: it is as if it had not been there.
+        if let Ok(Ok(channel)) = worker.timers().within(left(2), greet(&place, socket)).await {
+            return Ok((channel, place));
+        }
     }
     let mut tried = Vec::new();
     let mut last = None;
-    let deadline = limit.map(|limit| Coarse::now() + limit);
     loop {
         let place = match place(worker, upstream, wish, &tried).await {
             Ok(place) => place,
@@ -127,10 +133,10 @@ async fn dial(
         // Those that may come after this one get their part of the time: a server that drops what comes to it would have all.
         let retries_left = (upstream.config.retries.count as usize).saturating_sub(tried.len() - 1);
         let share = 1 + retries_left.min(upstream.untried(&tried));
-        let left = deadline.map(|deadline| deadline.since(Coarse::now()) / u32::try_from(share).unwrap_or(u32::MAX));
-        let dialled = worker.timers().within(left, from_a_source(upstream, &place)).await;
-        let error = match dialled {
-            Ok(Ok(socket)) => return Ok((socket, place)),
+        let left = left(u32::try_from(share).unwrap_or(u32::MAX));
+        let dialling = async { greet(&place, from_a_source(upstream, &place).await?).await };
+        let error = match worker.timers().within(left, dialling).await {
+            Ok(Ok(channel)) => return Ok((channel, place)),
             Ok(Err(error)) => error,
             Err(Elapsed) => io::ErrorKind::TimedOut.into(),
         };

@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, spawn_local};
 
 use super::balance::Seat;
 use super::discover::follow;
-use super::health::{CheckError, Judge, check};
+use super::health::{CheckError, Judge, Way, check};
 use super::{Server, Upstream, Upstreams};
 use crate::config::{Health, OnDown};
 
@@ -111,11 +111,13 @@ async fn keep(upstream: Arc<Upstream>, wake: Wake) {
 async fn watch_over(upstream: Arc<Upstream>, server: Arc<Server>, health: Health) {
     let mut judge = Judge::new(&health);
     let header = upstream.proxy_protocol().map(|protocol| protocol.version);
+    let host = server.host();
+    let tls = upstream.tls().map(|originator| (&**originator, host.as_str()));
     let mut unable = false;
     tokio::time::sleep(judge.first_in()).await;
     loop {
         let source = upstream.sources_for(server.peer()).first().copied();
-        let checked = check(server.peer(), &health, header, source).await;
+        let checked = check(server.peer(), &health, Way { header, source, tls }).await;
         match &checked {
             // That says nothing of the server. It is said once, however long it lasts.
             Err(error @ CheckError::Local(_)) if unable => {

@@ -12,6 +12,7 @@ mod budget;
 mod connect;
 mod discover;
 mod dns;
+mod greet;
 mod health;
 mod keeper;
 mod queue;
@@ -39,6 +40,7 @@ pub use warm::Spares;
 use crate::config::{Balance, OnDown, ProxyOut, TimeoutChanges, UpstreamConfig, Vigilance, defaults};
 use crate::filter::{Group, Groups};
 use crate::sys::{Coarse, Peer};
+use crate::tls::Originator;
 use crate::worker::Draining;
 use balance::{Lineup, Seat};
 use budget::Budget;
@@ -56,7 +58,6 @@ pub struct Upstreams {
     directory: Arc<Directory>,
 }
 
-#[derive(Debug)]
 pub struct Upstream {
     name: Arc<str>,
     config: UpstreamConfig,
@@ -66,6 +67,8 @@ pub struct Upstream {
     gone: Mutex<Vec<Weak<Server>>>,
     /// Those of its servers that are names, until its keeper takes them.
     names: Mutex<Vec<Name>>,
+    /// Where its servers are spoken to in TLS.
+    tls: Option<Arc<Originator>>,
     has_names: bool,
     /// The roster has changed in a way that its keeper should look at.
     changed: Notify,
@@ -74,6 +77,14 @@ pub struct Upstream {
     /// Whose turn it is, of the addresses to connect from.
     next_source: AtomicUsize,
     connections: AtomicU64,
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstream")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Upstreams {
@@ -111,7 +122,7 @@ impl Upstreams {
 }
 
 impl Upstream {
-    fn new(config: &UpstreamConfig, members: Vec<Member>, names: Vec<Name>) -> Self {
+    fn new(config: &UpstreamConfig, members: Vec<Member>, names: Vec<Name>, tls: Option<Originator>) -> Self {
         let upstream = Self {
             name: config.name.as_str().into(),
             lineup: ArcSwap::from_pointee(Lineup::new(config.balance, Vec::new())),
@@ -119,6 +130,7 @@ impl Upstream {
             gone: Mutex::default(),
             has_names: !names.is_empty(),
             names: Mutex::new(names),
+            tls: tls.map(Arc::new),
             changed: Notify::new(),
             queue: Queue::new(config.queue),
             budget: Budget::new(config.retries.budget),
@@ -141,6 +153,11 @@ impl Upstream {
 
     pub fn vigilance(&self) -> &Vigilance {
         &self.config.vigilance
+    }
+
+    /// Where its servers are spoken to in TLS.
+    pub fn tls(&self) -> Option<&Arc<Originator>> {
+        self.tls.as_ref()
     }
 
     /// What its servers are told of each connection.

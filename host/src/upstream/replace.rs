@@ -14,6 +14,8 @@ pub(super) struct Found {
     pub peer: Peer,
     pub weight: u32,
     pub backup: bool,
+    /// The name that it was found by.
+    pub host: Option<Arc<str>>,
 }
 
 /// What is not as it was.
@@ -142,6 +144,7 @@ mod tests {
 
     fn found(port: u16) -> Found {
         Found {
+            host: None,
             peer: Peer::Tcp(([127, 0, 0, 1], port).into()),
             weight: 1,
             backup: false,
@@ -160,7 +163,7 @@ mod tests {
     }
 
     fn upstream(config: &UpstreamConfig) -> Arc<Upstream> {
-        let upstream = Arc::new(Upstream::new(config, Vec::new(), Vec::new()));
+        let upstream = Arc::new(Upstream::new(config, Vec::new(), Vec::new(), None));
         upstream.replace(0, &"fixed", &[found(9)]);
         upstream
     }

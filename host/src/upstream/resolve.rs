@@ -14,6 +14,7 @@ use super::roster::Member;
 use super::{Upstream, Upstreams};
 use crate::config::{Address, Resolver, ServerConfig, ServerPlace, UpstreamConfig};
 use crate::sys::Peer;
+use crate::tls::Originator;
 
 /// How long all names together may take. A name server's own patience is longer than an operator's who waits for a start
 /// to succeed.
@@ -65,7 +66,9 @@ fn upstream(config: &UpstreamConfig, names: Vec<(Name, Learnt)>) -> anyhow::Resu
     for (name, learnt) in names.iter().zip(&learnt) {
         tell(&config.name, name, learnt);
     }
-    Ok(Arc::new(Upstream::new(config, members, names)))
+    let tls = config.tls.as_ref().map(Originator::load).transpose();
+    let tls = tls.with_context(|| format!("upstream \"{}\"", config.name))?;
+    Ok(Arc::new(Upstream::new(config, members, names, tls)))
 }
 
 /// `None` for a name.
@@ -79,6 +82,7 @@ fn fixed(server: &ServerConfig) -> Option<Found> {
         peer,
         weight: server.weight,
         backup: server.backup,
+        host: None,
     })
 }
 

@@ -52,7 +52,7 @@ impl Member {
             true => Server::twin(found.peer.clone(), most, of),
         };
         Self {
-            server: Arc::new(server),
+            server: Arc::new(server.found_by(found.host.clone())),
             of,
             weight: found.weight,
             backup: found.backup,

@@ -14,6 +14,8 @@ use crate::worker::Draining;
 pub struct Server {
     id: u64,
     peer: Arc<Peer>,
+    /// The name that it was found by.
+    host: Option<Arc<str>>,
     /// `None`: any number.
     most: Option<u32>,
     connections: AtomicU32,
@@ -48,6 +50,7 @@ impl Server {
         Self {
             id,
             peer: Arc::new(peer),
+            host: None,
             most,
             connections: AtomicU32::new(0),
             failures: AtomicU32::new(0),
@@ -55,6 +58,21 @@ impl Server {
             ending: ArcSwapOption::empty(),
             is_gone: AtomicBool::new(false),
         }
+    }
+
+    /// Found by this name.
+    pub(super) fn found_by(self, host: Option<Arc<str>>) -> Self {
+        Self { host, ..self }
+    }
+
+    /// Who it is in TLS, unless the configuration says otherwise: its name, or else its IP address. Empty for a unix socket.
+    pub(super) fn host(&self) -> String {
+        let address = || self.peer.address().map(|address| address.ip().to_string());
+        self.host
+            .as_deref()
+            .map(str::to_owned)
+            .or_else(address)
+            .unwrap_or_default()
     }
 
     pub fn peer(&self) -> &Arc<Peer> {

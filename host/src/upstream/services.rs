@@ -45,7 +45,14 @@ pub(super) fn servers(
                 let peer = Peer::Tcp((*address, service.port).into());
                 if found.len() < most && !found.iter().any(|found| found.peer == peer) {
                     let backup = config.backup || service.priority > first;
-                    found.push(Found { peer, weight, backup });
+                    // As names are written in certificates, and not in zones.
+                    let host = service.host.trim_end_matches('.').into();
+                    found.push(Found {
+                        peer,
+                        weight,
+                        backup,
+                        host: Some(host),
+                    });
                 }
             }
         }

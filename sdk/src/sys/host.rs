@@ -34,6 +34,10 @@ pub(crate) fn annotate(key: &str, value: Value) {
     wit::connection::annotate(key, &value.into());
 }
 
+pub(crate) fn start_tls() -> bool {
+    wit::connection::start_tls()
+}
+
 pub(crate) fn now() -> u64 {
     wit::environment::now()
 }

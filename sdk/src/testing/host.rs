@@ -28,6 +28,10 @@ pub struct Host {
     pub(super) upstreams: Vec<Upstream>,
     pub(super) entries: usize,
     pub(super) elapsed: Duration,
+    /// TLS is to be had.
+    pub(super) tls_offered: bool,
+    /// It was asked for, and will begin with the next exchange.
+    pub(super) tls_asked_for: bool,
     in_connection: bool,
     annotations: Vec<Attribute>,
     logs: Vec<Record>,
@@ -69,6 +73,8 @@ impl Default for Host {
             upstreams: Vec::new(),
             entries: ENTRIES,
             elapsed: Duration::ZERO,
+            tls_offered: false,
+            tls_asked_for: false,
             in_connection: false,
             annotations: Vec::new(),
             logs: Vec::new(),
@@ -104,6 +110,7 @@ impl Host {
     /// Runs with this host as the one that the filter sees, and gives it back.
     pub(super) fn run<T>(mut self, in_connection: bool, run: impl FnOnce() -> T) -> (T, Self) {
         self.in_connection = in_connection;
+        self.tls_asked_for = false;
         self.annotations.clear();
         self.logs.clear();
         HOST.set(self);
@@ -199,6 +206,23 @@ pub(crate) fn annotate(key: &str, value: Value) {
         host.annotations.retain(|annotation| annotation.key != key);
         host.annotations.push(Attribute::new(key, value));
     });
+}
+
+pub(crate) fn start_tls() -> bool {
+    with(|host| {
+        host.tls_asked_for |= host.tls_offered;
+        host.tls_offered
+    })
+}
+
+/// Whether TLS was asked for since this was asked last. Who has it is not offered it again.
+pub(super) fn take_request_for_tls() -> bool {
+    with(|host| {
+        let asked = host.tls_asked_for;
+        host.tls_offered &= !asked;
+        host.tls_asked_for = false;
+        asked
+    })
 }
 
 pub(crate) fn now() -> u64 {

@@ -1,4 +1,5 @@
 use super::Host;
+use super::host::take_request_for_tls;
 use super::scene::{Scene, Step, pass_time};
 use crate::{Connection, Decision, Direction, Router, Window};
 
@@ -14,6 +15,8 @@ pub struct Routed {
     pub replies: Vec<u8>,
     /// How many exchanges there were.
     pub exchanges: u32,
+    /// Whether the client went on with TLS after one of them.
+    pub tls: bool,
     /// What the exchanges left, for the upstream.
     pub window: Vec<u8>,
     /// What the router annotated, logged, stored and counted.
@@ -49,6 +52,7 @@ impl<'a, R: Router> Routing<'a, R> {
             decision: Decision::Pass,
             replies: Vec::new(),
             exchanges: 0,
+            tls: false,
             window: Vec::new(),
             host: Host::default(),
         };
@@ -85,6 +89,14 @@ impl<'a, R: Router> Routing<'a, R> {
             && (missing == 0 || self.window.is_last())
         {
             self.asked.decision = self.router.route(&self.window, &Connection::current());
+            let tls = take_request_for_tls();
+            let exchanges = matches!(self.asked.decision, Decision::Exchange { .. });
+            assert!(
+                exchanges || !tls,
+                "TLS was asked for, and not exchanged for: {:?}",
+                self.asked.decision
+            );
+            self.asked.tls |= tls;
             self.missing = match self.asked.decision.clone() {
                 Decision::Need(_) if self.window.is_last() => {
                     self.asked.decision = Decision::Pass;

@@ -81,6 +81,14 @@ impl Scene {
         self
     }
 
+    /// A listener that has certificates, so that a router can [start TLS](crate::Connection::start_tls). What the scene's client
+    /// sends is what is decrypted.
+    #[must_use]
+    pub fn offer_tls(mut self) -> Self {
+        self.host.tls_offered = true;
+        self
+    }
+
     /// An upstream of the configuration.
     #[must_use]
     pub fn upstream(mut self, name: &str, servers: u32, healthy: u32) -> Self {

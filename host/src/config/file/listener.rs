@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 
 use super::timeouts::timeout;
-use super::{Keepalive, Limits, ProxyIn, SocketFile, Timeouts};
+use super::{Detection, Keepalive, Limits, ProxyIn, Route, SocketFile, Timeouts, TlsIn};
 use crate::config::address::ListenAddress;
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::name::Name;
@@ -23,7 +23,7 @@ pub struct Listener {
     pub address: Given<ListenAddress>,
     /// Names of filters, in the order in which they are asked.
     pub filters: Option<Given<Vec<Given<String>>>>,
-    /// The upstream where no filter decides otherwise.
+    /// The upstream where no route and no filter decides.
     pub upstream: Option<Given<String>>,
     /// How long a connection may take, per stage.
     pub timeouts: Option<Given<Timeouts>>,
@@ -44,6 +44,12 @@ pub struct Listener {
     pub socket_file: Option<Given<SocketFile>>,
     /// Whether clients come through a proxy that says who they are (the PROXY protocol).
     pub proxy_protocol: Option<Given<ProxyIn>>,
+    /// What becomes of connections of a kind: the first route that matches decides, where no filter decides otherwise.
+    pub routes: Option<Given<Vec<Given<Route>>>>,
+    /// How much of what clients send first is looked at, and for how long, where routes or filters ask for it.
+    pub detection: Option<Given<Detection>>,
+    /// Whether clients speak TLS, which is decrypted here. Without this table it is passed on as it is.
+    pub tls: Option<Given<TlsIn>>,
 }
 
 impl Read for Listener {
@@ -60,6 +66,9 @@ impl Read for Listener {
             user_timeout: table.optional("user-timeout"),
             socket_file: table.optional("socket-file"),
             proxy_protocol: table.optional("proxy-protocol"),
+            routes: table.optional("routes"),
+            detection: table.optional("detection"),
+            tls: table.optional("tls"),
         })
     }
 }

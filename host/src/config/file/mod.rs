@@ -3,6 +3,9 @@
 //! The comments on fields are what an editor shows beside a key.
 
 mod access_log;
+mod certificate;
+mod client_auth;
+mod detection;
 mod dns;
 mod drain;
 mod filter;
@@ -15,10 +18,12 @@ mod proxy_protocol;
 mod queue;
 mod resolver;
 mod retries;
+mod route;
 mod server;
 mod socket_file;
 mod source;
 mod timeouts;
+mod tls;
 mod upstream;
 
 use schemars::generate::SchemaSettings;
@@ -32,6 +37,9 @@ use super::named::Named;
 use super::ranges;
 use super::reader::{Given, read_entries};
 pub(super) use access_log::AccessLog;
+pub(super) use certificate::Certificate;
+pub(super) use client_auth::ClientAuth;
+pub(super) use detection::Detection;
 pub(super) use dns::{AtStart, Dns};
 pub(super) use drain::Drain;
 pub(super) use filter::{Filter, FilterLimits};
@@ -44,10 +52,12 @@ pub(super) use proxy_protocol::{ProxyIn, ProxyOut};
 pub(super) use queue::Queue;
 pub(super) use resolver::Resolver;
 pub(super) use retries::{Retries, RetriesTable};
+pub(super) use route::{Route, Share, SharedRoute, TlvCondition};
 pub(super) use server::{Server, ServerTable};
 pub(super) use socket_file::SocketFile;
 pub(super) use source::Source;
 pub(super) use timeouts::{TimeoutChanges, Timeouts};
+pub(super) use tls::{TlsIn, TlsOut, TlsOutTable};
 pub(super) use upstream::Upstream;
 
 /// The JSON Schema of a configuration file, from which editors complete and check.
@@ -76,6 +86,8 @@ pub(super) struct File {
     /// The places where clients connect.
     #[schemars(required, length(min = 1))]
     pub(super) listeners: Option<Given<Vec<Given<Listener>>>>,
+    /// What becomes of connections of a kind, on all listeners or on some: asked behind the listener's own `routes`.
+    pub(super) routes: Option<Given<Vec<Given<SharedRoute>>>>,
     /// What the clients of all listeners together may have.
     pub(super) limits: Option<Given<Limits>>,
     /// How the process ends when it is told to.
@@ -93,6 +105,7 @@ impl File {
             filters: table.optional("filters"),
             upstreams: table.optional("upstreams"),
             listeners: table.optional("listeners"),
+            routes: table.optional("routes"),
             limits: table.optional("limits"),
             drain: table.optional("drain"),
             access_log: table.optional("access-log"),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 
 use super::timeouts::timeout;
-use super::{Dns, Health, Keepalive, Passive, ProxyOut, Queue, Retries, Server, Source, TimeoutChanges};
+use super::{Dns, Health, Keepalive, Passive, ProxyOut, Queue, Retries, Server, Source, TimeoutChanges, TlsOut};
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::percentage::Percentage;
 use crate::config::reader::{Given, Read, Value, read_table};
@@ -68,6 +68,8 @@ pub struct Upstream {
     pub dns: Option<Given<Dns>>,
     /// Whether servers are told who the clients are (the PROXY protocol): `v1`, `v2`, or a table.
     pub proxy_protocol: Option<Given<ProxyOut>>,
+    /// Whether servers are spoken to in TLS: `true`, or a table. Without this key they are not.
+    pub tls: Option<Given<TlsOut>>,
 }
 
 impl Read for Upstream {
@@ -90,6 +92,7 @@ impl Read for Upstream {
             on_down: table.optional("on-down"),
             dns: table.optional("dns"),
             proxy_protocol: table.optional("proxy-protocol"),
+            tls: table.optional("tls"),
         })
     }
 }

@@ -15,7 +15,7 @@ error: unknown key `worker`
 1 | worker = 2
   | ^^^^^^ did you mean `workers`?
   |
-  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `limits`, `drain`, `access-log`, `resolver`
+  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`
 ",
     );
 }
@@ -34,7 +34,7 @@ error: unknown key `tls`
 1 | [tls]
   |  ^^^
   |
-  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `limits`, `drain`, `access-log`, `resolver`
+  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`
 ",
     );
 }
@@ -679,7 +679,7 @@ error: this listener can never reach an upstream
  --> proxy.toml:1:1
   |
 1 | [[listeners]]
-  | ^^^^^^^^^^^^^ expected an `upstream`, or `filters` that choose one
+  | ^^^^^^^^^^^^^ expected an `upstream`, or `routes` or `filters` that choose one
 ",
     );
 }

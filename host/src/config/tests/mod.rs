@@ -9,7 +9,9 @@ mod messages;
 mod proxy_protocol;
 mod resolver;
 mod robustness;
+mod route;
 mod schema;
+mod tls;
 mod units;
 mod upstream;
 mod vigilance;
@@ -105,6 +107,14 @@ retries = 0
 preconnect = 1024
 proxy-protocol = { version = "v2", tlvs = ["authority", "alpn", "ssl", "unique-id", "crc32c"], pass = ["0xEA", "0x04"] }
 
+[upstreams.a-second.tls]
+verify = true
+name = "Blue.internal."
+authorities = "ca.pem"
+certificate = { chain = "us.pem", key = "/etc/us.key" }
+alpn = ["postgresql"]
+min-version = "1.3"
+
 [[listeners]]
 name = "postgres"
 address = ":5432"
@@ -136,6 +146,42 @@ name = "other"
 address = "127.0.0.1:0"
 filters = ["audit"]
 proxy-protocol = { required = false, trusted = ["10.0.0.0/8", "unix"], timeout = "1s", max-length = "1KiB" }
+detection = { timeout = "200ms", max-bytes = "64KiB", max-records = 65536 }
+
+[listeners.tls]
+certificates = ["a.pem", { chain = "/etc/b.pem", key = "b.key" }]
+strict = true
+start = "detect"
+passthrough = ["*.db.example.com", "c.example.com"]
+client-auth = { authorities = "ca.pem", required = false, revocations = "crl.pem" }
+alpn = ["h2", "http/1.1"]
+min-version = "1.3"
+timeout = "5s"
+max-handshakes = 1
+
+[[listeners.routes]]
+name = "green"
+sni = ["*.EU.example.com", "A.example.com.", '~db[0-9]+\.example\.com']
+alpn = ["h2"]
+protocol = ["postgres", "tls"]
+client = ["10.0.0.0/8", "unix"]
+proxy-tlv = [{ type = "0xEA", value = "*-1" }, { type = "0x02" }]
+subject = ["CN=Alice,O=Example", "*,O=Other", "~CN=bob.*"]
+upstream = "a-second"
+
+[[listeners.routes]]
+protocol = ["ssh"]
+split = [{ upstream = "blue", weight = 9 }, { upstream = "a-second" }]
+
+[[routes]]
+listeners = ["other"]
+client = ["192.0.2.0/24"]
+refuse = "rst"
+
+[[routes]]
+name = "rest"
+sni = ["~.*"]
+refuse = "alert"
 "#;
 
 /// Uses the least that there must be.

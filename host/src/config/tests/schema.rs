@@ -7,7 +7,7 @@ use super::super::schema;
 use super::refused;
 
 /// Where each object of the schema stands in a file, with a key that no object has.
-const PLACES: [(&str, &str); 21] = [
+const PLACES: [(&str, &str); 30] = [
     ("", "zzzzzzzz = 1"),
     ("Limits", "[limits]\nzzzzzzzz = 1"),
     ("Drain", "[drain]\nzzzzzzzz = 1"),
@@ -31,6 +31,27 @@ const PLACES: [(&str, &str); 21] = [
     ),
     ("Timeouts", "[[listeners]]\n[listeners.timeouts]\nzzzzzzzz = 1"),
     ("SocketFile", "[[listeners]]\n[listeners.socket-file]\nzzzzzzzz = 1"),
+    ("Detection", "[[listeners]]\n[listeners.detection]\nzzzzzzzz = 1"),
+    ("TlsIn", "[[listeners]]\n[listeners.tls]\nzzzzzzzz = 1"),
+    (
+        "CertificateTable",
+        "[[listeners]]\n[listeners.tls]\n[[listeners.tls.certificates]]\nzzzzzzzz = 1",
+    ),
+    (
+        "ClientAuth",
+        "[[listeners]]\n[listeners.tls]\n[listeners.tls.client-auth]\nzzzzzzzz = 1",
+    ),
+    ("Route", "[[listeners]]\n[[listeners.routes]]\nzzzzzzzz = 1"),
+    ("SharedRoute", "[[routes]]\nzzzzzzzz = 1"),
+    (
+        "TlvCondition",
+        "[[listeners]]\n[[listeners.routes]]\n[[listeners.routes.proxy-tlv]]\nzzzzzzzz = 1",
+    ),
+    (
+        "Share",
+        "[[listeners]]\n[[listeners.routes]]\n[[listeners.routes.split]]\nzzzzzzzz = 1",
+    ),
+    ("TlsOutTable", "[upstreams.x]\n[upstreams.x.tls]\nzzzzzzzz = 1"),
     ("KeepaliveTable", "[[listeners]]\n[listeners.keepalive]\nzzzzzzzz = 1"),
 ];
 

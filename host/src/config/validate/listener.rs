@@ -1,23 +1,53 @@
 //! `[[listeners]]`
 
+use std::path::Path;
+
 use toml::Spanned;
 
+use super::detection::detection;
 use super::given::{apart, table_or_default, word_or_default};
 use super::limits::limits;
 use super::names::{FirstUse, Names};
 use super::proxy_protocol::proxy_in;
+use super::routes::{Place, Shared, routes};
 use super::socket_file::socket_file;
 use super::timeouts::timeouts;
+use super::tls::tls_in;
 use super::vigilance::vigilance;
 use crate::config::diagnostics::{Problem, Problems, Reported, Span, all};
 use crate::config::name::Name;
 use crate::config::reader::Given;
 use crate::config::{ListenAddress, ListenerConfig, file};
 
+/// What listeners refer to.
+pub struct Known<'a> {
+    pub filters: &'a Names,
+    pub upstreams: &'a Names,
+    /// Where relative paths start.
+    pub directory: &'a Path,
+}
+
+/// The names of all listeners, as far as can be read.
+pub fn names(given: &Option<Given<Vec<Given<file::Listener>>>>) -> Names {
+    let known = match given {
+        None => Ok(Vec::new()),
+        Some(Given(Err(reported))) => Err(*reported),
+        Some(Given(Ok(listeners))) => {
+            let names = listeners.get_ref().iter().map(|listener| {
+                let listener = listener.0.as_ref().map_err(|reported| *reported)?.get_ref();
+                let name = listener.name.0.as_ref().map_err(|reported| *reported)?;
+                Ok(name.get_ref().0.clone())
+            });
+            all(names)
+        }
+    };
+    Names::listed("listener", known)
+}
+
 pub fn listeners(
     given: Option<Given<Vec<Given<file::Listener>>>>,
-    filters: &Names,
-    upstreams: &Names,
+    shared: &mut Shared,
+    known: &Known<'_>,
     problems: &mut Problems,
 ) -> Result<Vec<ListenerConfig>, Reported> {
     let (listeners, span) = match given {
@@ -35,7 +65,7 @@ pub fn listeners(
         FirstUse::new(|address: &ListenAddress| format!("another listener has the address `{address}`"));
     all(listeners.into_iter().map(|listener| {
         let (typed, span) = apart(listener.0?);
-        check_reach(&typed, span, problems);
+        check_reach(&typed, shared, span, problems);
         let name = typed.name.0.and_then(|name| names.check(name, problems));
         let address = typed
             .address
@@ -44,10 +74,10 @@ pub fn listeners(
                 true => Ok(address.into_inner()),
                 false => addresses.check(address, problems),
             });
-        let filters = attached(typed.filters, filters, problems);
+        let filters = attached(typed.filters, known.filters, problems);
         let upstream = typed
             .upstream
-            .map(|name| upstreams.existing(name.0?, problems))
+            .map(|name| known.upstreams.existing(name.0?, problems))
             .transpose();
         let timeouts = table_or_default(typed.timeouts).and_then(|typed| timeouts(typed, problems));
         let limits = table_or_default(typed.limits).and_then(|typed| limits(typed, problems));
@@ -58,10 +88,22 @@ pub fn listeners(
             address.as_ref().map_err(|reported| *reported),
             problems,
         );
+        let proxied = typed.proxy_protocol.is_some();
         let proxy_protocol = typed
             .proxy_protocol
             .map(|typed| proxy_in(typed, address.as_ref().ok(), problems))
             .transpose();
+        let detection = table_or_default(typed.detection).and_then(|typed| detection(typed, problems));
+        let tls = typed
+            .tls
+            .map(|typed| tls_in(typed, known.directory, problems))
+            .transpose();
+        let place = Place {
+            name: name.as_ref().ok().map(|name| name.0.as_str()),
+            proxied,
+            tls: tls.as_ref().ok().map(Option::as_ref),
+        };
+        let routes = routes(typed.routes, &place, shared, known.upstreams, problems);
         Ok(ListenerConfig {
             name: name?.0,
             address: address?,
@@ -73,22 +115,40 @@ pub fn listeners(
             vigilance: vigilance?,
             socket_file: socket_file?,
             proxy_protocol: proxy_protocol?,
+            routes: routes?,
+            detection: detection?,
+            tls: tls?,
         })
     }))
 }
 
-/// Without a filter to choose an upstream, there must be one.
-fn check_reach(listener: &file::Listener, span: Span, problems: &mut Problems) {
+/// Without a route or a filter to choose an upstream, there must be one.
+fn check_reach(listener: &file::Listener, shared: &Shared, span: Span, problems: &mut Problems) {
     let undecided = listener.filters.as_ref().is_none_or(|given| match &given.0 {
         Ok(filters) => filters.get_ref().is_empty(),
         Err(_) => false,
     });
-    if undecided && listener.upstream.is_none() {
+    if undecided && listener.upstream.is_none() && !has_route(listener, shared) {
         problems.report(
             Problem::absence(Some(span), "this listener can never reach an upstream")
-                .label("expected an `upstream`, or `filters` that choose one"),
+                .label("expected an `upstream`, or `routes` or `filters` that choose one"),
         );
     }
+}
+
+/// Whether one of its routes leads to an upstream, as far as can be read.
+fn has_route(listener: &file::Listener, shared: &Shared) -> bool {
+    let leads = |route: &Given<file::Route>| match &route.0 {
+        Ok(route) => route.get_ref().refuse.is_none(),
+        Err(_) => true,
+    };
+    let own = match &listener.routes {
+        None => false,
+        Some(Given(Ok(routes))) => routes.get_ref().iter().any(leads),
+        Some(Given(Err(_))) => true,
+    };
+    let name = listener.name.0.as_ref().ok().map(|name| name.get_ref().0.as_str());
+    own || shared.lead_from(name)
 }
 
 /// Every listener on port 0 gets a port of its own.

@@ -1,6 +1,8 @@
 //! From a file as typed to the configuration as meant: defaults, ranges, names, and what belongs together.
 
 mod access_log;
+mod certificate;
+mod detection;
 mod dns;
 mod drain;
 mod filter;
@@ -15,10 +17,13 @@ mod proxy_protocol;
 mod queue;
 mod resolver;
 mod retries;
+mod route;
+mod routes;
 mod server;
 mod socket_file;
 mod source;
 mod timeouts;
+mod tls;
 mod upstream;
 mod vigilance;
 
@@ -36,17 +41,25 @@ use limits::limits;
 use listener::listeners;
 use names::Names;
 use resolver::resolver;
+use routes::shared_routes;
 use upstream::upstream;
 
 /// The configuration that the file means. Relative paths in it start at `directory`.
 pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Problems) -> Result<Config, Reported> {
     let filter_names = Names::of("filter", &file.filters);
     let upstream_names = Names::of("upstream", &file.upstreams);
+    let listener_names = listener::names(&file.listeners);
 
     let workers = workers(file.workers, problems);
     let filters = all(entries(file.filters).map(|entry| filter(entry?, directory, problems)));
-    let upstreams = all(entries(file.upstreams).map(|entry| upstream(entry?, problems)));
-    let listeners = listeners(file.listeners, &filter_names, &upstream_names, problems);
+    let upstreams = all(entries(file.upstreams).map(|entry| upstream(entry?, directory, problems)));
+    let mut shared = shared_routes(file.routes, &listener_names, &upstream_names, problems);
+    let known = listener::Known {
+        filters: &filter_names,
+        upstreams: &upstream_names,
+        directory,
+    };
+    let listeners = listeners(file.listeners, &mut shared, &known, problems);
     let limits = table_or_default(file.limits).and_then(|typed| limits(typed, problems));
     let drain = table_or_default(file.drain).and_then(|typed| drain(typed, problems));
     let resolver = table_or_default(file.resolver).and_then(|typed| resolver(typed, problems));
@@ -58,7 +71,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         workers: workers?,
         filters: filters?,
         upstreams: upstreams?,
-        listeners: listeners?,
+        listeners: shared.complete.and(listeners)?,
         limits: limits?,
         drain: drain?,
         access_log: access_log?,

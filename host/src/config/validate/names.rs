@@ -27,6 +27,11 @@ impl Names {
         Self { kind, known }
     }
 
+    /// Of tables whose names stand inside.
+    pub fn listed(kind: &'static str, known: Result<Vec<String>, Reported>) -> Self {
+        Self { kind, known }
+    }
+
     pub fn existing(&self, name: Spanned<String>, problems: &mut Problems) -> Result<String, Reported> {
         let known = self.known.as_ref().map_err(|reported| *reported)?;
         let (name, span) = apart(name);

@@ -1,5 +1,6 @@
 //! `[upstreams.NAME]`
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::dns::dns;
@@ -12,17 +13,23 @@ use super::retries::retries;
 use super::server::servers;
 use super::source::source;
 use super::timeouts::timeout_changes;
+use super::tls::tls_out;
 use super::vigilance::vigilance;
-use crate::config::diagnostics::{Problem, Problems, Reported};
+use crate::config::diagnostics::{Problem, Problems, Reported, Span};
 use crate::config::named::Entry;
 use crate::config::percentage::Percentage;
 use crate::config::reader::Given;
 use crate::config::units::Period;
 use crate::config::{Address, Balance, Connect, UpstreamConfig, file, ranges};
 
-pub fn upstream(entry: Entry<file::Upstream>, problems: &mut Problems) -> Result<UpstreamConfig, Reported> {
+pub fn upstream(
+    entry: Entry<file::Upstream>,
+    directory: &Path,
+    problems: &mut Problems,
+) -> Result<UpstreamConfig, Reported> {
     let typed = entry.table.value()?;
     let useful = check_use(&typed, problems);
+    let unix = unix_socket(&typed.servers);
 
     let balance = word_or_default(typed.balance);
     let servers = servers(typed.servers, &entry.key, problems);
@@ -40,6 +47,10 @@ pub fn upstream(entry: Entry<file::Upstream>, problems: &mut Problems) -> Result
     let on_down = word_or_default(typed.on_down);
     let discovery = table_or_default(typed.dns).and_then(|typed| dns(typed, problems));
     let proxy_protocol = typed.proxy_protocol.map(|typed| proxy_out(typed, problems)).transpose();
+    let tls = typed
+        .tls
+        .map(|typed| tls_out(typed, unix, directory, problems))
+        .transpose();
     let upstream = UpstreamConfig {
         name: entry.name?.0,
         balance: balance?,
@@ -58,6 +69,7 @@ pub fn upstream(entry: Entry<file::Upstream>, problems: &mut Problems) -> Result
         on_down: on_down?,
         discovery: discovery?,
         proxy_protocol: proxy_protocol?,
+        tls: tls?.flatten(),
     };
     useful?;
     Ok(upstream)
@@ -109,6 +121,19 @@ fn check_use(typed: &file::Upstream, problems: &mut Problems) -> Result<(), Repo
         report(problem.related(balance.span(), "this sends each client to a server of its own"));
     }
     useful
+}
+
+/// Where one of the servers is a unix socket, as far as can be read.
+fn unix_socket(servers: &Given<Vec<Given<file::Server>>>) -> Option<Span> {
+    let Given(Ok(servers)) = servers else { return None };
+    servers.get_ref().iter().find_map(|server| {
+        let server = server.0.as_ref().ok()?;
+        let address = match server.get_ref() {
+            file::Server::Short(address) => address,
+            file::Server::Long(table) => table.address.as_ref()?.0.as_ref().ok()?.get_ref(),
+        };
+        matches!(address, Address::Unix(_)).then(|| server.span())
+    })
 }
 
 /// Whether one of the servers is a name, as far as can be read.

@@ -27,6 +27,10 @@ impl Host for State {
         self.facts.as_ref()?.attribute(&key).map(Value::from)
     }
 
+    fn start_tls(&mut self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.ask_for_tls())
+    }
+
     fn annotate(&mut self, key: String, value: Value) {
         let Some(facts) = &self.facts else {
             return;

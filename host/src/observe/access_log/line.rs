@@ -105,11 +105,33 @@ fn value(field: LogField, entry: &Entry) -> Option<Value> {
         LogField::ClientRetransmits => number(entry.client_tcp?.retransmits.into()),
         LogField::UpstreamRtt => microseconds(entry.upstream_tcp?.rtt),
         LogField::UpstreamRetransmits => number(entry.upstream_tcp?.retransmits.into()),
+        LogField::Protocol
+        | LogField::Sni
+        | LogField::Alpn
+        | LogField::Ja4
+        | LogField::TlsVersion
+        | LogField::ClientSubject => {
+            let known = entry.known.iter().find(|(known, _)| *known == field);
+            known.map(|(_, text)| Value::Text(printable(text)))
+        }
+        LogField::Route => text(entry.route.as_ref()?),
         LogField::Annotations => {
             let annotations = entry.annotations.iter().cloned();
             (!entry.annotations.is_empty()).then(|| Value::Json(annotations.collect()))
         }
     }
+}
+
+/// Clients say what they like: a line break of theirs must not look like another line.
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char.is_control() {
+            true => printable.extend(char.escape_default()),
+            false => printable.push(char),
+        }
+    }
+    printable
 }
 
 /// Writing to memory does not fail.
@@ -148,6 +170,11 @@ mod tests {
             duration: Duration::from_millis(5),
             client_tcp: None,
             upstream_tcp: None,
+            route: None,
+            known: vec![
+                (LogField::Sni, "a.example.com".to_owned()),
+                (LogField::Alpn, "h2\n".to_owned()),
+            ],
             annotations: vec![("tenant".to_owned(), json!("a\nb"))],
         }
     }
@@ -166,7 +193,8 @@ mod tests {
             "time": "2023-11-14T22:13:20.123Z", "event": "close", "connection": 7, "listener": "web",
             "client": "192.0.2.1:4711", "outcome": "relay.finished.client", "up": 6, "down": 0,
             "up_copied": 1, "up_spliced": 2, "up_filtered": 3, "down_copied": 0, "down_spliced": 0, "down_filtered": 0,
-            "connect_us": 250, "duration_us": 5000, "annotations": { "tenant": "a\nb" },
+            "connect_us": 250, "duration_us": 5000,
+            "sni": "a.example.com", "alpn": "h2\\n", "annotations": { "tenant": "a\nb" },
         });
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), expected);
     }

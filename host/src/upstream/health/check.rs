@@ -7,9 +7,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use crate::channel::Channel;
 use crate::config::{Health, ProxyVersion};
 use crate::proxy_header;
 use crate::sys::{self, Peer, Stream};
+use crate::tls::{self, Originator, Session};
 
 /// How much of an answer is looked at, as the configuration says.
 const LONGEST_ANSWER: usize = 4096;
@@ -17,21 +19,26 @@ const LONGEST_ANSWER: usize = 4096;
 /// How much of it an error shows.
 const LONGEST_QUOTE: usize = 64;
 
-/// Connects to a server from `source`, or as the system says; sends a `header` of the PROXY protocol, where there is to be one,
-/// and what the configuration wants to be sent; and reads until what it expects has come. To be polled on the thread of the
-/// runtime that drives the socket.
+/// How a server is spoken to: as its connections are.
+#[derive(Clone, Copy, Default)]
+pub struct Way<'a> {
+    /// A header of the PROXY protocol comes first.
+    pub header: Option<ProxyVersion>,
+    /// From this address; `None`: as the system says.
+    pub source: Option<IpAddr>,
+    /// In TLS, to a server of this host.
+    pub tls: Option<(&'a Originator, &'a str)>,
+}
+
+/// Connects to a server; sends what the configuration wants to be sent; and reads until what it expects has come. To be polled
+/// on the thread of the runtime that drives the socket.
 ///
 /// # Errors
 /// It does not live, or this machine could not ask.
-pub async fn check(
-    peer: &Peer,
-    health: &Health,
-    header: Option<ProxyVersion>,
-    source: Option<IpAddr>,
-) -> Result<(), CheckError> {
+pub async fn check(peer: &Peer, health: &Health, way: Way<'_>) -> Result<(), CheckError> {
     // Outside of what is given up, so that something can be said of it.
     let mut answer = None;
-    let asked = tokio::time::timeout(health.timeout, ask(peer, health, header, source, &mut answer)).await;
+    let asked = tokio::time::timeout(health.timeout, ask(peer, health, way, &mut answer)).await;
     asked.unwrap_or_else(|_| {
         let connected = answer.map(|answer| CheckError::Answer {
             answer,
@@ -43,32 +50,42 @@ pub async fn check(
 }
 
 /// `answer` is what has come of it, as soon as there is a connection.
-async fn ask(
-    peer: &Peer,
-    health: &Health,
-    header: Option<ProxyVersion>,
-    source: Option<IpAddr>,
-    answer: &mut Option<Vec<u8>>,
-) -> Result<(), CheckError> {
+async fn ask(peer: &Peer, health: &Health, way: Way<'_>, answer: &mut Option<Vec<u8>>) -> Result<(), CheckError> {
     let peer = asked_at(peer, health.port);
-    let stream = sys::connect(&peer, source).await?;
-    let header = header.map(|version| proxy_header::local(version, stream.local(), peer.address()));
+    let stream = sys::connect(&peer, way.source).await?;
+    let header = way
+        .header
+        .map(|version| proxy_header::local(version, stream.local(), peer.address()));
+    let mut header = header.unwrap_or_default();
+    let mut channel = Channel::from(stream);
+    if let Some((originator, host)) = way.tls {
+        channel.send_all(&std::mem::take(&mut header)).await?;
+        let session = handshake(channel.stream(), originator, host)
+            .await
+            .map_err(CheckError::Tls)?;
+        channel.secure(session);
+    }
     // In one write: what reads a header of the PROXY protocol may take it for granted that something comes with it.
-    let question = [header.unwrap_or_default(), health.send.clone()].concat();
+    let question = [header, health.send.clone()].concat();
     if question.is_empty() && health.expect.is_empty() {
         // As HAProxy does. Who closes first with FIN keeps the connection in TIME_WAIT for a minute, for each check of each
         // server; and nothing was said that a RST could lose. A server that has accepted sees a client that went away.
-        stream.reset_on_close();
+        channel.reset_on_close();
         return Ok(());
     }
     let answer = answer.insert(Vec::new());
-    converse(&stream, &question, &health.expect, answer)
+    converse(&channel, &question, &health.expect, answer)
         .await
         .map_err(|end| CheckError::Answer {
             answer: std::mem::take(answer),
             expected: health.expect.clone(),
             end,
         })
+}
+
+async fn handshake(stream: &Stream, originator: &Originator, host: &str) -> io::Result<Session> {
+    let name = originator.name(host).map_err(io::Error::other)?;
+    Ok(tls::connect(stream, originator.current(None), name).await?)
 }
 
 /// A check may have a port of its own. A unix socket has none.
@@ -79,15 +96,11 @@ fn asked_at(peer: &Peer, port: Option<u16>) -> Peer {
     }
 }
 
-async fn converse(stream: &Stream, question: &[u8], expected: &[u8], answer: &mut Vec<u8>) -> Result<(), End> {
-    let mut rest = question;
-    while !rest.is_empty() {
-        let sent = poll_fn(|cx| stream.poll_send(cx, rest)).await.map_err(End::Failed)?;
-        rest = &rest[sent..];
-    }
+async fn converse(channel: &Channel, question: &[u8], expected: &[u8], answer: &mut Vec<u8>) -> Result<(), End> {
+    channel.send_all(question).await.map_err(End::Failed)?;
     while !expected.is_empty() {
         let known = answer.len();
-        match poll_fn(|cx| poll_more(cx, stream, answer)).await {
+        match poll_fn(|cx| poll_more(cx, channel, answer)).await {
             Ok(0) => return Err(End::Finished),
             Ok(_) if has_grown_to_contain(answer, known, expected) => break,
             Ok(_) if answer.len() == LONGEST_ANSWER => return Err(End::TooLong),
@@ -99,10 +112,10 @@ async fn converse(stream: &Stream, question: &[u8], expected: &[u8], answer: &mu
 }
 
 /// The buffer is on the stack, and so is not kept for each server that is waited for.
-fn poll_more(cx: &mut Context<'_>, stream: &Stream, answer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+fn poll_more(cx: &mut Context<'_>, channel: &Channel, answer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
     let mut buffer = [0; LONGEST_ANSWER];
     let room = &mut buffer[answer.len()..];
-    let read = ready!(stream.poll_recv(cx, room))?;
+    let read = ready!(channel.poll_recv(cx, room))?;
     answer.extend_from_slice(&room[..read]);
     Poll::Ready(Ok(read))
 }
@@ -124,6 +137,9 @@ pub enum CheckError {
     /// server.
     #[error("could not ask: {}", Failure(.0))]
     Local(io::Error),
+    /// It cannot be spoken to in TLS.
+    #[error("no TLS: {}", Failure(.0))]
+    Tls(io::Error),
     #[error("timed out after {0:?}")]
     TimedOut(Duration),
     /// It took the connection, and said something else, or nothing.
@@ -272,7 +288,17 @@ mod tests {
             }
             None
         };
-        let (checked, _kept) = tokio::join!(check(&peer, &health, header, None), served);
+        let (checked, _kept) = tokio::join!(
+            check(
+                &peer,
+                &health,
+                Way {
+                    header,
+                    ..Way::default()
+                }
+            ),
+            served
+        );
         checked.map_or_else(|error| error.to_string(), |()| "lives".to_owned())
     }
 
@@ -361,9 +387,16 @@ mod tests {
     #[tokio::test]
     async fn a_header_of_version_1_says_who_asks() {
         let (listener, peer) = listen().await;
-        check(&peer, &health(PATIENT, b"PING\r\n", b""), Some(ProxyVersion::V1), None)
-            .await
-            .unwrap();
+        check(
+            &peer,
+            &health(PATIENT, b"PING\r\n", b""),
+            Way {
+                header: Some(ProxyVersion::V1),
+                ..Way::default()
+            },
+        )
+        .await
+        .unwrap();
         let (mut client, from) = listener.accept().await.unwrap();
         let mut heard = String::new();
         client.read_to_string(&mut heard).await.unwrap();
@@ -383,7 +416,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_is_enough_and_leaves_nothing_behind() {
         let (listener, peer) = listen().await;
-        check(&peer, &health(PATIENT, b"", b""), None, None).await.unwrap();
+        check(&peer, &health(PATIENT, b"", b""), Way::default()).await.unwrap();
         let (mut client, _) = listener.accept().await.unwrap();
         let read = client.read(&mut [0; 1]).await;
         assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
@@ -395,7 +428,9 @@ mod tests {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         let peer = Peer::Tcp(socket.local_addr().unwrap().as_socket().unwrap());
-        let error = check(&peer, &health(PATIENT, b"", b""), None, None).await.unwrap_err();
+        let error = check(&peer, &health(PATIENT, b"", b""), Way::default())
+            .await
+            .unwrap_err();
         assert!(matches!(error, CheckError::Connect(_)));
         assert_eq!(error.to_string(), "refused");
     }
@@ -411,7 +446,7 @@ mod tests {
             waiting.push(stream);
         }
         let health = health(IMPATIENT, b"PING\r\n", b"+PONG");
-        let error = check(&Peer::Tcp(address), &health, None, None).await.unwrap_err();
+        let error = check(&Peer::Tcp(address), &health, Way::default()).await.unwrap_err();
         assert_eq!(error.to_string(), "timed out after 250ms");
     }
 
@@ -423,16 +458,23 @@ mod tests {
             port: Some(listener.local_addr().unwrap().port()),
             ..health(PATIENT, b"", b"")
         };
-        check(&nobody, &health, None, None).await.unwrap();
+        check(&nobody, &health, Way::default()).await.unwrap();
     }
 
     #[tokio::test]
     async fn it_is_asked_from_the_address_that_connections_come_from() {
         let (listener, peer) = listen().await;
         let source = Some(IpAddr::from([127, 0, 0, 9]));
-        check(&peer, &health(PATIENT, b"HELO\r\n", b""), None, source)
-            .await
-            .unwrap();
+        check(
+            &peer,
+            &health(PATIENT, b"HELO\r\n", b""),
+            Way {
+                source,
+                ..Way::default()
+            },
+        )
+        .await
+        .unwrap();
         let (_, client) = listener.accept().await.unwrap();
         assert_eq!(Some(client.ip()), source);
     }
@@ -441,9 +483,16 @@ mod tests {
     async fn an_address_that_is_not_ours_is_not_the_server_s_fault() {
         let (_listener, peer) = listen().await;
         let source = Some(IpAddr::from([192, 0, 2, 1]));
-        let error = check(&peer, &health(PATIENT, b"", b""), None, source)
-            .await
-            .unwrap_err();
+        let error = check(
+            &peer,
+            &health(PATIENT, b"", b""),
+            Way {
+                source,
+                ..Way::default()
+            },
+        )
+        .await
+        .unwrap_err();
         assert!(matches!(error, CheckError::Local(_)));
         assert!(error.to_string().starts_with("could not ask: "), "{error}");
     }
@@ -457,10 +506,10 @@ mod tests {
             ..health(PATIENT, b"", b"")
         };
         let peer = Peer::Unix(path.clone());
-        let error = check(&peer, &health, None, None).await.unwrap_err();
+        let error = check(&peer, &health, Way::default()).await.unwrap_err();
         assert!(error.to_string().contains("No such file"), "{error}");
         let _listener = UnixListener::bind(path).unwrap();
-        check(&peer, &health, None, None).await.unwrap();
+        check(&peer, &health, Way::default()).await.unwrap();
     }
 
     proptest! {

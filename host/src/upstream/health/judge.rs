@@ -168,7 +168,10 @@ mod tests {
         let firsts: Vec<_> = (0..1_000).map(|_| judge.first_in()).collect();
         for tenth in 0..10 {
             let (from, to) = (fast * tenth / 10, fast * (tenth + 1) / 10);
-            let share = firsts.iter().filter(|first| (from..to).contains(first)).count();
+            let share = firsts
+                .iter()
+                .filter(|first| (from..to).contains::<Duration>(*first))
+                .count();
             // 100 are expected; a hundredth of them would be a deviation that no luck explains.
             assert!((40..=160).contains(&share), "{share} in tenth {tenth}");
         }

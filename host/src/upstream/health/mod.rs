@@ -8,7 +8,7 @@ mod eject;
 mod judge;
 mod slow_start;
 
-pub use check::{CheckError, check};
+pub use check::{CheckError, Way, check};
 pub use eject::Eject;
 pub use judge::{Judge, Transition};
 pub use slow_start::share;

@@ -1,4 +1,4 @@
-//! Notices that a filter's file was replaced, written in place or renamed over.
+//! Notices that a file was replaced, written in place or renamed over: a filter, a certificate.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,8 @@ use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::generation::Filter;
-
 /// Directories are watched, not files: a rename puts another file in the place of the one that was there, and Kubernetes
-/// swaps a link two levels up. What happened is not asked; whether a file's content is new is for `Filter::reload` to say.
+/// swaps a link two levels up. What happened is not asked; whether a file's content is new is for its reader to say.
 pub struct Watch {
     _watcher: notify::RecommendedWatcher,
     changed: Arc<Notify>,
@@ -27,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// # Errors
 /// The kernel has no inotify instance left for this user, or a directory cannot be watched.
-pub fn watch(filters: &[Arc<Filter>]) -> anyhow::Result<Watch> {
+pub fn watch(files: &[PathBuf]) -> anyhow::Result<Watch> {
     let changed = Arc::new(Notify::new());
     let notify = Arc::clone(&changed);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -41,8 +39,8 @@ pub fn watch(filters: &[Arc<Filter>]) -> anyhow::Result<Watch> {
             notify.notify_one();
         }
     })
-    .context("cannot watch the filters' files")?;
-    for directory in directories(filters) {
+    .context("cannot watch files")?;
+    for directory in directories(files) {
         watcher
             .watch(&directory, RecursiveMode::NonRecursive)
             .with_context(|| format!("cannot watch {}", directory.display()))?;
@@ -64,16 +62,15 @@ impl Watch {
 }
 
 /// Where the files lie, and where the links lead that they may be.
-fn directories(filters: &[Arc<Filter>]) -> BTreeSet<PathBuf> {
+fn directories(files: &[PathBuf]) -> BTreeSet<PathBuf> {
     let parent = |path: &Path| match path.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
     };
     let mut directories = BTreeSet::new();
-    for filter in filters {
-        let source = &filter.config().source;
-        directories.insert(parent(source));
-        if let Ok(target) = source.canonicalize() {
+    for file in files {
+        directories.insert(parent(file));
+        if let Ok(target) = file.canonicalize() {
             directories.insert(parent(&target));
         }
     }
