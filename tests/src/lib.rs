@@ -31,19 +31,23 @@
 
 pub mod artifacts;
 pub mod bytes;
+pub mod certificates;
 pub mod command;
 pub mod document;
 mod fault_peer;
+pub mod hello;
 pub mod kernel;
 mod logs;
 mod name_server;
 pub mod network;
+pub mod origin;
 mod peer;
 pub mod ports;
 mod proxy;
 pub mod rivals;
 pub mod servers;
 pub mod terminal;
+mod tls_peer;
 mod trace;
 mod wait;
 
@@ -55,6 +59,7 @@ pub use logs::{Event, Transfer};
 pub use name_server::NameServer;
 pub use peer::{Client, Peer, Upstream};
 pub use proxy::{Builder, Proxy, spliceway};
+pub use tls_peer::{Credulous, TlsEnd, TlsHeard, TlsPeer, client_hello, showing, showing_to, trusting, trusting_as};
 pub use trace::Trace;
 pub use wait::{eventually, wait_until_exit};
 

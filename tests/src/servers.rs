@@ -339,6 +339,12 @@ pub struct Nginx {
 impl Nginx {
     #[track_caller]
     pub fn start() -> Self {
+        Self::start_with(|port| format!("listen 127.0.0.1:{port};"))
+    }
+
+    /// With these directives in its `server`, for the port that it has to listen on.
+    #[track_caller]
+    pub fn start_with(server: impl Fn(u16) -> String) -> Self {
         let folder = folder("nginx");
         let place = folder.path().display().to_string();
         fs::create_dir(folder.path().join("files")).expect("a folder in a folder of the test's");
@@ -352,8 +358,10 @@ impl Nginx {
                    access_log off; sendfile on; keepalive_requests 100000;\n\
                    client_body_temp_path {place}/body; proxy_temp_path {place}/proxy; fastcgi_temp_path {place}/fastcgi;\n\
                    uwsgi_temp_path {place}/uwsgi; scgi_temp_path {place}/scgi;\n\
-                   server {{ listen 127.0.0.1:{port}; root {place}/files; }}\n\
-                 }}\n"
+                   client_max_body_size 0;\n\
+                   server {{ {} root {place}/files; }}\n\
+                 }}\n",
+                server(port)
             );
             fs::write(&config, text).expect("a file in a folder of the test's");
             let mut command = lasting("/usr/sbin/nginx");
@@ -370,6 +378,36 @@ impl Nginx {
     /// Where the files lie that it serves.
     pub fn files(&self) -> PathBuf {
         self.folder.path().join("files")
+    }
+}
+
+/// `openssl s_server`: it sends every line back with its letters in reverse (`-rev`).
+pub struct OpenSsl {
+    server: Server,
+    _folder: TempDir,
+}
+
+impl OpenSsl {
+    /// `certificate` is a PEM file with the key inside.
+    #[track_caller]
+    pub fn start(certificate: &Path, arguments: &[&str]) -> Self {
+        let folder = folder("openssl");
+        let server = Server::start(folder.path(), Signal::TERM, |port| {
+            let mut command = lasting("openssl");
+            command
+                .args(["s_server", "-rev", "-accept", &format!("127.0.0.1:{port}"), "-cert"])
+                .arg(certificate)
+                .args(arguments);
+            command
+        });
+        Self {
+            server,
+            _folder: folder,
+        }
+    }
+
+    pub fn address(&self) -> String {
+        self.server.address()
     }
 }
 
