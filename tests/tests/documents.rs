@@ -49,6 +49,8 @@ documents! {
     guarded: "examples/07-guarded/README.md",
     several_servers: "examples/08-upstreams/README.md",
     proxy_protocol: "examples/09-proxy-protocol/README.md",
+    routing_by_name: "examples/10-sni-routing/README.md",
+    tls: "examples/11-tls/README.md",
     filter_access_log: "filters/access-log/README.md",
     filter_postgres_router: "filters/postgres-router/README.md",
     filter_redis_guard: "filters/redis-guard/README.md",
