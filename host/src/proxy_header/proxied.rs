@@ -12,7 +12,7 @@ pub struct Proxied {
     pub(super) peer: Option<SocketAddr>,
     /// Where the client connected to; `None` on a unix socket.
     pub(super) local: Option<SocketAddr>,
-    pub tlvs: Tlvs,
+    pub(super) tlvs: Tlvs,
 }
 
 impl Proxied {

@@ -70,23 +70,3 @@ fn versions(least: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
         TlsVersion::V1_3 => NEWEST,
     }
 }
-
-impl Certificates for Terminator {
-    fn files(&self) -> Vec<PathBuf> {
-        self.files()
-    }
-
-    fn reload(&self) -> anyhow::Result<bool> {
-        self.reload()
-    }
-}
-
-impl Certificates for Originator {
-    fn files(&self) -> Vec<PathBuf> {
-        self.files()
-    }
-
-    fn reload(&self) -> anyhow::Result<bool> {
-        self.reload()
-    }
-}

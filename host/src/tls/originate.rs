@@ -15,7 +15,7 @@ use rustls_native_certs::{CertificateResult, load_native_certs};
 
 use super::certificate::{self, certificate};
 use super::files::{Fingerprint, Problems, read};
-use super::{provider, versions};
+use super::{Certificates, provider, versions};
 use crate::config::{CertificateFiles, TlsOut};
 
 /// One for each upstream, shared by all threads.
@@ -40,13 +40,15 @@ impl Originator {
             content: Mutex::new(material.content()),
         })
     }
+}
 
+impl Certificates for Originator {
     /// Reads the files again. Tells whether they have changed: then connections that are made from now on use what is
     /// in them, and none of them resumes a session from before.
     ///
     /// # Errors
     /// As in [`load`](Self::load). Nothing is changed then.
-    pub fn reload(&self) -> anyhow::Result<bool> {
+    fn reload(&self) -> anyhow::Result<bool> {
         let mut content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
         let material = Material::read(&self.config)?;
         let now = material.content();
@@ -60,7 +62,7 @@ impl Originator {
     }
 
     /// Those that are read and can be watched: not those of the system.
-    pub fn files(&self) -> Vec<PathBuf> {
+    fn files(&self) -> Vec<PathBuf> {
         let own = self.config.certificate.iter();
         let own = own.flat_map(|CertificateFiles { chain, key }| [chain, key]);
         let mut files: Vec<_> = own.chain(&self.config.authorities).cloned().collect();
@@ -68,7 +70,9 @@ impl Originator {
         files.dedup();
         files
     }
+}
 
+impl Originator {
     /// For a connection that is made now, for a client that has negotiated `alpn`: where the configuration offers no
     /// protocols of its own, that one is offered.
     pub fn current(&self, alpn: Option<&str>) -> Arc<ClientConfig> {

@@ -15,7 +15,7 @@ use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifi
 use super::certificate::{self, certificate};
 use super::files::{Fingerprint, Problems, read};
 use super::resolver::Resolver;
-use super::{provider, versions};
+use super::{Certificates, provider, versions};
 use crate::config::{CertificateFiles, ClientAuth, TlsIn};
 
 /// One for each listener, shared by all threads.
@@ -63,7 +63,9 @@ impl Terminator {
             handshakes: AtomicU32::new(0),
         })
     }
+}
 
+impl Certificates for Terminator {
     /// Reads the files again. Tells whether they have changed: then connections that come from now on get what is in
     /// them. Those that are here keep what they have.
     ///
@@ -72,7 +74,7 @@ impl Terminator {
     ///
     /// # Errors
     /// As in [`load`](Self::load). Nothing is changed then.
-    pub fn reload(&self) -> anyhow::Result<bool> {
+    fn reload(&self) -> anyhow::Result<bool> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let (files, problems) = Files::read(&self.config);
         let (content, clients) = (files.content(), files.clients());
@@ -95,7 +97,7 @@ impl Terminator {
     }
 
     /// Those that are read, each once.
-    pub fn files(&self) -> Vec<PathBuf> {
+    fn files(&self) -> Vec<PathBuf> {
         let certificates = self.config.certificates.iter();
         let certificates = certificates.flat_map(|CertificateFiles { chain, key }| [chain, key]);
         let clients = self.config.client_auth.iter();
@@ -105,7 +107,9 @@ impl Terminator {
         files.dedup();
         files
     }
+}
 
+impl Terminator {
     /// For a connection that comes now.
     pub fn current(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.served.load().config)

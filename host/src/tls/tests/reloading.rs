@@ -3,7 +3,7 @@
 use super::handshakes::revocations;
 use super::peers::*;
 use crate::config::TlsVersion;
-use crate::tls::{Originator, Terminator};
+use crate::tls::{Certificates, Originator, Terminator};
 
 /// Connects, and tells whether that resumed a session. The client gets its ticket.
 async fn resumes(terminator: &Terminator, config: &rustls::ClientConfig) -> bool {
