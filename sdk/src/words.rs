@@ -59,6 +59,8 @@ pub struct Refusal {
     pub reason: String,
     /// How the peers see it.
     pub ending: Ending,
+    /// For the client, in its own protocol, behind what was forwarded to it already. Up to 4 KiB; none goes with a reset.
+    pub reply: Vec<u8>,
 }
 
 impl Refusal {
@@ -67,7 +69,15 @@ impl Refusal {
         Self {
             reason: reason.into(),
             ending: Ending::Graceful,
+            reply: Vec::new(),
         }
+    }
+
+    /// Tells the client before the FIN, in its own protocol.
+    #[must_use]
+    pub fn reply(mut self, reply: impl Into<Vec<u8>>) -> Self {
+        self.reply = reply.into();
+        self
     }
 
     /// Closes with an RST.
@@ -75,6 +85,7 @@ impl Refusal {
         Self {
             reason: reason.into(),
             ending: Ending::Reset,
+            reply: Vec::new(),
         }
     }
 }

@@ -213,6 +213,7 @@ impl From<Refusal> for types::Refusal {
         Self {
             ending,
             reason: refusal.reason,
+            reply: refusal.reply,
         }
     }
 }
