@@ -1,5 +1,6 @@
 //! The command line: what it says, and which exit code stands for what.
 
+mod check;
 mod explain;
 
 use std::io::IsTerminal;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{
-    self, Address, Config, FilterConfig, ListenAddress, ListenerConfig, LoadError, OnError, UpstreamConfig, defaults,
+    self, Address, Config, FilterConfig, ListenAddress, ListenerConfig, LoadError, UpstreamConfig, defaults,
 };
 use crate::observe::log;
 use crate::server::Ended;
@@ -33,7 +34,7 @@ struct Cli {
     log_format: Option<log::Format>,
 
     /// What is logged: error, warn, info, debug, trace, or directives such as `info,filter=debug`
-    /// [default: info; warn for the demo]
+    /// [default: info; warn for `check` and the demo]
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
 }
@@ -44,22 +45,13 @@ enum Command {
     Forward(Forward),
     /// Serve what a configuration file says
     Run(File),
-    /// Say everything that is wrong with a configuration file, its filters and its certificates, and change nothing
-    Check(Check),
+    /// Say what the filters of a configuration file are, and everything that is wrong with it, with them and with its
+    /// certificates, and change nothing
+    Check(check::Check),
     /// Say which upstream a connection would get, and why
     Explain(explain::Explain),
     /// Show the proxy at work: routing, filtering, and a filter replaced under live traffic
     Demo(Demo),
-}
-
-#[derive(Debug, Args)]
-struct Check {
-    #[command(flatten)]
-    file: File,
-
-    /// Print the JSON Schema of configuration files instead, for editors
-    #[arg(long)]
-    schema: bool,
 }
 
 #[derive(Debug, Args)]
@@ -118,10 +110,10 @@ const HURRIED: u8 = 4;
 pub fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let usual = if matches!(cli.command, Command::Demo(_)) {
-        "warn"
-    } else {
-        "info"
+    let usual = match cli.command {
+        // What it has to say is its answer.
+        Command::Demo(_) | Command::Check(_) => "warn",
+        _ => "info",
     };
     let level = cli.log_level.as_deref().unwrap_or(usual);
     if let Err(error) = log::start(cli.log_format, level) {
@@ -141,46 +133,13 @@ pub fn main() -> ExitCode {
             Ok(config) => serve(&config),
             Err(code) => code,
         },
-        Command::Check(Check { schema: true, .. }) => {
-            say(&format!("{:#}", config::schema()));
-            ExitCode::SUCCESS
-        }
-        Command::Check(Check { file, .. }) => check(&file.config),
+        Command::Check(asked) => check::check(asked),
         Command::Explain(asked) => explain::explain(asked),
         Command::Demo(Demo { filters }) => match demo::run(&filters.unwrap_or_else(built_filters)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(FAILED, &format!("{error:#}")),
         },
     }
-}
-
-fn check(path: &Path) -> ExitCode {
-    let config = match load(path) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let problems = [server::check_filters(&config), server::check_certificates(&config)].concat();
-    for problem in &problems {
-        say_error(&format!("error: {problem}"));
-    }
-    if !problems.is_empty() {
-        return complain(
-            FAILED,
-            &format!(
-                "{} with the files that {} names",
-                count(problems.len(), "problem"),
-                path.display()
-            ),
-        );
-    }
-    say(&format!(
-        "{} is valid: {}, {}, {}",
-        path.display(),
-        count(config.listeners.len(), "listener"),
-        count(config.upstreams.len(), "upstream"),
-        count(config.filters.len(), "filter"),
-    ));
-    ExitCode::SUCCESS
 }
 
 /// `target/filters`, seen from `target/release/spliceway`.
@@ -254,12 +213,8 @@ impl Forward {
                 .map(|(_, config)| config.clone());
             let name = free_name(&source, &filters);
             filters.push(FilterConfig {
-                name,
-                source,
                 config: config.unwrap_or_default(),
-                on_error: OnError::default(),
-                limits: defaults::FILTER_LIMITS,
-                sessions_per_instance: defaults::SESSIONS_PER_INSTANCE,
+                ..FilterConfig::new(&name, source)
             });
         }
         let listener = ListenerConfig {

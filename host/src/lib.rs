@@ -34,10 +34,16 @@ pub use upstream::balance;
 mod relay;
 
 mod channel;
+
 mod filter;
+/// For `benches/filters.rs`.
+#[doc(hidden)]
+pub use filter::bench;
+
 mod flow;
 mod limit;
 mod linger;
+mod metrics;
 mod observe;
 mod outcome;
 mod protocol;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AtLimit, Detection, Discovery, Drain, FilterLimits, Health, Keepalive, Limits, Passive, Queue, Resolver, Retries,
-    Timeouts, TlsVersion, Vigilance,
+    AtLimit, Canary, Detection, Discovery, Drain, FilterLimits, Grant, Health, Keepalive, Limits, Passive, Quarantine,
+    Queue, Resolver, Retire, Retries, Timeouts, TlsVersion, Vigilance,
 };
 
 /// The file that `run` and `check` read where none is named.
@@ -134,6 +134,49 @@ pub const FILTER_LIMITS: FilterLimits = FilterLimits {
     call: Duration::from_millis(20),
     // Parsing a large configuration, compiling its patterns: off the data path, so it may take its time.
     init: Duration::from_secs(1),
+    // Sixteen times what it is shown in a call: room to expand, none to fill the machine.
+    output: 256 << 10,
+    // Far more than anybody reads, and far less than fills a disk before somebody looks.
+    log_lines: 1_000,
+    // More than a filter needs, and too few for one per client.
+    metrics: 64,
+    store_entries: 65_536,
+    store_bytes: 16 << 20,
+};
+
+/// A leak is met by the watermark; a healthy instance may live.
+pub const RETIRE: Retire = Retire {
+    age: None,
+    sessions: None,
+    memory: None,
+};
+
+/// Everything that is ours: it all is about the filter's own connections. Nothing of WASI's.
+pub const GRANTS: &[Grant] = &[
+    Grant::Connection,
+    Grant::Environment,
+    Grant::Log,
+    Grant::Metrics,
+    Grant::Store,
+    Grant::Upstreams,
+];
+
+/// What `canary = "10%"` means besides: long enough to see a working day's usual protocols, a sample that says something.
+pub const CANARY: Canary = Canary {
+    share: 10,
+    clients: Vec::new(),
+    time: Duration::from_secs(600),
+    connections: 100,
+    // One trap is one too many where nobody waits for the new generation.
+    failures: 1,
+    margin: 5,
+};
+
+/// Ten failures a minute are no accident; a server that has recovered within half a minute was not worth the change.
+pub const QUARANTINE: Quarantine = Quarantine {
+    failures: 10,
+    within: Duration::from_secs(60),
+    retry_after: Duration::from_secs(30),
 };
 
 /// An instance for each connection: a trap, a leak or a loop costs one of them (8 µs and 30 KiB each).

@@ -10,6 +10,7 @@ mod at_limit;
 pub mod defaults;
 mod diagnostics;
 mod file;
+mod in_force;
 mod json;
 mod load;
 mod log_field;
@@ -69,6 +70,8 @@ pub struct Config {
     pub drain: Drain,
     pub access_log: Option<AccessLogConfig>,
     pub resolver: Resolver,
+    /// Where the page of metrics is; `None`: nowhere.
+    pub metrics: Option<ListenAddress>,
 }
 
 impl Default for Config {
@@ -83,6 +86,7 @@ impl Default for Config {
             drain: defaults::DRAIN,
             access_log: None,
             resolver: defaults::RESOLVER,
+            metrics: None,
         }
     }
 }
@@ -97,8 +101,37 @@ pub struct FilterConfig {
     pub config: serde_json::Value,
     pub on_error: OnError,
     pub limits: FilterLimits,
-    /// How many connections share one instance of an inspector: 1 isolates each of them from the others.
+    /// How many connections share one instance of an inspector or a transformer: 1 isolates each of them from the others.
     pub sessions_per_instance: u32,
+    /// Where the machine affords no more instances.
+    pub at_budget: AtBudget,
+    /// When an instance that connections share gets no new ones.
+    pub retire: Retire,
+    /// What it may import.
+    pub grants: Vec<Grant>,
+    /// `None`: a new generation gets all new connections at once.
+    pub canary: Option<Canary>,
+    /// `None`: a generation that keeps failing goes on serving.
+    pub quarantine: Option<Quarantine>,
+}
+
+impl FilterConfig {
+    /// With every default.
+    pub fn new(name: &str, source: PathBuf) -> Self {
+        Self {
+            name: name.to_owned(),
+            source,
+            config: serde_json::Value::Null,
+            on_error: OnError::default(),
+            limits: defaults::FILTER_LIMITS,
+            sessions_per_instance: defaults::SESSIONS_PER_INSTANCE,
+            at_budget: AtBudget::default(),
+            retire: defaults::RETIRE,
+            grants: defaults::GRANTS.to_vec(),
+            canary: None,
+            quarantine: Some(defaults::QUARANTINE),
+        }
+    }
 }
 
 /// What becomes of a connection whose filter trapped, overran a limit or gave an answer that the contract forbids.
@@ -109,17 +142,124 @@ pub enum OnError {
     Close,
     /// The connection goes on as if the filter were not there.
     Pass,
+    /// The connection goes on with the generation before, where the one that failed has not been shown anything of it; it is
+    /// closed where there is none.
+    Previous,
+}
+
+/// What becomes of a session for which there is no instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AtBudget {
+    /// It shares one with others.
+    #[default]
+    Share,
+    /// The filter has failed for its connection.
+    Refuse,
+}
+
+/// When an instance that connections share gets no new ones: it is gone with the last that it has. `None`: never for that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retire {
+    pub age: Option<Duration>,
+    /// Connections that it has served.
+    pub sessions: Option<u64>,
+    /// Bytes that its memory has grown to; `None` is three quarters of what it may have.
+    pub memory: Option<u64>,
+}
+
+impl Retire {
+    /// Bytes that the memory of an instance may have grown to, of so many that it may have.
+    pub fn watermark(&self, memory: u64) -> u64 {
+        self.memory.unwrap_or(memory / 4 * 3)
+    }
+}
+
+/// What a filter may import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Grant {
+    Connection,
+    Environment,
+    Log,
+    Metrics,
+    Store,
+    Upstreams,
+    /// WASI's clocks tell the time. Without it they stand still.
+    WasiClocks,
+    /// WASI's random numbers are random. Without it they are the same in each instance.
+    WasiRandom,
+}
+
+impl Grant {
+    pub const ALL: [Self; 8] = [
+        Self::Connection,
+        Self::Environment,
+        Self::Log,
+        Self::Metrics,
+        Self::Store,
+        Self::Upstreams,
+        Self::WasiClocks,
+        Self::WasiRandom,
+    ];
+
+    /// As it is typed in a file. What is ours is called like its interface.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Environment => "environment",
+            Self::Log => "log",
+            Self::Metrics => "metrics",
+            Self::Store => "store",
+            Self::Upstreams => "upstreams",
+            Self::WasiClocks => "wasi-clocks",
+            Self::WasiRandom => "wasi-random",
+        }
+    }
+}
+
+/// How a new generation of a filter is tried before it gets all connections.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Canary {
+    /// Of new connections, in hundredths: 1 to 100.
+    pub share: u32,
+    /// The clients whose connections it gets, in the place of a share of all.
+    pub clients: Vec<ipnet::IpNet>,
+    /// It serves all after at least so long, and so many connections.
+    pub time: Duration,
+    pub connections: u64,
+    /// So many failures (traps, missed deadlines, broken contract) and it is rolled back.
+    pub failures: u64,
+    /// It is rolled back when its rate of refused or early closed connections is so much above the old one's, in hundredths.
+    pub margin: u32,
+}
+
+/// When a generation that keeps failing makes room for the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quarantine {
+    pub failures: u64,
+    /// So many of them within this time.
+    pub within: Duration,
+    /// When it is tried again, as a canary; twice as long each time that it fails again.
+    pub retry_after: Duration,
 }
 
 /// What one filter may use. Nothing here is shared between filters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FilterLimits {
-    /// Bytes of linear memory for one instance, 64 KiB to 16 MiB.
+    /// Bytes of linear memory for one instance, 64 KiB to 64 MiB.
     pub memory: u64,
     /// CPU time of one call, 1 ms to 1 s.
     pub call: Duration,
     /// CPU time of `init`, 1 ms to 60 s.
     pub init: Duration,
+    /// Bytes that a transformer may give in one call, to both peers together, and a router in one exchange: 1 KiB to 4 MiB.
+    pub output: u64,
+    /// Records in the log a second; an observer may make as many besides as it is told of connections.
+    pub log_lines: u32,
+    /// Metrics that it may define.
+    pub metrics: u32,
+    /// What its store may hold.
+    pub store_entries: u64,
+    pub store_bytes: u64,
 }
 
 /// One place where clients connect.

@@ -12,14 +12,45 @@ pub(super) const WORKERS: RangeInclusive<i64> = 1..=1024;
 /// At 0.2 KiB a session, more would not fit the memory that an instance may have.
 pub(super) const SESSIONS_PER_INSTANCE: RangeInclusive<i64> = 1..=65_536;
 
-/// From one page of WebAssembly to what the pool of instances keeps for each.
-pub(super) const MEMORY: RangeInclusive<Size> = Size(64 << 10)..=Size(16 << 20);
+/// From one page of WebAssembly to what the pool of instances keeps for each: five times what Python begins with.
+pub(super) const MEMORY: RangeInclusive<Size> = Size(64 << 10)..=Size(64 << 20);
 
 /// From one tick of the clock that interrupts filters to a standstill that every client of the worker notices.
 pub(super) const CALL: RangeInclusive<Period> = milliseconds(1)..=milliseconds(1_000);
 
 /// Longer than a minute, a filter's start would look like one that hangs.
 pub(super) const INIT: RangeInclusive<Period> = milliseconds(1)..=milliseconds(60_000);
+
+/// From a message to what a worker can pass on without its other clients noticing.
+pub(super) const OUTPUT: RangeInclusive<Size> = Size(1 << 10)..=Size(4 << 20);
+
+/// None to what a disk takes.
+pub(super) const LOG_LINES: RangeInclusive<i64> = 0..=1_000_000;
+
+/// None to what a page of metrics bears of one filter.
+pub(super) const METRICS: RangeInclusive<i64> = 0..=1_024;
+
+/// None to ten million: at 100 bytes each that is a gibibyte.
+pub(super) const STORE_ENTRIES: RangeInclusive<i64> = 0..=10_000_000;
+pub(super) const STORE_BYTES: RangeInclusive<Size> = Size(0)..=Size(1 << 30);
+
+/// Less than one is none; a hundred is everybody.
+pub(super) const CANARY_SHARE: RangeInclusive<Percentage> = Percentage(1)..=Percentage(100);
+
+/// From no difference to all of them.
+pub(super) const CANARY_MARGIN: RangeInclusive<Percentage> = Percentage(0)..=Percentage(100);
+
+/// From none to what no filter sees in a day.
+pub(super) const CANARY_CONNECTIONS: RangeInclusive<i64> = 0..=1_000_000_000;
+
+/// From at once to a week.
+pub(super) const CANARY_TIME: RangeInclusive<Period> = milliseconds(0)..=milliseconds(7 * 24 * 3_600_000);
+
+/// From the resolution of the runtime's timer to an hour, which is the longest that it grows to.
+pub(super) const RETRY_AFTER: RangeInclusive<Period> = milliseconds(1)..=milliseconds(3_600_000);
+
+/// A session is the least that an instance can serve.
+pub(super) const RETIRE_SESSIONS: RangeInclusive<i64> = 1..=1_000_000_000_000;
 
 /// From the resolution of the runtime's timer to a year: longer is for ever, which is `"0"`, and would overflow clocks.
 pub(super) const TIMEOUT: RangeInclusive<Period> = milliseconds(1)..=milliseconds(365 * 24 * 3_600_000);

@@ -7,7 +7,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::diagnostics::{Problem, Problems, Reported};
 use super::reader::{Read, Value};
 use super::suggest;
-use super::{Accept, Balance, Connect, OnDown, OnError, ProxyVersion, Refusal, SentTlv, TlsStart, TlsVersion};
+use super::{
+    Accept, AtBudget, Balance, Connect, Grant, OnDown, OnError, ProxyVersion, Refusal, SentTlv, TlsStart, TlsVersion,
+};
 use crate::protocol::Protocol;
 
 /// A type whose values are words in a file.
@@ -16,8 +18,31 @@ pub(super) trait Words: Copy + PartialEq + 'static {
 }
 
 impl Words for OnError {
-    const WORDS: &'static [(&'static str, Self)] = &[("close", Self::Close), ("pass", Self::Pass)];
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("close", Self::Close),
+        ("pass", Self::Pass),
+        ("previous", Self::Previous),
+    ];
 }
+
+impl Words for AtBudget {
+    const WORDS: &'static [(&'static str, Self)] = &[("share", Self::Share), ("refuse", Self::Refuse)];
+}
+
+impl Words for Grant {
+    const WORDS: &'static [(&'static str, Self)] = &GRANTS;
+}
+
+/// By the names that the interfaces have.
+const GRANTS: [(&str, Grant); Grant::ALL.len()] = {
+    let mut words = [("", Grant::Connection); Grant::ALL.len()];
+    let mut next = 0;
+    while next < words.len() {
+        words[next] = (Grant::ALL[next].name(), Grant::ALL[next]);
+        next += 1;
+    }
+    words
+};
 
 impl Words for Balance {
     const WORDS: &'static [(&'static str, Self)] = &[

@@ -43,9 +43,9 @@ pub(super) fn close(connected: Connected, transfer: Transfer) -> Outcome {
             }
             expired(limit)
         }
-        Ending::Stopped(Stop::Refused { filter, reset, reason }) => {
-            tracing::debug!(%filter, reason, "refused by a filter");
-            if reset {
+        Ending::Stopped(Stop::Refused(refused)) => {
+            tracing::debug!(filter = %refused.filter, reason = refused.reason, "refused by a filter");
+            if refused.reset {
                 client.reset_on_close();
                 upstream.reset_on_close();
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{Accepted, Cause, Outcome, Routed, Stage};
 use crate::config::LogField;
-use crate::filter::{Closed, Facts, Value};
+use crate::filter::{Closed, End, Facts, Generation, Tally, Value};
 use crate::listener::Listener;
 use crate::observe::{AccessLog, Entry, Event, Moved};
 use crate::proxy_header::Identified;
@@ -23,9 +23,12 @@ pub(super) struct Record {
     started: Instant,
     observed: bool,
     facts: Option<Arc<Facts>>,
+    /// Present where it has filters.
+    filtered: Option<Box<Filtered>>,
     upstream: Option<Arc<str>>,
     server: Option<Arc<Peer>>,
-    route: Option<usize>,
+    /// Its number, shorter than it may be: no file has as many, and every connection keeps this.
+    route: Option<u32>,
     up: Moved,
     down: Moved,
     outcome: Outcome,
@@ -41,6 +44,14 @@ struct Details {
     first_byte: Option<Duration>,
     client_tcp: Option<TcpInfo>,
     upstream_tcp: Option<TcpInfo>,
+}
+
+/// Who counts how a connection with filters ended.
+struct Filtered {
+    /// Of the generations that it began with: these may be gone first.
+    tallies: Box<[Arc<Tally>]>,
+    /// Its filters may have had a say: it was neither turned away before, nor refused by a route.
+    asked: bool,
 }
 
 /// Fields of the access log that are attributes of a connection.
@@ -66,6 +77,7 @@ impl Record {
             started: accepted.started,
             observed: accepted.generations.iter().any(|generation| generation.is_observer()),
             facts: accepted.facts.clone(),
+            filtered: Filtered::by(&accepted.generations),
             upstream: None,
             server: None,
             route: None,
@@ -91,15 +103,19 @@ impl Record {
     }
 
     /// A route that refuses is taken, whatever filters would say; any other one is, or is not, when the upstream is chosen.
+    /// Then nobody else is asked.
     pub(super) fn inspected(&mut self, route: Option<usize>) {
         let refuses = |route: &usize| matches!(self.listener.rules.target(*route, 0), Target::Refuse(_));
-        self.route = route.filter(refuses);
+        self.route = route.filter(refuses).and_then(short);
+        if let Some(filtered) = &mut self.filtered {
+            filtered.asked = self.route.is_none();
+        }
     }
 
     pub(super) fn routed(&mut self, routed: &Routed) {
         self.outcome.stage = Stage::Connect;
         self.upstream = Some(Arc::clone(routed.upstream.name()));
-        self.route = routed.route;
+        self.route = routed.route.and_then(short);
         if let Some(details) = &mut self.details {
             details.routed = Some(self.started.elapsed());
         }
@@ -183,7 +199,9 @@ impl Record {
             duration: self.started.elapsed(),
             client_tcp: details.client_tcp,
             upstream_tcp: details.upstream_tcp,
-            route: self.route.map(|route| self.listener.rules.name(route).to_owned()),
+            route: self
+                .route
+                .map(|route| self.listener.rules.name(route as usize).to_owned()),
             known: self.known(),
             annotations: annotations.map(|known| (known.key, known.value.into())).collect(),
         })
@@ -218,6 +236,50 @@ impl Record {
     }
 }
 
+impl Filtered {
+    fn by(generations: &[Arc<Generation>]) -> Option<Box<Self>> {
+        let tallies = generations.iter().map(|generation| Arc::clone(generation.tally()));
+        (!generations.is_empty()).then(|| {
+            Box::new(Self {
+                tallies: tallies.collect(),
+                asked: false,
+            })
+        })
+    }
+
+    fn ended(&self, end: End) {
+        if self.asked {
+            self.tallies.iter().for_each(|tally| tally.ended(end));
+        }
+    }
+}
+
+fn short(route: usize) -> Option<u32> {
+    u32::try_from(route).ok()
+}
+
+/// How a connection ended, as far as it may be its filters' doing; `answered` says that the upstream's first byte had come.
+/// Where there are several filters, all of them are told the same: it is a generation that is compared with the one before,
+/// with the same neighbours.
+///
+/// | | |
+/// | --- | --- |
+/// | refused | a filter refused it |
+/// | early | a filter failed; or a peer reset it, could not be reached, or broke the rules of TLS; or there was no upstream for it; or it ended for whatever reason before the upstream had answered |
+/// | usual | all else, and whatever ended because the process or the server did |
+fn end(outcome: Outcome, answered: bool) -> End {
+    match outcome.cause {
+        Cause::FilterRefused => End::Refused,
+        Cause::Drained | Cause::DrainOver | Cause::Interrupted | Cause::ServerDown => End::Usual,
+        Cause::Finished | Cause::IdleTimeout | Cause::HalfClosedTimeout | Cause::LifetimeOver | Cause::Stalled
+            if answered =>
+        {
+            End::Usual
+        }
+        _ => End::Early,
+    }
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -225,6 +287,9 @@ impl Drop for Record {
         }
         self.log();
         self.listener.counters.count(self.up, self.down, self.outcome);
+        if let Some(filtered) = &self.filtered {
+            filtered.ended(end(self.outcome, self.down.total() > 0));
+        }
         if let Some(log) = &self.listener.access_log {
             log.write(self.entry(Event::Close(self.outcome)));
         }
@@ -233,6 +298,31 @@ impl Drop for Record {
             if let Some(observers) = &self.listener.observers {
                 observers.closed(&self.listener.filters, closed);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Side;
+
+    #[test]
+    fn an_end_is_usual_unless_a_filter_may_have_brought_it_about() {
+        let relayed = |cause| Outcome::new(Stage::Relay, cause, Side::Client);
+        for (cause, answered, meant) in [
+            (Cause::Finished, true, End::Usual),
+            (Cause::Finished, false, End::Early),
+            (Cause::IdleTimeout, true, End::Usual),
+            (Cause::FirstByteTimeout, false, End::Early),
+            (Cause::Reset, true, End::Early),
+            (Cause::FilterFailed, true, End::Early),
+            (Cause::FilterRefused, false, End::Refused),
+            (Cause::FilterRefused, true, End::Refused),
+            (Cause::Interrupted, false, End::Usual),
+            (Cause::ServerDown, true, End::Usual),
+        ] {
+            assert_eq!(end(relayed(cause), answered), meant, "{cause:?}, {answered}");
         }
     }
 }

@@ -25,7 +25,7 @@ pub struct Accepted {
     pub generations: Vec<Arc<Generation>>,
     /// What a trusted proxy has said of it, where that was more than that it is what it seems to be.
     pub proxied: Option<Arc<Proxied>>,
-    /// Present where a router or an inspector will ask, or where there is something to find out and somebody to tell.
+    /// Present where a filter will ask while the connection lives, or where there is something to find out and somebody to tell.
     pub facts: Option<Arc<Facts>>,
 }
 
@@ -38,7 +38,7 @@ pub struct Routed {
     pub wish: Option<Box<Wish>>,
     /// Read from the client while its route was looked for; not yet forwarded.
     pub seen: Vec<u8>,
-    /// The inspectors that watch it.
+    /// The filters that watch it.
     pub chain: Option<Box<Chain>>,
     /// What its server is told before all else; not the client's, so it is neither shown nor counted.
     pub header: Option<Box<[u8]>>,
@@ -53,9 +53,9 @@ impl Accepted {
     pub fn new(socket: Stream, client: Option<SocketAddr>, listener: &Arc<Listener>) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let id = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-        let generations: Vec<_> = listener.filters.iter().map(|filter| filter.current()).collect();
-        let asks = |generation: &Arc<Generation>| generation.is_router() || generation.is_inspector();
-        let has_facts = (listener.inspects() && listener.tells) || generations.iter().any(asks);
+        let generations: Vec<_> = listener.filters.iter().map(|filter| filter.choose(client)).collect();
+        let has_facts =
+            (listener.inspects() && listener.tells) || generations.iter().any(|generation| generation.asks());
         let facts = has_facts.then(|| {
             let local = socket.local();
             Arc::new(Facts::new(id, client, local, Arc::clone(&listener.name)))

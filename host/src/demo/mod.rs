@@ -15,7 +15,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::json;
 use tokio::runtime::Builder;
 
-use crate::config::{Address, Config, FilterConfig, ListenAddress, ListenerConfig, OnError, UpstreamConfig, defaults};
+use crate::config::{Address, Config, FilterConfig, ListenAddress, ListenerConfig, UpstreamConfig};
 use crate::observe::Seen;
 use crate::server::Server;
 use crate::sys::Peer;
@@ -42,6 +42,7 @@ pub fn run(directory: &Path) -> anyhow::Result<()> {
         tokio::select! {
             told = story => told??,
             () = watching => {}
+            () = proxy.supervise_filters() => {}
         }
         Ok(())
     })
@@ -83,12 +84,8 @@ impl Copies {
 
 fn config(filters: &Copies, servers: &server::Servers) -> Config {
     let filter = |name: &str, config| FilterConfig {
-        name: name.to_owned(),
-        source: filters.file(name),
         config,
-        on_error: OnError::Close,
-        limits: defaults::FILTER_LIMITS,
-        sessions_per_instance: defaults::SESSIONS_PER_INSTANCE,
+        ..FilterConfig::new(name, filters.file(name))
     };
     let upstream = |name: &str, address| UpstreamConfig::new(name, vec![Address::Socket(address).into()]);
     let anywhere = ListenAddress::Socket(([127, 0, 0, 1], 0).into());

@@ -30,6 +30,7 @@ macro_rules! export {
 export!(lifecycle, "lifecycle-export");
 export!(router, "router-export");
 export!(inspector, "inspector-export");
+export!(transformer, "transformer-export");
 export!(observer, "observer-export");
 
 pub use base::spliceway::filter::types;

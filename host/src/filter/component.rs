@@ -1,18 +1,22 @@
 //! From a file to code that can be instantiated, or to the reason why not.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, InstancePre, Linker};
 
-use super::abi::{inspector, lifecycle, observer, router};
-use super::engine::{Engine, MAX_MEMORY};
+use super::abi::{inspector, lifecycle, observer, router, transformer};
+use super::engine::{Engine, MAX_MEMORIES, MAX_MEMORY, MAX_TABLE, MAX_TABLES};
 use super::instance::State;
+use super::tally::Role;
 use super::{host, wasi};
+use crate::config::Grant;
 
-/// A file larger than this is not compiled: it would take minutes. A filter from Rust has 30 to 200 KiB.
-const LARGEST_FILE: u64 = 8 << 20;
+/// A file larger than this is not compiled: it would take minutes. A filter from Rust has 30 to 200 KiB, one from Python
+/// 18 MiB, which are an interpreter.
+const LARGEST_FILE: u64 = 32 << 20;
 
 /// A page of linear memory (WebAssembly core specification, 4.2.8).
 const PAGE: u64 = 64 << 10;
@@ -31,7 +35,7 @@ impl Digest {
     }
 }
 
-impl std::fmt::Display for Digest {
+impl Display for Digest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("sha256:")?;
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -59,6 +63,7 @@ pub(super) struct Roles {
     pub lifecycle: Option<lifecycle::LifecycleExportIndices>,
     pub router: Option<router::RouterExportIndices>,
     pub inspector: Option<inspector::InspectorExportIndices>,
+    pub transformer: Option<transformer::TransformerExportIndices>,
     pub observer: Option<observer::ObserverExportIndices>,
 }
 
@@ -69,10 +74,33 @@ pub(super) struct Linked {
     pub roles: Roles,
     /// The component imports WASI, so its instances need a context for it.
     pub wasi: bool,
+    /// What an instance takes of the engine's budget.
+    pub memories: u32,
+    /// The names of all interfaces that it imports, as they are in its file.
+    pub imports: Vec<String>,
+    /// Bytes of its file.
+    pub size: usize,
+}
+
+impl Roles {
+    pub fn has(&self, role: Role) -> bool {
+        match role {
+            Role::Router => self.router.is_some(),
+            Role::Inspector => self.inspector.is_some(),
+            Role::Transformer => self.transformer.is_some(),
+            Role::Observer => self.observer.is_some(),
+        }
+    }
+
+    /// As the contract calls them.
+    pub fn names(&self) -> Vec<&'static str> {
+        let roles = Role::ALL.into_iter().filter(|role| self.has(*role));
+        roles.map(Role::name).collect()
+    }
 }
 
 /// Compiles a component and checks everything that can be known before it runs. Takes tens of milliseconds: not for a worker.
-pub(super) fn link(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Linked> {
+pub(super) fn link(engine: &Engine, bytes: &[u8], grants: &[Grant]) -> anyhow::Result<Linked> {
     ensure!(
         wasmtime::Engine::detect_precompiled(bytes).is_none(),
         "this is precompiled code, which cannot be checked: a filter comes as a WebAssembly component"
@@ -85,13 +113,26 @@ pub(super) fn link(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Linked> {
         Err(error) => bail!("this is no valid WebAssembly component: {error:#}"),
     };
     let exports = exports(engine, &component)?;
-    let wasi = check_imports(engine, &component)?;
-    check_size(&component)?;
+    let imports = imports(engine, &component)?;
+    check_grants(&imports, grants)?;
+    let memories = check_size(&component)?;
 
-    instantiable(engine, &component, &exports, wasi).map_err(|error| anyhow!("it cannot be linked: {error:#}"))
+    let linked = instantiable(engine, &component, &exports, imports);
+    let linked = linked.map_err(|error| anyhow!("it cannot be linked: {error:#}"))?;
+    Ok(Linked {
+        memories,
+        size: bytes.len(),
+        ..linked
+    })
 }
 
-fn instantiable(engine: &Engine, component: &Component, exports: &[String], wasi: bool) -> wasmtime::Result<Linked> {
+fn instantiable(
+    engine: &Engine,
+    component: &Component,
+    exports: &[String],
+    imports: Vec<String>,
+) -> wasmtime::Result<Linked> {
+    let wasi = imports.iter().any(|import| is_wasi(import));
     let mut linker = Linker::new(engine.wasmtime());
     host::link(&mut linker)?;
     if wasi {
@@ -109,11 +150,21 @@ fn instantiable(engine: &Engine, component: &Component, exports: &[String], wasi
         inspector: has("inspector")
             .then(|| inspector::InspectorExportIndices::new(&pre))
             .transpose()?,
+        transformer: has("transformer")
+            .then(|| transformer::TransformerExportIndices::new(&pre))
+            .transpose()?,
         observer: has("observer")
             .then(|| observer::ObserverExportIndices::new(&pre))
             .transpose()?,
     };
-    Ok(Linked { pre, roles, wasi })
+    Ok(Linked {
+        pre,
+        roles,
+        wasi,
+        memories: 1,
+        imports,
+        size: 0,
+    })
 }
 
 /// The names of the contract's interfaces that the component exports: at least one role.
@@ -130,62 +181,136 @@ fn exports(engine: &Engine, component: &Component) -> anyhow::Result<Vec<String>
         );
         known.push(interface.to_owned());
     }
-    ensure!(
-        !known.iter().any(|role| role == "transformer"),
-        "it is a transformer, and this version of Spliceway runs routers, inspectors and observers only"
-    );
-    let is_role = |name: &String| matches!(name.as_str(), "router" | "inspector" | "observer");
+    let is_role = |name: &String| Role::ALL.iter().any(|role| role.name() == name);
     ensure!(
         known.iter().any(is_role),
-        "it has no role: a filter exports at least one of `{PACKAGE}router`, `{PACKAGE}inspector` and `{PACKAGE}observer` at \
-         version {VERSION}; in Rust, `spliceway_sdk::export_router!` and its sisters do that"
+        "it has no role: a filter exports at least one of `{PACKAGE}router`, `{PACKAGE}inspector`, `{PACKAGE}transformer` and \
+         `{PACKAGE}observer` at version {VERSION}; in Rust, `spliceway_sdk::export_router!` and its sisters do that"
     );
     Ok(known)
 }
 
-/// Whether it imports WASI, if it imports nothing that no host offers.
-fn check_imports(engine: &Engine, component: &Component) -> anyhow::Result<bool> {
-    const OFFERED: [&str; 7] = [
-        "types",
-        "connection",
-        "environment",
-        "log",
-        "metrics",
-        "store",
-        "upstreams",
-    ];
-    let mut wasi = false;
-    let mut unknown = Vec::new();
-    for (name, _) in component.component_type().imports(engine.wasmtime()) {
-        let ours = name.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@'));
-        match ours {
-            Some((interface, VERSION)) if OFFERED.contains(&interface) => {}
-            None if name.starts_with("wasi:") => wasi = true,
-            _ => unknown.push(format!("`{name}`")),
-        }
-    }
+/// The names of what it imports, if it imports nothing that no host offers.
+fn imports(engine: &Engine, component: &Component) -> anyhow::Result<Vec<String>> {
+    let component = component.component_type();
+    let imports: Vec<String> = component
+        .imports(engine.wasmtime())
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    let is_offered =
+        |import: &str| is_wasi(import) || ours(import).is_some_and(|ours| ours == TYPES || grant(ours).is_some());
+    let unknown: Vec<_> = imports.iter().filter(|import| !is_offered(import)).collect();
     ensure!(
         unknown.is_empty(),
         "it imports {}, which this host does not offer: a filter may import `{PACKAGE}*@{VERSION}` and nothing else",
-        unknown.join(", ")
+        list(unknown, '`')
     );
-    Ok(wasi)
+    Ok(imports)
 }
 
-/// What the pool has no slot for is said here and not when the first connection comes.
-fn check_size(component: &Component) -> anyhow::Result<()> {
+/// The interface that has no functions: everybody may import it.
+pub(super) const TYPES: &str = "types";
+
+fn is_wasi(import: &str) -> bool {
+    import.starts_with("wasi:")
+}
+
+/// The name of one of the contract's interfaces.
+pub(super) fn ours(import: &str) -> Option<&str> {
+    let (interface, version) = import.strip_prefix(PACKAGE)?.split_once('@')?;
+    (version == VERSION).then_some(interface)
+}
+
+/// What has to be granted for it.
+fn grant(interface: &str) -> Option<Grant> {
+    let ours = |grant: &Grant| !matches!(grant, Grant::WasiClocks | Grant::WasiRandom);
+    let mut grants = Grant::ALL.into_iter().filter(ours);
+    grants.find(|grant| grant.name() == interface)
+}
+
+/// WASI needs no grant: without one it is there, and empty.
+fn check_grants(imports: &[String], grants: &[Grant]) -> anyhow::Result<()> {
+    let granted = |interface: &str| grant(interface).is_none_or(|grant| grants.contains(&grant));
+    let missing: Vec<&str> = imports
+        .iter()
+        .filter_map(|import| ours(import))
+        .filter(|interface| !granted(interface))
+        .collect();
+    ensure!(
+        missing.is_empty(),
+        "it imports {}, which it is not granted: add {} to its `grants`, or build it without",
+        list(missing.iter().map(|interface| format!("{PACKAGE}{interface}")), '`'),
+        list(&missing, '"')
+    );
+    Ok(())
+}
+
+fn list(names: impl IntoIterator<Item = impl Display>, quote: char) -> String {
+    let names: Vec<_> = names.into_iter().map(|name| format!("{quote}{name}{quote}")).collect();
+    names.join(", ")
+}
+
+/// What the pool has no slot for is said here and not when the first connection comes. Returns how many memories an instance
+/// takes of the engine's budget: without any it is still something.
+fn check_size(component: &Component) -> anyhow::Result<u32> {
     let Some(needed) = component.resources_required() else {
         bail!("it contains components or modules whose size cannot be known before they run");
     };
-    ensure!(
-        needed.num_memories <= 1,
-        "it has {} memories: a filter may have one",
-        needed.num_memories
-    );
+    let bounded = |has: u32, may: usize, what: &str| {
+        ensure!(has as usize <= may, "it has {has} {what}: a filter may have {may}");
+        Ok(())
+    };
+    bounded(needed.num_memories, MAX_MEMORIES, "memories")?;
+    bounded(needed.num_tables, MAX_TABLES, "tables")?;
     let memory = needed.max_initial_memory_size.unwrap_or(0).saturating_mul(PAGE);
     ensure!(
         memory <= MAX_MEMORY as u64,
         "it starts with {memory} bytes of memory: a filter may have {MAX_MEMORY}"
     );
-    Ok(())
+    let table = needed.max_initial_table_size.unwrap_or(0);
+    ensure!(
+        table <= MAX_TABLE as u64,
+        "it starts with {table} elements in a table: a filter may have {MAX_TABLE}"
+    );
+    Ok(needed.num_memories.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::defaults;
+
+    fn imports(interfaces: &[&str]) -> Vec<String> {
+        interfaces
+            .iter()
+            .map(|name| format!("{PACKAGE}{name}@{VERSION}"))
+            .collect()
+    }
+
+    #[test]
+    fn every_interface_of_ours_is_granted_by_default_and_can_be_withheld() {
+        let all = imports(&[
+            "types",
+            "connection",
+            "environment",
+            "log",
+            "metrics",
+            "store",
+            "upstreams",
+        ]);
+        check_grants(&all, defaults::GRANTS).unwrap();
+        check_grants(&imports(&["types"]), &[]).unwrap();
+        check_grants(&["wasi:clocks/wall-clock@0.2.6".to_owned()], &[]).unwrap();
+    }
+
+    #[test]
+    fn everything_that_is_not_granted_is_named_at_once() {
+        let wanted = imports(&["types", "log", "store", "metrics"]);
+        let error = check_grants(&wanted, &[Grant::Log]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "it imports `spliceway:filter/store`, `spliceway:filter/metrics`, which it is not granted: add \"store\", \"metrics\" \
+             to its `grants`, or build it without"
+        );
+    }
 }

@@ -7,20 +7,34 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use wasmtime::{Config, Enabled, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Enabled, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
+};
 
-/// What a memory may grow to at the most, whatever a filter's own limit says.
-pub const MAX_MEMORY: usize = 16 << 20;
+use super::families::Families;
+
+/// What a memory may grow to at the most, whatever a filter's own limit says: five times what Python begins with.
+pub const MAX_MEMORY: usize = 64 << 20;
+
+/// Memories of one component. One from Rust, C or Python has one, one from JavaScript three, one whose libraries are
+/// components of their own up to ten.
+pub const MAX_MEMORIES: usize = 16;
+
+/// Likewise tables.
+pub const MAX_TABLES: usize = 16;
+
+/// Function pointers of one table. A large filter from Rust has 500, Python has 5700.
+pub const MAX_TABLE: usize = 16_384;
 
 /// How often running calls are looked at. A call's limit is kept to within two ticks; 200 wake-ups a second cost a core less
 /// than 0.1 %, 1000 cost 0.5 %.
 const TICK: Duration = Duration::from_millis(5);
 
-/// More instances than this would need more than 16 TiB of address space at 4 GiB each, of the 128 TiB that there are.
-const MOST_INSTANCES: u32 = 4096;
+/// More memories than this would need more than 16 TiB of address space at 4 GiB each, of the 128 TiB that there are.
+const MOST_MEMORIES: u32 = 4096;
 
-/// Kernel memory maps (vm.max_map_count) of one live instance: its memory and guards, and the image it was copied from.
-const MAPS_PER_INSTANCE: u32 = 4;
+/// Kernel memory maps (vm.max_map_count) of one live memory: itself and its guards, and the image it was copied from.
+const MAPS_PER_MEMORY: u32 = 4;
 
 /// Maps left for everything else in the process. At the limit malloc fails too, and the process with it.
 const MAPS_KEPT: u32 = 16_384;
@@ -30,37 +44,50 @@ const MAPS_KEPT: u32 = 16_384;
 pub struct Engine {
     inner: wasmtime::Engine,
     budget: Arc<Budget>,
+    families: Arc<Families>,
 }
 
 impl Engine {
     /// # Errors
     /// The machine cannot run wasmtime: no address space, no signal handlers.
     pub fn new() -> anyhow::Result<Self> {
-        let instances = affordable_instances(max_map_count());
+        let memories = affordable_memories(max_map_count());
         // 4 GiB of address space for each memory: then no access needs a bounds check, which makes loops over bytes 1.4 to
         // 1.8 times as fast. Under RLIMIT_AS or in a small address space there is no room for that.
-        let inner = wasmtime::Engine::new(&config(instances, 4 << 30))
-            .or_else(|_| wasmtime::Engine::new(&config(instances, 64 << 20)))
+        let inner = wasmtime::Engine::new(&config(memories, 4 << 30))
+            .or_else(|_| wasmtime::Engine::new(&config(memories, MAX_MEMORY as u64)))
             .map_err(|error| anyhow!("cannot prepare to run filters: {error:#}"))?;
         start_ticker(inner.weak())?;
         let budget = Arc::new(Budget {
-            left: AtomicU32::new(instances),
+            left: AtomicU32::new(memories),
         });
-        Ok(Self { inner, budget })
+        Ok(Self {
+            inner,
+            budget,
+            families: Arc::default(),
+        })
     }
 
     pub fn wasmtime(&self) -> &wasmtime::Engine {
         &self.inner
     }
 
-    /// The right to one more instance, or `None`: then sessions share one.
-    pub(super) fn admit(&self) -> Option<Permit> {
-        let take = |left: u32| left.checked_sub(1);
+    /// What the metrics of all filters are called.
+    pub(super) fn families(&self) -> &Families {
+        &self.families
+    }
+
+    /// The right to one more instance with so many memories, or `None`: then sessions share one.
+    pub(super) fn admit(&self, memories: u32) -> Option<Permit> {
+        let take = |left: u32| left.checked_sub(memories);
         self.budget
             .left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
             .ok()?;
-        Some(Permit(Arc::clone(&self.budget)))
+        Some(Permit {
+            budget: Arc::clone(&self.budget),
+            memories,
+        })
     }
 }
 
@@ -71,21 +98,25 @@ pub(super) fn ticks(time: Duration) -> u64 {
     u64::try_from(ticks).unwrap_or(u64::MAX - 1) + 1
 }
 
+/// Counted in memories: it is they that use up the kernel's maps.
 struct Budget {
     left: AtomicU32,
 }
 
 /// Given back when its instance is gone.
-pub(super) struct Permit(Arc<Budget>);
+pub(super) struct Permit {
+    budget: Arc<Budget>,
+    memories: u32,
+}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.left.fetch_add(1, Ordering::Relaxed);
+        self.budget.left.fetch_add(self.memories, Ordering::Relaxed);
     }
 }
 
-fn affordable_instances(max_map_count: u32) -> u32 {
-    (max_map_count.saturating_sub(MAPS_KEPT) / MAPS_PER_INSTANCE).clamp(64, MOST_INSTANCES)
+fn affordable_memories(max_map_count: u32) -> u32 {
+    (max_map_count.saturating_sub(MAPS_KEPT) / MAPS_PER_MEMORY).clamp(64, MOST_MEMORIES)
 }
 
 fn max_map_count() -> u32 {
@@ -94,21 +125,22 @@ fn max_map_count() -> u32 {
     file.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(65_530)
 }
 
-fn config(instances: u32, reservation: u64) -> Config {
+fn config(memories: u32, reservation: u64) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.max_memory_size(MAX_MEMORY)
-        .total_memories(instances)
-        .total_component_instances(instances)
-        // A component from Rust consists of three core instances, one with an adapter inside of five.
-        .total_core_instances(instances.saturating_mul(5))
-        .total_tables(instances.saturating_mul(3))
-        .max_core_instances_per_component(16)
-        .max_memories_per_component(1)
-        .max_tables_per_component(8)
-        // Function pointers: a table of 2000 is four times what a large filter has.
-        .table_elements(2000)
-        .max_component_instance_size(64 << 10)
-        .max_core_instance_size(64 << 10)
+        .total_memories(memories)
+        // An instance has a memory, or nearly nothing.
+        .total_component_instances(memories)
+        // Of one memory: three core instances from Rust, five with an adapter inside, seven with an interpreter.
+        .total_core_instances(memories.saturating_mul(8))
+        .total_tables(memories.saturating_mul(3))
+        .max_core_instances_per_component(64)
+        .max_memories_per_component(MAX_MEMORIES as u32)
+        .max_tables_per_component(MAX_TABLES as u32)
+        .table_elements(MAX_TABLE)
+        // A few words for each function that is exported or pointed to, and an interpreter has ten thousand. Not kept ready.
+        .max_component_instance_size(1 << 20)
+        .max_core_instance_size(512 << 10)
         // Calls that wait do not exist here, so there are no stacks to keep.
         .total_stacks(0)
         .max_unused_warm_slots(64)
@@ -127,11 +159,15 @@ fn config(instances: u32, reservation: u64) -> Config {
         .epoch_interruption(true)
         // On, it makes every call 2.2 to 3.5 times as dear; filters' calls neither wait nor overlap.
         .concurrency_support(false)
+        // The code between the components of which a filter is made, as one from JavaScript is, has the memories of both.
+        .wasm_multi_memory(true)
+        // The interpreter of JavaScript goes from one instruction to the next by it.
+        .wasm_tail_call(true)
+        // Where a component has line numbers, a failure says them. What has none pays nothing.
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         // A filter needs none of these, and what is off cannot have a bug.
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
-        .wasm_relaxed_simd(false)
-        .wasm_tail_call(false);
+        .wasm_relaxed_simd(false);
     config
 }
 
@@ -157,17 +193,32 @@ mod tests {
 
     #[test]
     fn the_budget_leaves_room_in_the_kernels_memory_maps() {
-        assert_eq!(affordable_instances(65_530), MOST_INSTANCES);
-        assert_eq!(affordable_instances(20_384), 1000);
-        assert_eq!(affordable_instances(0), 64);
+        assert_eq!(affordable_memories(65_530), MOST_MEMORIES);
+        assert_eq!(affordable_memories(20_384), 1000);
+        assert_eq!(affordable_memories(0), 64);
     }
 
     #[test]
     fn a_permit_comes_back_when_its_instance_is_gone() {
         let engine = Engine::new().unwrap();
-        let all: Vec<_> = std::iter::from_fn(|| engine.admit()).collect();
-        assert!(engine.admit().is_none());
+        let all: Vec<_> = std::iter::from_fn(|| engine.admit(1)).collect();
+        assert!(engine.admit(1).is_none());
         drop(all);
-        assert!(engine.admit().is_some());
+        assert!(engine.admit(1).is_some());
+    }
+
+    #[test]
+    fn an_instance_with_ten_memories_takes_the_place_of_ten() {
+        let engine = Engine::new().unwrap();
+        let all: Vec<_> = std::iter::from_fn(|| engine.admit(1)).collect();
+        let mut ones = all.into_iter();
+        drop(ones.by_ref().take(19).collect::<Vec<_>>());
+
+        let ten = engine.admit(10).unwrap();
+        assert!(engine.admit(10).is_none(), "nine are left");
+        drop(ten);
+        let both = [engine.admit(10).unwrap(), engine.admit(9).unwrap()];
+        assert!(engine.admit(1).is_none());
+        drop((both, ones));
     }
 }

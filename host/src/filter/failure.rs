@@ -9,6 +9,8 @@ use super::generation::Generation;
 pub struct Failure {
     pub kind: Kind,
     pub message: String,
+    /// Where it was then, where that is known: the innermost function first, a line for each.
+    pub backtrace: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,9 +29,35 @@ pub enum Kind {
     Budget,
 }
 
+impl Kind {
+    pub const ALL: [Self; 6] = [
+        Self::Trap,
+        Self::Deadline,
+        Self::Memory,
+        Self::Contract,
+        Self::Init,
+        Self::Budget,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::Contract => "contract",
+            Self::Init => "init",
+            Self::Budget => "budget",
+        }
+    }
+}
+
 impl Failure {
     pub(super) fn new(kind: Kind, message: String) -> Self {
-        Self { kind, message }
+        Self {
+            kind,
+            message,
+            backtrace: None,
+        }
     }
 
     pub(super) fn contract(message: impl Into<String>) -> Self {
@@ -45,6 +73,7 @@ impl Failure {
             listener = facts.map(|facts| tracing::field::display(&facts.listener)),
             kind = %self.kind,
             error = %self,
+            backtrace = self.backtrace.as_deref(),
             action,
             "filter failed"
         );
@@ -61,13 +90,6 @@ impl std::error::Error for Failure {}
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Trap => "trap",
-            Self::Deadline => "deadline",
-            Self::Memory => "memory",
-            Self::Contract => "contract",
-            Self::Init => "init",
-            Self::Budget => "budget",
-        })
+        f.write_str(self.name())
     }
 }

@@ -1,27 +1,49 @@
 //! A filter's slot, and the generations that pass through it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, ensure};
 use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
+use tokio::time::timeout_at;
 
 use super::Groups;
+use super::allowance::Allowance;
 use super::component::{Digest, Linked, link, read};
-use super::engine::Engine;
+use super::engine::{Engine, Permit};
 use super::failure::{Failure, Kind};
+use super::families::Families;
 use super::instance::Instance;
-use super::metrics::Metrics;
+use super::lineup::{Lineup, Trying};
+use super::metrics::{Metric, Metrics};
+use super::rollout::{Judged, Place, Rollout, Seen};
 use super::store::Table;
+use super::tally::{End, Role, Tally};
+use super::transition::{Loaded, Transition, Transitions, Withdrawal};
 use crate::config::{FilterConfig, FilterLimits, OnError};
 
-/// A filter of the configuration, and the generation of it that serves now.
+/// A filter of the configuration, and the generations of it that serve now.
 pub struct Filter {
     kept: Arc<Kept>,
-    current: ArcSwapOption<Generation>,
-    /// A file that cannot load is tried once, not at every event in its directory.
-    rejected: Mutex<Option<Digest>>,
+    /// What connections read; changed by whoever has `rollout`.
+    lineup: ArcSwapOption<Lineup>,
+    rollout: Mutex<Rollout<Arc<Generation>>>,
+    transitions: Transitions,
+    files: Mutex<Files>,
+    /// Every one that lives, held here or by its connections.
+    living: Mutex<Vec<Weak<Generation>>>,
+}
+
+/// What has been seen of the file, so that it is not compiled at every event in its directory.
+#[derive(Default)]
+struct Files {
+    /// The last one that loaded.
+    loaded: Option<Digest>,
+    /// The last one that could not.
+    rejected: Option<Digest>,
 }
 
 /// What outlives a filter's generations: each of them holds on to it.
@@ -30,13 +52,19 @@ pub(super) struct Kept {
     pub config: FilterConfig,
     pub table: Table,
     pub metrics: Metrics,
+    pub log: Arc<Allowance>,
     pub groups: Arc<dyn Groups>,
     engine: Engine,
-    /// The number of the generation that serves; 0 before the first.
-    published: AtomicU64,
+    /// The number of the last generation that was published or tried; 0 before the first.
+    last: AtomicU64,
+    /// Those that another one's connections may go on with, the newest first: not held from here, since they hold this.
+    standbys: ArcSwapOption<[Weak<Generation>; 2]>,
+    /// A generation has failed, or there are others than before: there may be something to decide.
+    stirred: Notify,
 }
 
-/// One loaded version of a filter. A connection keeps the one that it began with; it is freed with the last of them.
+/// One loaded version of a filter. A connection keeps the one that it began with; it is freed with the last of them, where
+/// its filter does not hold it as one that serves, that may return, or that is tried again.
 pub struct Generation {
     kept: Arc<Kept>,
     number: u64,
@@ -44,6 +72,9 @@ pub struct Generation {
     linked: Linked,
     /// As `init` gets it.
     config: String,
+    tally: Arc<Tally>,
+    /// A [`Place`].
+    place: AtomicU8,
 }
 
 /// Why a filter's file is looked at.
@@ -56,8 +87,10 @@ pub enum Occasion {
 }
 
 /// What came of looking at a filter's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reloaded {
-    Published,
+    /// New connections get other generations than before.
+    Changed,
     Unchanged,
 }
 
@@ -72,63 +105,167 @@ enum Rejection {
 impl Filter {
     /// The slot, with nothing in it yet.
     pub fn new(config: FilterConfig, engine: &Engine, groups: Arc<dyn Groups>) -> Self {
+        let rollout = Rollout::new(&config);
+        let limits = config.limits;
         Self {
             kept: Arc::new(Kept {
                 name: config.name.as_str().into(),
                 config,
-                table: Table::default(),
-                metrics: Metrics::default(),
+                table: Table::new(limits.store_entries, limits.store_bytes),
+                metrics: Metrics::new(limits.metrics),
+                log: Arc::new(Allowance::new(limits.log_lines)),
                 groups,
                 engine: engine.clone(),
-                published: AtomicU64::new(0),
+                last: AtomicU64::new(0),
+                standbys: ArcSwapOption::empty(),
+                stirred: Notify::new(),
             }),
-            current: ArcSwapOption::empty(),
-            rejected: Mutex::default(),
+            lineup: ArcSwapOption::empty(),
+            rollout: Mutex::new(rollout),
+            transitions: Transitions::default(),
+            files: Mutex::default(),
+            living: Mutex::default(),
         }
     }
 
-    /// Compiles what is in the filter's file now, tries it with its configuration, and publishes it: connections that begin
-    /// from here on use it. Takes tens of milliseconds: not for a worker. Calls wait for one another, so that the last one to
-    /// read the file is the last one to publish.
+    /// Looks at what is in the filter's file now. What is new is compiled, tried with its configuration, and published:
+    /// connections that begin from here on use it, or some of them, where the configuration wants a canary. What is the
+    /// stable generation again withdraws the canary. On request, what was rolled back or is in quarantine gets another
+    /// chance. Takes tens of milliseconds: not for a worker. Calls wait for one another, so that the last one to read the
+    /// file is the last one to publish.
     ///
     /// # Errors
     /// It does not load, or its `init` refuses: what was published stays.
     pub fn reload(&self, occasion: Occasion) -> anyhow::Result<Reloaded> {
         let begun = Instant::now();
-        let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = lock(&self.files);
         let bytes = read(&self.kept.config.source)?;
         let digest = Digest::of(&bytes);
-        let serves = self
-            .current
-            .load()
-            .as_ref()
-            .is_some_and(|current| current.digest == digest);
-        if serves || (occasion == Occasion::Event && *rejected == Some(digest)) {
-            return Ok(Reloaded::Unchanged);
+        if let Some(reloaded) = self.reload_known(digest, occasion, &mut files) {
+            return Ok(reloaded);
         }
         // Now, and not when the answer is there: a file on which the compiler panics is rejected too.
-        *rejected = Some(digest);
+        files.rejected = Some(digest);
         let generated = self.generate(&bytes, digest);
         if !matches!(generated, Err(Rejection::Lasting(_))) {
-            *rejected = None;
+            files.rejected = None;
         }
         let generation = generated
             .map_err(|(Rejection::Lasting(error) | Rejection::Passing(error))| error)
             .with_context(|| self.kept.config.source.display().to_string())?;
-        let number = generation.number;
-        self.kept.published.store(number, Ordering::Relaxed);
-        self.current.store(Some(generation));
-        let elapsed_ms = begun.elapsed().as_millis();
-        tracing::info!(filter = %self.kept.name, generation = number, %digest, elapsed_ms, "filter published");
-        Ok(Reloaded::Published)
+        files.loaded = Some(digest);
+        self.kept.last.store(generation.number, Ordering::Relaxed);
+        self.remember(&generation);
+        let loaded = Loaded {
+            digest,
+            elapsed: begun.elapsed(),
+        };
+        let publish = |rollout: &mut Rollout<_>| rollout.publish(generation, Instant::now());
+        Ok(self.change(Some(&loaded), publish))
+    }
+
+    /// A file that needs no compiling.
+    fn reload_known(&self, digest: Digest, occasion: Occasion, files: &mut Files) -> Option<Reloaded> {
+        let is_it = |generation: Option<&Arc<Generation>>| generation.is_some_and(|known| known.digest == digest);
+        let (stable, canary, quarantined) = {
+            let rollout = lock(&self.rollout);
+            (
+                is_it(rollout.stable()),
+                is_it(rollout.canary()),
+                is_it(rollout.quarantined()),
+            )
+        };
+        if stable {
+            // Also where it was not the last one that was loaded: the file has been put back.
+            let reverted = files.loaded.replace(digest) != Some(digest);
+            let withdraw = |rollout: &mut Rollout<_>| rollout.withdraw(Withdrawal::Reverted);
+            return Some(if reverted {
+                self.change(None, withdraw)
+            } else {
+                Reloaded::Unchanged
+            });
+        }
+        match occasion {
+            _ if canary => Some(Reloaded::Unchanged),
+            Occasion::Request if quarantined => {
+                Some(self.change(None, |rollout| rollout.retry(Instant::now()).into_iter().collect()))
+            }
+            Occasion::Event if files.loaded == Some(digest) || files.rejected == Some(digest) => {
+                Some(Reloaded::Unchanged)
+            }
+            Occasion::Event | Occasion::Request => None,
+        }
+    }
+
+    /// Waits until connections get other generations than before: because one failed, or because it is time.
+    pub async fn supervise(&self) {
+        loop {
+            let next = lock(&self.rollout).next_look(Instant::now());
+            let stirred = self.kept.stirred.notified();
+            match next {
+                // Either way it is looked at.
+                Some(next) => _ = timeout_at(next.into(), stirred).await,
+                None => stirred.await,
+            }
+            let judge = |rollout: &mut Rollout<_>| std::iter::from_fn(|| rollout.judge(Instant::now())).collect();
+            if self.change(None, judge) == Reloaded::Changed {
+                return;
+            }
+        }
+    }
+
+    /// Changes which generations serve. What has changed is in effect before it is told, in the order in which it happened.
+    fn change(
+        &self,
+        loaded: Option<&Loaded>,
+        change: impl FnOnce(&mut Rollout<Arc<Generation>>) -> Vec<Transition>,
+    ) -> Reloaded {
+        let mut rollout = lock(&self.rollout);
+        let transitions = change(&mut rollout);
+        let changes = transitions.iter().any(Transition::changes);
+        if changes {
+            self.install(&rollout);
+        }
+        for transition in &transitions {
+            self.transitions.count(transition);
+            transition.log(&self.kept.name, loaded);
+        }
+        if !changes {
+            return Reloaded::Unchanged;
+        }
+        // Whoever waits does not know yet for how long.
+        self.kept.stirred.notify_one();
+        Reloaded::Changed
+    }
+
+    fn install(&self, rollout: &Rollout<Arc<Generation>>) {
+        let Some(stable) = rollout.stable() else { return };
+        for generation in lock(&self.living).iter().filter_map(Weak::upgrade) {
+            let place = rollout.place(generation.number);
+            generation.place.store(place as u8, Ordering::Relaxed);
+        }
+        let weak = |generation: Option<&Arc<Generation>>| generation.map_or_else(Weak::new, Arc::downgrade);
+        let standbys = [weak(Some(stable)), weak(rollout.previous())];
+        self.kept.standbys.store(Some(Arc::new(standbys)));
+        let trying = |canary: &Arc<Generation>| Trying::new(Arc::clone(canary), self.kept.config.canary.as_ref());
+        self.lineup.store(Some(Arc::new(Lineup {
+            stable: Arc::clone(stable),
+            canary: rollout.canary().map(trying),
+        })));
+    }
+
+    fn remember(&self, generation: &Arc<Generation>) {
+        let mut living = lock(&self.living);
+        living.retain(|known| known.strong_count() > 0);
+        living.push(Arc::downgrade(generation));
     }
 
     /// Compiles a component and tries it: an instance of it takes the configuration, or says why not.
     fn generate(&self, bytes: &[u8], digest: Digest) -> Result<Arc<Generation>, Rejection> {
         let generation = self.compile(bytes, digest).map_err(Rejection::Lasting)?;
         let generation = Arc::new(generation);
-        let admitted = self.kept.engine.admit();
-        let permit = admitted
+        let permit = generation
+            .admit()
             .context("every instance that the machine affords is in use")
             .map_err(Rejection::Passing)?;
         Instance::new(&generation, permit)?;
@@ -136,34 +273,82 @@ impl Filter {
     }
 
     fn compile(&self, bytes: &[u8], digest: Digest) -> anyhow::Result<Generation> {
-        let linked = link(&self.kept.engine, bytes)?;
+        let linked = link(&self.kept.engine, bytes, &self.kept.config.grants)?;
         ensure!(
             linked.roles.lifecycle.is_some() || self.kept.config.config.is_null(),
             "it takes no configuration (it does not export `lifecycle`), and one is given"
         );
         Ok(Generation {
             kept: Arc::clone(&self.kept),
-            number: self.generation() + 1,
+            number: self.kept.last.load(Ordering::Relaxed) + 1,
             digest,
             linked,
             config: self.kept.config.config.to_string(),
+            tally: Arc::default(),
+            place: AtomicU8::new(Place::New as u8),
         })
     }
 
-    /// The generation for a connection that begins now.
+    /// The generation for a connection of this client's that begins now: see [`Lineup::choose`].
     ///
     /// # Panics
     /// Before the first successful `reload`: nothing is served until every filter has loaded once.
-    pub fn current(&self) -> Arc<Generation> {
-        let current = self.current.load_full();
-        current.unwrap_or_else(|| unreachable!("filter {} is asked for before it was loaded", self.kept.name))
+    pub fn choose(&self, client: Option<SocketAddr>) -> Arc<Generation> {
+        match &*self.lineup.load() {
+            Some(lineup) => Arc::clone(lineup.choose(client)),
+            None => unreachable!("filter {} is asked for before it was loaded", self.kept.name),
+        }
     }
 
-    /// Says what the filter has counted. Until there is a page for it, the log is where to look.
+    /// The generations that live, by number: what each is, and what it has done.
+    pub fn generations(&self) -> Vec<(u64, Digest, &'static str, Arc<Tally>)> {
+        let living = lock(&self.living);
+        let living = living.iter().filter_map(Weak::upgrade);
+        living
+            .map(|generation| {
+                let place = generation.place().name();
+                (
+                    generation.number,
+                    generation.digest,
+                    place,
+                    Arc::clone(&generation.tally),
+                )
+            })
+            .collect()
+    }
+
+    /// How often each thing has happened to its generations.
+    pub fn transitions(&self) -> [(&'static str, u64); Transitions::KINDS] {
+        self.transitions.all()
+    }
+
+    /// What it counts itself.
+    pub fn metrics(&self) -> impl Iterator<Item = &Arc<Metric>> {
+        self.kept.metrics.all()
+    }
+
+    /// Says what the filter has counted: to those who have no page of metrics.
     pub fn log_metrics(&self) {
         for metric in self.kept.metrics.all() {
             let (name, help, value) = (&metric.name, &metric.help, metric.value());
             tracing::info!(filter = %self.kept.name, metric = name, help, value, "filter metric");
+        }
+    }
+
+    /// Says what its generations have done.
+    pub fn log_tallies(&self) {
+        for (generation, _, state, tally) in self.generations() {
+            let totals = tally.totals();
+            tracing::info!(
+                filter = %self.kept.name,
+                generation,
+                state,
+                calls = totals.calls.iter().sum::<u64>(),
+                failures = totals.failures.iter().sum::<u64>(),
+                shown = totals.shown,
+                skipped = totals.skipped,
+                "filter served"
+            );
         }
     }
 
@@ -175,10 +360,16 @@ impl Filter {
         &self.kept.config
     }
 
-    /// The number of the generation that serves; 0 where none was loaded yet.
+    /// The number of the stable generation; 0 where none was loaded yet.
     pub fn generation(&self) -> u64 {
-        self.kept.published.load(Ordering::Relaxed)
+        let lineup = self.lineup.load();
+        lineup.as_ref().map_or(0, |lineup| lineup.stable.number)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What panicked while it had one of these was a compiler, which had changed nothing.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl From<Failure> for Rejection {
@@ -204,28 +395,72 @@ impl Generation {
     }
 
     pub fn is_router(&self) -> bool {
-        self.linked.roles.router.is_some()
+        self.has_role(Role::Router)
     }
 
-    pub fn is_inspector(&self) -> bool {
-        self.linked.roles.inspector.is_some()
+    pub fn has_role(&self, role: Role) -> bool {
+        self.linked.roles.has(role)
+    }
+
+    /// Whether it is asked anything about a connection while that lives.
+    pub fn asks(&self) -> bool {
+        [Role::Router, Role::Inspector, Role::Transformer]
+            .into_iter()
+            .any(|role| self.has_role(role))
     }
 
     pub fn is_observer(&self) -> bool {
-        self.linked.roles.observer.is_some()
+        self.has_role(Role::Observer)
     }
 
-    /// Whether connections that begin now get another one.
+    /// Whether connections may begin to use it.
     pub(super) fn is_current(&self) -> bool {
-        self.kept.published.load(Ordering::Relaxed) == self.number
+        match self.place() {
+            Place::Stable | Place::Canary => true,
+            Place::Previous => self.on_error() == OnError::Previous,
+            Place::New | Place::Quarantined | Place::Old => false,
+        }
+    }
+
+    fn place(&self) -> Place {
+        Place::of(self.place.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What it has done so far.
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// Counts a failure, and has somebody look whether there is something to decide.
+    pub(super) fn failed(&self, kind: Kind) {
+        self.tally.failed(kind);
+        self.kept.stirred.notify_one();
+    }
+
+    /// The one that connections go on with where this one fails: the newest of those that serve, or may return, and that were
+    /// there before it.
+    pub(super) fn previous(&self) -> Option<Arc<Self>> {
+        let standbys = self.kept.standbys.load();
+        let mut standbys = standbys.iter().flat_map(|standbys| standbys.iter());
+        standbys.find_map(|standby| standby.upgrade().filter(|standby| standby.number < self.number))
     }
 
     pub(super) fn kept(&self) -> &Kept {
         &self.kept
     }
 
-    pub(super) fn engine(&self) -> &Engine {
-        &self.kept.engine
+    /// The right to one more instance of it, or `None`: then sessions share one.
+    pub(super) fn admit(&self) -> Option<Permit> {
+        self.kept.engine.admit(self.linked.memories)
+    }
+
+    /// What the metrics of all filters are called.
+    pub(super) fn families(&self) -> &Families {
+        self.kept.engine.families()
     }
 
     pub(super) fn on_error(&self) -> OnError {
@@ -252,8 +487,24 @@ impl Generation {
 impl Drop for Generation {
     fn drop(&mut self) {
         // One that was never published has no story worth telling.
-        if self.number <= self.kept.published.load(Ordering::Relaxed) {
+        if self.place() != Place::New {
             tracing::info!(filter = %self.kept.name, generation = self.number, "generation freed");
+        }
+    }
+}
+
+impl Judged for Arc<Generation> {
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn seen(&self) -> Seen {
+        let totals = self.tally.totals();
+        Seen {
+            failures: totals.own_failures(),
+            connections: totals.connections(),
+            refused: totals.ends[End::Refused as usize],
+            early: totals.ends[End::Early as usize],
         }
     }
 }
@@ -261,7 +512,6 @@ impl Drop for Generation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::defaults;
     use crate::filter::Group;
 
     /// An observer by its names alone. It compiles and links; when it is tried, its function is not of the contract's type.
@@ -283,6 +533,17 @@ mod tests {
         \x05\x10\x01\x01\x01\0\x09on-closed\x01\0\
         \x0b\x25\x01\0\x1fspliceway:filter/observer@0.1.0\x05\0\0";
 
+    /// The same with two memories: its module has one, and is instantiated twice.
+    const OBSERVER_WITH_TWO_MEMORIES: &[u8] = b"\0asm\x0d\0\x01\0\
+        \x01\x24\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\0\
+        \x07\x05\x01\x01f\0\0\x0a\x04\x01\x02\0\x0b\
+        \x02\x07\x02\0\0\0\0\0\0\
+        \x06\x07\x01\0\0\x01\0\x01f\
+        \x07\x05\x01\x40\0\x01\0\
+        \x08\x06\x01\0\0\0\0\0\
+        \x05\x10\x01\x01\x01\0\x09on-closed\x01\0\
+        \x0b\x25\x01\0\x1fspliceway:filter/observer@0.1.0\x05\0\0";
+
     struct NoGroups;
 
     impl Groups for NoGroups {
@@ -295,23 +556,20 @@ mod tests {
         }
     }
 
+    fn slot(engine: &Engine, source: &std::path::Path) -> Filter {
+        let config = FilterConfig::new("observer", source.to_owned());
+        Filter::new(config, engine, Arc::new(NoGroups))
+    }
+
     #[test]
     fn what_had_no_instance_is_tried_again_and_what_cannot_load_only_on_request() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), OBSERVER_BY_NAME).unwrap();
-        let config = FilterConfig {
-            name: "observer".to_owned(),
-            source: file.path().to_owned(),
-            config: serde_json::Value::Null,
-            on_error: OnError::Close,
-            limits: defaults::FILTER_LIMITS,
-            sessions_per_instance: 1,
-        };
         let engine = Engine::new().unwrap();
-        let filter = Filter::new(config, &engine, Arc::new(NoGroups));
+        let filter = slot(&engine, file.path());
         let rejection = |occasion| filter.reload(occasion).err().map(|error| format!("{error:#}"));
 
-        let all: Vec<_> = std::iter::from_fn(|| engine.admit()).collect();
+        let all: Vec<_> = std::iter::from_fn(|| engine.admit(1)).collect();
         let busy = rejection(Occasion::Event).unwrap();
         assert!(busy.contains("in use"), "{busy}");
         drop(all);
@@ -321,5 +579,22 @@ mod tests {
         assert_eq!(rejection(Occasion::Event), None, "it was not looked at again");
         assert_eq!(rejection(Occasion::Request), Some(wrong));
         assert_eq!(rejection(Occasion::Event), None, "it was not looked at again");
+    }
+
+    #[test]
+    fn an_instance_takes_a_place_for_each_of_its_memories() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), OBSERVER_WITH_TWO_MEMORIES).unwrap();
+        let engine = Engine::new().unwrap();
+        let filter = slot(&engine, file.path());
+        let rejection = || format!("{:#}", filter.reload(Occasion::Request).err().unwrap());
+
+        let mut all: Vec<_> = std::iter::from_fn(|| engine.admit(1)).collect();
+        all.pop();
+        let busy = rejection();
+        assert!(busy.contains("in use"), "one place is too few: {busy}");
+        all.pop();
+        let tried = rejection();
+        assert!(tried.contains("type mismatch"), "two are enough: {tried}");
     }
 }

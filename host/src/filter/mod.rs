@@ -1,31 +1,47 @@
 //! WebAssembly filters: loaded, replaced, asked, and kept in their bounds.
 //!
-//! What the rest of the proxy sees: [`Filter`]s with a current [`Generation`], a router's [`Decision`], a [`Chain`] of
+//! What the rest of the proxy sees: [`Filter`]s with their [`Generation`]s, a router's [`Decision`], a [`Chain`] of
 //! inspectors, the [`Observers`], and a [`Stop`] where a filter ends a connection. wasmtime is not visible from outside.
 
 mod abi;
+mod about;
+mod allowance;
+mod backtrace;
+pub mod bench;
 mod chain;
 mod component;
 mod engine;
 mod facts;
 mod failure;
+mod families;
 mod generation;
 mod host;
 mod instance;
+mod lineup;
 mod metrics;
 mod observers;
+mod remedy;
+mod rollout;
 mod router;
 mod sessions;
 mod store;
+mod tally;
+mod transition;
 mod wasi;
 
-pub use chain::{Chain, Stop, View};
+pub use about::About;
+pub use chain::{Chain, MUCH, Passed, Stop, View};
+#[cfg(test)]
+pub use component::Digest;
 pub use engine::Engine;
 pub use facts::{Attribute, Attributes, Facts, Value};
+pub use failure::Kind as FailureKind;
 pub use generation::{Filter, Generation, Occasion, Reloaded};
+pub use metrics::Reading;
 pub use observers::{Closed, Observers};
 pub use router::{Decision, Window, ask, blame};
 pub use sessions::Instances;
+pub use tally::{BUCKETS, End, Role, TIMED, Tally, Totals, Verdict};
 
 /// An upstream as a filter sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use anyhow::Context;
 
 use super::abi::types::Endpoint;
 use super::facts::Attribute;
+use super::failure::{Failure, Kind};
 use super::generation::{Filter, Generation};
 use super::instance::{ClosedRecord, Instance, MovedRecord};
 use crate::observe::{Moved, log};
@@ -120,7 +121,7 @@ impl Drop for Observers {
 }
 
 /// Counted from 0.
-fn number_of_this_thread() -> usize {
+pub(super) fn number_of_this_thread() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static NUMBER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -193,51 +194,46 @@ fn tell(mut lanes: Arc<[Lane]>) {
     }
 }
 
-/// The observers' instances, by the names of the filters.
+/// The observers' instances, by the names of the filters and the numbers of the generations.
 #[derive(Default)]
 struct Teller {
-    instances: HashMap<Arc<str>, Instance>,
+    instances: HashMap<(Arc<str>, u64), Instance>,
 }
 
 impl Teller {
     fn tell(&mut self, items: &[Item]) {
         for filter in filters(items) {
-            let generation = filter.current();
-            if !generation.is_observer() {
-                continue;
-            }
             let watches = |item: &&Item| item.filters.iter().any(|other| Arc::ptr_eq(other, filter));
-            let items: Vec<&Item> = items.iter().filter(watches).collect();
-            for batch in items.chunks(BATCH) {
-                let records: Vec<_> = batch.iter().map(|item| record(&item.closed)).collect();
-                self.show(&generation, &records);
+            for (generation, items) in by_generation(filter, items.iter().filter(watches)) {
+                for batch in items.chunks(BATCH) {
+                    let records: Vec<_> = batch.iter().map(|item| record(&item.closed)).collect();
+                    self.show(&generation, &records);
+                }
             }
         }
     }
 
-    /// Shows one batch to a filter's newest generation. One that failed gets a fresh instance with the next batch.
+    /// Shows one batch to a filter's generation. One that failed gets a fresh instance with the next batch.
     fn show(&mut self, generation: &Arc<Generation>, batch: &[ClosedRecord]) {
         let name = generation.name();
-        if self
-            .instances
-            .get(name)
-            .is_none_or(|instance| !Arc::ptr_eq(instance.generation(), generation))
-        {
-            self.instances.remove(name);
-            let Some(permit) = generation.engine().admit() else {
+        let key = (Arc::clone(name), generation.number());
+        if self.instances.get(&key).is_none_or(Instance::is_spent) {
+            self.instances.remove(&key);
+            let Some(permit) = generation.admit() else {
+                generation.failed(Kind::Budget);
                 return tracing::warn!(filter = %name, "no instance left for an observer: a batch was dropped");
             };
             match Instance::new(generation, permit) {
-                Ok(instance) => _ = self.instances.insert(Arc::clone(name), instance),
-                Err(failure) => return failure.log(generation, None, "pass"),
+                Ok(instance) => _ = self.instances.insert(key.clone(), instance),
+                Err(failure) => return failed(generation, &failure),
             }
         }
-        let Some(instance) = self.instances.get_mut(name) else {
+        let Some(instance) = self.instances.get_mut(&key) else {
             return;
         };
         if let Err(failure) = instance.on_closed(batch) {
-            self.instances.remove(name);
-            failure.log(generation, None, "pass");
+            self.instances.remove(&key);
+            failed(generation, &failure);
         }
     }
 
@@ -245,6 +241,26 @@ impl Teller {
     fn look_around(&mut self) {
         self.instances.retain(|_, instance| instance.generation().is_current());
     }
+}
+
+/// What the filter's generations are told, of those that observe: the stable one and a canary, which gets its share of what has
+/// ended, whichever of them the connections had.
+fn by_generation<'a>(filter: &Filter, items: impl Iterator<Item = &'a Item>) -> Vec<(Arc<Generation>, Vec<&'a Item>)> {
+    let mut told: Vec<(Arc<Generation>, Vec<&Item>)> = Vec::new();
+    for item in items {
+        let generation = filter.choose(item.closed.client);
+        match told.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &generation)) {
+            Some((_, items)) => items.push(item),
+            None if generation.is_observer() => told.push((generation, vec![item])),
+            None => {}
+        }
+    }
+    told
+}
+
+fn failed(generation: &Generation, failure: &Failure) {
+    generation.failed(failure.kind);
+    failure.log(generation, None, "pass");
 }
 
 /// Each once, of all listeners.

@@ -1,4 +1,4 @@
-//! A worker's instances: who gets one of its own, and who shares.
+//! A worker's instances: who gets one of its own, who shares, and when one has served for long enough.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::facts::Facts;
 use super::failure::{Failure, Kind};
 use super::generation::Generation;
-use super::instance::{Decision, Directions, Instance, Session, Verdict, Window};
+use super::instance::{Decision, Directions, Instance, Output, Session, Verdict, Window};
+use super::tally::Role;
+use crate::config::AtBudget;
 use crate::flow::Direction;
 use crate::sys::Coarse;
 
@@ -19,6 +21,8 @@ use crate::sys::Coarse;
 pub struct Instances {
     routers: RefCell<Vec<Shared>>,
     inspectors: RefCell<Vec<Shared>>,
+    /// Filters that have just used up the time of a call, and until when they let others go first.
+    overdue: RefCell<Vec<(Arc<str>, Coarse)>>,
     /// Sessions that had to share since `said`, when that was last logged.
     crowded: Cell<u64>,
     said: Cell<Option<Coarse>>,
@@ -58,15 +62,17 @@ impl Instances {
 
     fn router(&self, generation: &Arc<Generation>) -> Result<Rc<RefCell<Instance>>, Failure> {
         let mut routers = self.routers.borrow_mut();
-        if let Some(shared) = routers
+        let known = routers
             .iter()
-            .find(|shared| Arc::ptr_eq(&shared.generation, generation))
+            .find(|shared| Arc::ptr_eq(&shared.generation, generation));
+        if let Some(shared) = known
+            && shared.may_serve()
         {
             return Ok(Rc::clone(&shared.instance));
         }
         let instance = own_instance(generation)?;
         if generation.is_current() {
-            routers.retain(|shared| shared.generation.name() != generation.name());
+            routers.retain(Shared::may_serve);
             routers.push(Shared {
                 generation: Arc::clone(generation),
                 instance: Rc::clone(&instance),
@@ -81,10 +87,11 @@ impl Instances {
     pub(super) fn open(
         &self,
         generation: &Arc<Generation>,
+        role: Role,
         facts: &Arc<Facts>,
     ) -> Result<(OpenSession, Directions), Failure> {
         let (instance, shared) = self.inspector(generation)?;
-        let (session, interest) = instance.borrow_mut().open_session(facts)?;
+        let (session, interest) = instance.borrow_mut().open_session(role, facts)?;
         let open = OpenSession {
             instance,
             session,
@@ -95,8 +102,9 @@ impl Instances {
 
     fn inspector(&self, generation: &Arc<Generation>) -> Result<(Rc<RefCell<Instance>>, bool), Failure> {
         let room = generation.sessions_per_instance();
+        let may_share = generation.kept().config.at_budget == AtBudget::Share;
         let mut inspectors = self.inspectors.borrow_mut();
-        inspectors.retain(|shared| shared.generation.is_current() && !shared.instance.borrow().has_failed());
+        inspectors.retain(Shared::may_serve);
         let known = inspectors
             .iter_mut()
             .find(|shared| Arc::ptr_eq(&shared.generation, generation));
@@ -106,7 +114,7 @@ impl Instances {
                 return Ok((Rc::clone(&shared.instance), true));
             }
             return match own_instance(generation) {
-                Err(Failure { kind: Kind::Budget, .. }) => {
+                Err(Failure { kind: Kind::Budget, .. }) if may_share => {
                     self.note_sharing(generation);
                     shared.sessions += 1;
                     Ok((Rc::clone(&shared.instance), true))
@@ -120,7 +128,7 @@ impl Instances {
             };
         }
         let instance = own_instance(generation)?;
-        if generation.is_current() {
+        if generation.is_current() && (room > 1 || may_share) {
             inspectors.push(Shared {
                 generation: Arc::clone(generation),
                 instance: Rc::clone(&instance),
@@ -147,6 +155,30 @@ impl Instances {
         }
     }
 
+    /// A filter has failed. One that has used up its time had all of this worker's, and every loop costs it a session: so new
+    /// ones wait for as long as it took, and others have half of the time at least.
+    pub(super) fn failed(&self, generation: &Generation, failure: &Failure) {
+        if failure.kind == Kind::Deadline {
+            let until = Coarse::now() + generation.limits().call;
+            let mut overdue = self.overdue.borrow_mut();
+            overdue.retain(|(name, _)| name != generation.name());
+            overdue.push((Arc::clone(generation.name()), until));
+        }
+    }
+
+    /// How long a connection with these filters has to wait until it is their turn again.
+    pub fn pause(&self, generations: &[Arc<Generation>]) -> Option<Duration> {
+        let mut overdue = self.overdue.borrow_mut();
+        if overdue.is_empty() {
+            return None;
+        }
+        let now = Coarse::now();
+        overdue.retain(|(_, until)| *until > now);
+        let is_of = |name: &Arc<str>| generations.iter().any(|generation| generation.name() == name);
+        let waits = overdue.iter().filter(|(name, _)| is_of(name));
+        waits.map(|(_, until)| until.since(now)).max()
+    }
+
     /// Lets go of what belongs to generations that connections do not begin with any more.
     pub fn retire(&self) {
         for instances in [&self.routers, &self.inspectors] {
@@ -155,8 +187,16 @@ impl Instances {
     }
 }
 
+impl Shared {
+    /// Whether it is for connections that begin now. What they do not get any more goes with the last session that it has.
+    fn may_serve(&self) -> bool {
+        let instance = self.instance.borrow();
+        self.generation.is_current() && !instance.has_failed() && !instance.is_spent()
+    }
+}
+
 fn own_instance(generation: &Arc<Generation>) -> Result<Rc<RefCell<Instance>>, Failure> {
-    let permit = generation.engine().admit().ok_or_else(|| {
+    let permit = generation.admit().ok_or_else(|| {
         Failure::new(
             Kind::Budget,
             "every instance that the machine affords is in use".to_owned(),
@@ -176,6 +216,20 @@ impl OpenSession {
         self.instance
             .borrow_mut()
             .on_bytes(self.session, facts, direction, bytes, finished)
+    }
+}
+
+impl OpenSession {
+    pub(super) fn transform(
+        &self,
+        facts: &Arc<Facts>,
+        direction: Direction,
+        bytes: &[u8],
+        finished: bool,
+    ) -> Result<Output, Failure> {
+        self.instance
+            .borrow_mut()
+            .transform(self.session, facts, direction, bytes, finished)
     }
 }
 

@@ -1,5 +1,7 @@
 //! WASI for components whose language cannot do without: an empty world. There are no files, no network, no environment and
-//! no arguments; there are clocks and random numbers, and what is printed goes to the log under the filter's name.
+//! no arguments, and what is printed goes to the log under the filter's name. There are clocks and random numbers, since
+//! a standard library does not begin without: they are real where that is granted. Otherwise it is for ever the beginning of
+//! 1970, and the random numbers are the same in each instance: what a filter does then depends on what it is shown alone.
 //!
 //! wasmtime-wasi's own synchronous bindings enter a tokio runtime to wait in, which a worker is in already. Nothing here has
 //! anything to wait for, so each of its futures is polled once; one that is not ready then belongs to a filter that tries
@@ -8,22 +10,26 @@
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 use wasmtime::component::{Component, HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView as _};
-use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
+use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock, WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::{self, sync};
 use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, DynPollable, OutputStream, Pollable, StreamError, StreamResult,
 };
-use wasmtime_wasi::random::WasiRandom;
+use wasmtime_wasi::random::{Deterministic, WasiRandom};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_io::bindings::wasi::io::{error, poll, streams};
 
+use super::allowance::Allowance;
 use super::generation::Generation;
+use super::host::say_lost;
 use super::instance::State;
+use crate::config::Grant;
 use crate::observe::log;
 
 /// One instance's WASI: its resources, and what it printed last.
@@ -40,15 +46,30 @@ impl Wasi {
             filter: Arc::clone(generation.name()),
             generation: generation.number(),
             level,
+            allowance: Arc::clone(&generation.kept().log),
             begun: Arc::default(),
             last_line: Arc::clone(&last_line),
         };
         let printers = [printer(tracing::Level::INFO), printer(tracing::Level::WARN)];
         let [stdout, stderr] = printers.clone();
-        let context = WasiCtx::builder().stdout(stdout).stderr(stderr).build();
+        let mut builder = WasiCtx::builder();
+        builder.stdout(stdout).stderr(stderr).max_random_size(MOST_RANDOM);
+        let grants = &generation.kept().config.grants;
+        if !grants.contains(&Grant::WasiClocks) {
+            builder.wall_clock(StoppedClock).monotonic_clock(StoppedClock);
+        }
+        if !grants.contains(&Grant::WasiRandom) {
+            let dice = || Deterministic::new(REHEARSED.to_vec());
+            builder
+                .secure_random(dice())
+                .insecure_random(dice())
+                .insecure_random_seed(REHEARSED_SEED);
+        }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MOST_RESOURCES);
         Self {
-            context,
-            table: ResourceTable::new(),
+            context: builder.build(),
+            table,
             printers,
         }
     }
@@ -61,6 +82,63 @@ impl Wasi {
         let [printer, _] = &self.printers;
         printer.last_line.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
+
+/// Bytes of one request for random numbers.
+const MOST_RANDOM: u64 = 64 << 10;
+
+/// Streams, errors and timers that one instance has at a time; a program has a handful.
+const MOST_RESOURCES: usize = 1024;
+
+/// It is always zero.
+struct StoppedClock;
+
+impl HostWallClock for StoppedClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl HostMonotonicClock for StoppedClock {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        0
+    }
+}
+
+/// What falls where nothing random is granted, over and over. No two neighbours of eight bytes are alike, so that who waits
+/// for another number gets one.
+const REHEARSED: [u8; 1024] = rehearsed();
+
+const REHEARSED_SEED: u128 = 0x243f_6a88_85a3_08d3_1319_8a2e_0370_7344;
+
+/// By SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+const fn rehearsed() -> [u8; 1024] {
+    let mut bytes = [0; 1024];
+    let mut state = 0_u64;
+    let mut at = 0;
+    while at < bytes.len() {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = state;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^= word >> 31;
+        let eight = word.to_le_bytes();
+        let mut byte = 0;
+        while byte < eight.len() {
+            bytes[at] = eight[byte];
+            at += 1;
+            byte += 1;
+        }
+    }
+    bytes
 }
 
 /// Adds the empty world. Whatever else of WASI the component imports exists, and traps when it is called.
@@ -333,6 +411,7 @@ struct Printer {
     filter: Arc<str>,
     generation: u64,
     level: tracing::Level,
+    allowance: Arc<Allowance>,
     /// A line that was begun: what a program prints at once comes in several writes.
     begun: Arc<Mutex<Vec<u8>>>,
     last_line: Arc<Mutex<Option<String>>>,
@@ -367,7 +446,10 @@ impl Printer {
             message: &message,
         });
         if let Some(records) = records {
-            records.write(&[]);
+            if self.allowance.take(1) == 1 {
+                records.write(&[]);
+            }
+            say_lost(&self.allowance, &self.filter);
         }
         *self.last_line.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
     }

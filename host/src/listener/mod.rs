@@ -69,17 +69,21 @@ impl Listener {
 /// # Errors
 /// The address is taken, is not this machine's, or may not be bound.
 pub fn bind(config: &ListenerConfig, workers: usize) -> anyhow::Result<(Vec<OwnedFd>, Peer)> {
+    bind_for(&format!("listener \"{}\"", config.name), config, workers)
+}
+
+/// The same for something that is no listener for clients, and that errors call by this name.
+///
+/// # Errors
+/// As those of [`bind`].
+pub fn bind_for(whom: &str, config: &ListenerConfig, workers: usize) -> anyhow::Result<(Vec<OwnedFd>, Peer)> {
     let failed = |error: io::Error| {
         let why = match error.kind() {
             io::ErrorKind::AddrInUse => "the address is in use by another process".to_owned(),
             io::ErrorKind::PermissionDenied => format!("{error}: ports below 1024 need CAP_NET_BIND_SERVICE"),
             _ => error.to_string(),
         };
-        anyhow!(
-            "cannot listen on {} (listener \"{}\"): {why}",
-            config.address,
-            config.name
-        )
+        anyhow!("cannot listen on {} ({whom}): {why}", config.address)
     };
     let tcp = |address: SocketAddr| {
         let (sockets, bound) = listen_tcp(address, workers, config.accept, &config.vigilance).map_err(failed)?;

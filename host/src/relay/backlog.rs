@@ -29,6 +29,11 @@ impl Backlog {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// In front of what waits already. Nothing of that may have been written.
+    pub(super) fn push_front(&mut self, bytes: &[u8]) {
+        self.bytes.splice(..0, bytes.iter().copied());
+    }
+
     /// Ready when everything is written.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &Channel) -> Poll<std::io::Result<()>> {
         while self.sent < self.bytes.len() {

@@ -10,7 +10,7 @@ use super::backlog::Backlog;
 use super::deadlines::Progress;
 use crate::channel::Channel;
 use crate::detect::{Found, greets, speaks};
-use crate::filter::{Chain, Facts, Stop, View};
+use crate::filter::{Chain, Facts, MUCH, Passed, Stop, View};
 use crate::flow::Direction;
 use crate::observe::Moved;
 use crate::sys::Lent;
@@ -24,15 +24,23 @@ pub(super) struct Tools<'a> {
     pub filters: &'a mut Option<Box<Chain>>,
     /// Who is to be told which protocol is spoken, where that is not known.
     pub unknown: Option<&'a Facts>,
-    /// The other lane is complete: when this one is, both sockets are closed.
-    pub last: bool,
-    /// Why the source cannot be written to any more: it is gone, and what looks like its end need not be one.
-    pub gone: Option<&'a io::Error>,
+    /// The lane of the other direction.
+    pub other: &'a mut Lane,
+    /// The connection is ended from our side, and its sockets are read on after FIN.
+    pub winding_down: bool,
 }
 
 impl Tools<'_> {
+    /// The source cannot be written to any more: it is gone, and what looks like its end need not be one.
     fn is_cut_off(&self) -> bool {
-        self.gone.is_some_and(|error| !self.source.had_finished(error))
+        self.other
+            .broken()
+            .is_some_and(|error| !self.source.had_finished(error))
+    }
+
+    /// When this lane is complete, both sockets are closed.
+    fn is_last(&self) -> bool {
+        self.other.is_complete() && !self.winding_down
     }
 }
 
@@ -43,16 +51,23 @@ pub(super) struct Lane {
     path: Path,
     backlog: Backlog,
     moved: Moved,
+    /// Bytes that filters have let through and that still wait in the source's kernel: they may go as they are.
+    looked_at: u64,
+    /// Bytes that go to the sink and did not come from the source: filters made them.
+    added: u64,
+    /// It reads nothing, since what filters would answer has no room in the other lane.
+    held_up: bool,
 }
 
 /// ```text
-/// Open --FIN read--> Ended --all owed is written--> Closed
-///   \________a write fails: nothing more can be passed on________> Broken
+/// Open --FIN read--> Ended --all owed is written--> Finishing --FIN is on its way--> Closed
+///   \_________________a write fails: nothing more can be passed on___________________> Broken
 /// ```
 #[derive(Debug)]
 enum Phase {
     Open,
     Ended,
+    Finishing,
     Closed,
     Broken(Option<io::Error>),
 }
@@ -79,8 +94,14 @@ const SMALL_IN_A_ROW: u8 = 4;
 /// What one lane moves before the other lanes of the worker get their turn.
 const TURN: usize = 1 << 20;
 
+/// What filters have answered and a peer has not taken: from here on nothing is shown to them that they could answer.
+const CLOGGED: usize = 64 << 10;
+
 /// A part that may go unseen but is shorter than this is not worth leaving the buffer for.
-const WORTH_LEAVING: u64 = 16 << 10;
+const WORTH_LEAVING: u64 = MUCH;
+
+/// What is looked at of a message whose rest will be skipped: more than the header of any protocol that says lengths.
+const GLANCE: usize = 512;
 
 impl Lane {
     pub(super) fn new(direction: Direction) -> Self {
@@ -90,6 +111,9 @@ impl Lane {
             path: Path::Copy { may_splice: true },
             backlog: Backlog::default(),
             moved: Moved::default(),
+            looked_at: 0,
+            added: 0,
+            held_up: false,
         }
     }
 
@@ -99,7 +123,7 @@ impl Lane {
 
     /// Whether the source has said its FIN.
     pub(super) fn has_ended(&self) -> bool {
-        matches!(self.phase, Phase::Ended | Phase::Closed)
+        matches!(self.phase, Phase::Ended | Phase::Finishing | Phase::Closed)
     }
 
     /// How far it has come, where its sink `owed` so many bytes more to its socket.
@@ -111,7 +135,7 @@ impl Lane {
         // Copied and filtered bytes are counted when they are read, spliced ones when they are written.
         let unsent = (self.backlog.len() + owed) as u64;
         Progress {
-            delivered: self.moved.total().saturating_sub(unsent),
+            delivered: (self.moved.total() + self.added).saturating_sub(unsent),
             owes: unsent > 0 || in_pipe > 0,
             ended: !matches!(self.phase, Phase::Open),
         }
@@ -126,7 +150,7 @@ impl Lane {
     pub(super) fn broken(&self) -> Option<&io::Error> {
         match &self.phase {
             Phase::Broken(error) => error.as_ref(),
-            Phase::Open | Phase::Ended | Phase::Closed => None,
+            Phase::Open | Phase::Ended | Phase::Finishing | Phase::Closed => None,
         }
     }
 
@@ -149,8 +173,35 @@ impl Lane {
         self.backlog = Backlog::of(header.into());
     }
 
+    /// Takes bytes that did not come from its source, behind what is owed. Behind a FIN there is no place for them.
+    pub(super) fn answer(&mut self, bytes: &[u8]) {
+        match self.phase {
+            Phase::Open | Phase::Ended => {
+                self.added += bytes.len() as u64;
+                self.backlog.push(bytes);
+            }
+            Phase::Finishing | Phase::Closed | Phase::Broken(_) => {}
+        }
+    }
+
+    /// Whether its sink has so much to take that nothing is to be added.
+    fn is_clogged(&self) -> bool {
+        self.backlog.len() >= CLOGGED
+    }
+
+    /// Whether it waits for nothing but the other lane, which has room again.
+    pub(super) fn can_go_on(&self, other: &Self) -> bool {
+        self.held_up && !other.is_clogged()
+    }
+
     /// Takes bytes that were read before the relay began.
-    pub(super) fn start_with(&mut self, seen: Vec<u8>, filters: &mut Option<Box<Chain>>) -> Result<(), Stop> {
+    pub(super) fn start_with(
+        &mut self,
+        worker: &Worker,
+        seen: Vec<u8>,
+        filters: &mut Option<Box<Chain>>,
+        other: &mut Self,
+    ) -> Result<(), Stop> {
         if seen.is_empty() {
             return Ok(());
         }
@@ -160,18 +211,22 @@ impl Lane {
             return Ok(());
         };
         self.moved.filtered += seen.len() as u64;
-        let mut passed = Vec::new();
-        let fed = chain.feed(self.direction, &seen, false, &mut passed);
+        let mut passed = Passed::default();
+        let fed = chain.feed(worker.instances(), self.direction, &seen, false, &mut passed);
         if chain.is_done() {
             *filters = None;
         }
-        self.backlog.push(&passed);
+        let onward = passed.onward(self.direction, &seen);
+        self.added += onward.len().saturating_sub(seen.len()) as u64;
+        self.backlog.push(onward);
+        other.answer(passed.back(self.direction));
         fed
     }
 
     /// Goes on until the lane is through (`Ok`), its source fails (`Err`), or there is nothing to do now.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut tools: Tools<'_>) -> Poll<Result<(), Ending>> {
         let start = self.moved.total();
+        self.held_up = false;
         loop {
             match self.poll_flush(cx, tools.sink) {
                 Poll::Ready(Ok(())) => {}
@@ -180,9 +235,10 @@ impl Lane {
             }
             match self.phase {
                 Phase::Open => {}
-                Phase::Ended => {
+                Phase::Ended | Phase::Finishing => {
+                    self.phase = Phase::Finishing;
                     // The close that follows says FIN as well: the source has nothing unread that would make it a RST.
-                    let gone = match tools.last && tools.sink.session().is_none() {
+                    let gone = match tools.is_last() && tools.sink.session().is_none() {
                         true => tools.sink.stream().gone(cx),
                         false => ready!(tools.sink.poll_finish(cx, tools.source.is_truncated())).err(),
                     };
@@ -212,7 +268,7 @@ impl Lane {
                     Ok(bytes) => self.moved.spliced += bytes as u64,
                     Err(error) if refuses_splice(&error) => {
                         self.moved.copied += pipe.owed() as u64;
-                        self.backlog.push(&pipe.take()?);
+                        self.backlog.push_front(&pipe.take()?);
                     }
                     Err(error) => return Poll::Ready(Err(error)),
                 }
@@ -244,17 +300,23 @@ impl Lane {
             .filters
             .as_ref()
             .map_or(View::Nothing, |chain| chain.view(self.direction));
+        let looked_at = self.looked_at;
         let read = match view {
             View::Nothing => self.poll_native(cx, tools, u64::MAX),
-            View::After(unseen) if unseen >= WORTH_LEAVING => self.poll_native(cx, tools, unseen),
+            View::After(unseen) if unseen >= WORTH_LEAVING => {
+                self.poll_native(cx, tools, looked_at.saturating_add(unseen))
+            }
+            View::After(_) | View::Next if looked_at > 0 => self.poll_native(cx, tools, looked_at),
             View::After(_) | View::Next => return self.poll_filtered(cx, tools),
         };
         match ready!(read) {
             Ok(0) if tools.is_cut_off() => return Poll::Ready(ControlFlow::Break(self.failed(reset()))),
             Ok(0) => self.phase = Phase::Ended,
             Ok(bytes) => {
+                let seen = looked_at.min(bytes as u64);
+                self.looked_at -= seen;
                 if let (View::After(_), Some(chain)) = (view, tools.filters.as_mut()) {
-                    chain.passed_unseen(self.direction, bytes as u64);
+                    chain.passed_unseen(self.direction, bytes as u64 - seen);
                 }
             }
             Err(error) => return Poll::Ready(ControlFlow::Break(self.failed(error))),
@@ -359,8 +421,26 @@ impl Lane {
     }
 
     fn poll_filtered(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>) -> Poll<ControlFlow<Ending>> {
+        let answers = tools.filters.as_ref().is_some_and(|chain| chain.answers());
+        if answers && tools.other.is_clogged() {
+            // Its sink wakes us when it takes something.
+            self.held_up = true;
+            return Poll::Pending;
+        }
+        if tools.source.session().is_none() && tools.filters.as_ref().is_some_and(|chain| chain.skims(self.direction)) {
+            return self.poll_glance(cx, tools);
+        }
+        self.poll_read(cx, tools)
+    }
+
+    /// Reads, and shows it.
+    fn poll_read(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>) -> Poll<ControlFlow<Ending>> {
         let mut buffer = tools.worker.buffer();
-        let read = match ready!(tools.source.poll_recv(cx, &mut buffer)) {
+        let Poll::Ready(read) = tools.source.poll_recv(cx, &mut buffer) else {
+            self.give_pipe_back();
+            return Poll::Pending;
+        };
+        let read = match read {
             Ok(0) if tools.is_cut_off() => return Poll::Ready(ControlFlow::Break(self.failed(reset()))),
             Ok(read) => read,
             Err(error) => return Poll::Ready(ControlFlow::Break(self.failed(error))),
@@ -370,39 +450,91 @@ impl Lane {
         if read == 0 {
             self.phase = Phase::Ended;
         }
-        let Some(chain) = tools.filters else {
-            return Poll::Ready(ControlFlow::Continue(()));
+        Poll::Ready(self.show(cx, tools, &buffer[..read], read == 0))
+    }
+
+    /// Shows the beginning of a message where it lies, in the kernel. If it may go on as it is, it is spliced together with what
+    /// is skipped of it: to read and write it would cost as much again as to move the rest.
+    fn poll_glance(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>) -> Poll<ControlFlow<Ending>> {
+        let mut glance = [0; GLANCE];
+        let Poll::Ready(peeked) = tools.source.stream().poll_peek(cx, &mut glance, 0) else {
+            self.give_pipe_back();
+            return Poll::Pending;
         };
+        let Ok((bytes @ 1.., _)) = peeked else {
+            // The end, or an error: both are still there.
+            return self.poll_read(cx, tools);
+        };
+        let glance = &glance[..bytes];
         let mut passed = tools.worker.passed();
-        passed.clear();
-        let fed = chain.feed(self.direction, &buffer[..read], read == 0, &mut passed);
-        let other = self.direction.other();
-        if chain.has_released(other) {
+        let fed = self.feed(tools, glance, false, &mut passed);
+        if fed.is_ok() && passed.is_unchanged(glance) {
+            self.looked_at = bytes as u64;
+            if let Path::Copy { may_splice: true } = self.path {
+                self.path = Path::Splice { pipe: None, small: 0 };
+            }
+            self.settle(cx, tools, &passed);
+            return Poll::Ready(ControlFlow::Continue(()));
+        }
+        // Now, and without asking whether it can be read: what was fed must not be fed again.
+        let taken = tools.source.stream().take(&mut tools.worker.buffer()[..bytes]);
+        if let Err(error) = taken {
+            return Poll::Ready(ControlFlow::Break(self.failed(error)));
+        }
+        self.moved.filtered += bytes as u64;
+        self.settle(cx, tools, &passed);
+        self.pass_through(cx, tools, &passed, glance, false);
+        Poll::Ready(continues(fed))
+    }
+
+    /// An idle lane owns no pipe. Nothing is in it when filters are to be shown something.
+    fn give_pipe_back(&mut self) {
+        if let Path::Splice { pipe, .. } = &mut self.path {
+            *pipe = None;
+        }
+    }
+
+    /// Passes on what a filter that failed had held: nothing is read for it.
+    fn pass_released(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>) -> ControlFlow<Ending> {
+        self.show(cx, tools, &[], false)
+    }
+
+    /// Shows bytes to the filters, and passes on what they let through, to either peer.
+    fn show(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>, bytes: &[u8], last: bool) -> ControlFlow<Ending> {
+        let mut passed = tools.worker.passed();
+        let fed = self.feed(tools, bytes, last, &mut passed);
+        self.settle(cx, tools, &passed);
+        self.pass_through(cx, tools, &passed, bytes, last);
+        continues(fed)
+    }
+
+    fn feed(&self, tools: &mut Tools<'_>, bytes: &[u8], last: bool, passed: &mut Passed) -> Result<(), Stop> {
+        match tools.filters {
+            Some(chain) => chain.feed(tools.worker.instances(), self.direction, bytes, last, passed),
+            None => unreachable!("there are bytes to show and nobody to show them to"),
+        }
+    }
+
+    /// Filters have looked at bytes: what they answered goes to the other lane, and those that are done are let go.
+    fn settle(&self, cx: &Context<'_>, tools: &mut Tools<'_>, passed: &Passed) {
+        let Some(chain) = tools.filters else { return };
+        let answered = passed.back(self.direction);
+        if !answered.is_empty() || chain.has_released(self.direction.other()) {
+            tools.other.answer(answered);
             // The other lane was polled before this one, or sleeps.
             cx.waker().wake_by_ref();
         }
         if chain.is_done() {
             *tools.filters = None;
         }
-        self.pass_on(cx, tools, &passed, read == 0);
-        Poll::Ready(continues(fed))
     }
 
-    /// Passes on what a filter that failed had held: nothing is read for it.
-    fn pass_released(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>) -> ControlFlow<Ending> {
-        let Some(chain) = tools.filters else {
-            return ControlFlow::Continue(());
-        };
-        let mut passed = tools.worker.passed();
-        passed.clear();
-        let fed = chain.feed(self.direction, &[], false, &mut passed);
-        self.pass_on(cx, tools, &passed, false);
-        continues(fed)
+    /// Passes on what filters let through of bytes, or made of them.
+    fn pass_through(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, passed: &Passed, bytes: &[u8], last: bool) {
+        let onward = passed.onward(self.direction, bytes);
+        self.added += onward.len().saturating_sub(bytes.len()) as u64;
+        self.pass_on(cx, tools, onward, last);
     }
-}
-
-fn reset() -> io::Error {
-    io::ErrorKind::ConnectionReset.into()
 }
 
 fn continues(fed: Result<(), Stop>) -> ControlFlow<Ending> {
@@ -410,6 +542,10 @@ fn continues(fed: Result<(), Stop>) -> ControlFlow<Ending> {
         Ok(()) => ControlFlow::Continue(()),
         Err(stop) => ControlFlow::Break(Ending::Stopped(stop)),
     }
+}
+
+fn reset() -> io::Error {
+    io::ErrorKind::ConnectionReset.into()
 }
 
 /// The kernel does not splice between these two, and nothing was moved: EINVAL for a socket without splice support, ENOSYS

@@ -96,7 +96,8 @@ pub async fn run(
         relay.up.announce(header);
     }
     let seen = mem::take(&mut connected.routed.seen);
-    if let Err(stop) = relay.up.start_with(seen, &mut relay.filters) {
+    let Relay { up, down, filters, .. } = &mut relay;
+    if let Err(stop) = up.start_with(worker, seen, filters, down) {
         return relay.conclude(Ending::Stopped(stop)).await;
     }
     let ending = relay.run(connected.routed.upstream.vigilance(), report).await;
@@ -198,6 +199,9 @@ impl<'a> Relay<'a> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
         let up = self.poll_lane(cx, Direction::Up);
         let down = self.poll_lane(cx, Direction::Down);
+        if self.up.can_go_on(&self.down) || self.down.can_go_on(&self.up) {
+            cx.waker().wake_by_ref();
+        }
         if self.first_byte.is_none() && self.down.moved().total() > 0 {
             self.first_byte = Some(self.began.elapsed());
         }
@@ -210,17 +214,17 @@ impl<'a> Relay<'a> {
 
     fn poll_lane(&mut self, cx: &mut Context<'_>, direction: Direction) -> Poll<Result<(), Ending>> {
         let (lane, other, source, sink) = match direction {
-            Direction::Up => (&mut self.up, &self.down, self.client, self.upstream),
-            Direction::Down => (&mut self.down, &self.up, self.upstream, self.client),
+            Direction::Up => (&mut self.up, &mut self.down, self.client, self.upstream),
+            Direction::Down => (&mut self.down, &mut self.up, self.upstream, self.client),
         };
         let tools = Tools {
-            gone: other.broken(),
             worker: self.worker,
             source,
             sink,
             unknown: self.unknown,
             filters: &mut self.filters,
-            last: other.is_complete() && !self.winding_down,
+            other,
+            winding_down: self.winding_down,
         };
         let polled = lane.poll(cx, tools);
         if lane.has_ended() && self.first.is_none() {
@@ -245,6 +249,11 @@ impl<'a> Relay<'a> {
     }
 
     async fn conclude(&mut self, ending: Ending) -> Transfer {
+        if let Ending::Stopped(Stop::Refused(refused)) = &ending
+            && !refused.reset
+        {
+            self.down.answer(&refused.reply);
+        }
         if self.owes_an_end(&ending) {
             // Boxed: it happens once, and every connection would carry its state.
             Box::pin(self.wind_down()).await;
@@ -263,12 +272,13 @@ impl<'a> Relay<'a> {
     fn owes_an_end(&self, ending: &Ending) -> bool {
         match ending {
             Ending::Expired(Limit::Stalled(_)) => false,
-            Ending::Expired(_) | Ending::Stopped(Stop::Refused { reset: false, .. }) => true,
+            Ending::Expired(_) => true,
+            Ending::Stopped(Stop::Refused(refused)) => !refused.reset,
             Ending::Failed { side: Side::Client, .. } => self.up.is_complete(),
             Ending::Failed {
                 side: Side::Upstream, ..
             } => self.down.is_complete(),
-            Ending::Finished { .. } | Ending::Stopped(_) => false,
+            Ending::Finished { .. } | Ending::Stopped(Stop::Failed { .. }) => false,
         }
     }
 

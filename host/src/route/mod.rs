@@ -41,6 +41,9 @@ pub async fn choose(worker: &Worker, inspected: Inspected) -> Result<Routed, Out
             return Err(Outcome::new(Stage::Route, Cause::RouteRefused, None));
         }
     };
+    if let Some(pause) = worker.instances().pause(&accepted.generations) {
+        let _ = worker.timers().within(Some(pause), std::future::pending::<()>()).await;
+    }
     let mut dialogue = Dialogue::new(worker, accepted, seen, finished);
     let asked = dialogue.ask_routers().await;
     let (accepted, seen) = dialogue.into_parts();
@@ -136,12 +139,12 @@ async fn close(worker: &Worker, accepted: &Accepted, end: End) -> Outcome {
     match end {
         End::Failed => outcome(Cause::Reset, Some(Side::Client)),
         End::Over(outcome) => outcome,
-        End::Stopped(Stop::Refused { filter, reset, reason }) => {
-            tracing::debug!(connection = accepted.id, %filter, reason, "refused by a filter");
-            if reset {
+        End::Stopped(Stop::Refused(refused)) => {
+            tracing::debug!(connection = accepted.id, filter = %refused.filter, reason = refused.reason, "refused by a filter");
+            if refused.reset {
                 accepted.socket.reset_on_close();
             } else {
-                linger::end(worker, &accepted.socket).await;
+                linger::end_with(worker, &accepted.socket, &refused.reply).await;
             }
             outcome(Cause::FilterRefused, None)
         }

@@ -2,10 +2,12 @@
 
 mod thread;
 
+use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
 
@@ -17,9 +19,10 @@ use tokio::sync::watch as signal_all;
 use tokio::time::{sleep, timeout};
 
 use crate::config::{Config, Drain, FilterConfig, ListenerConfig};
-use crate::filter::{Engine, Filter, Groups, Observers, Occasion, Reloaded};
+use crate::filter::{About, Engine, Filter, Groups, Observers, Occasion, Reloaded};
 use crate::limit::Limiter;
 use crate::listener::{self, Crew, Listener};
+use crate::metrics::{Bound, Exporter, Sources};
 use crate::observe::{AccessLog, Counters};
 use crate::route::rules::Rules;
 use crate::sys::Peer;
@@ -55,6 +58,8 @@ pub struct Server {
     narrators: Vec<JoinHandle<()>>,
     access_log: Option<AccessLog>,
     listening: Vec<Listening>,
+    /// Answers until everything else is over. Present where there is a page of metrics.
+    _exporter: Option<Exporter>,
     drain: Drain,
 }
 
@@ -94,9 +99,11 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         let server = Server::start(config)?;
         {
             let mut watching = pin!(server.watch_files()?);
+            let mut supervising = pin!(server.supervise_filters());
             loop {
                 tokio::select! {
                     () = &mut watching => {}
+                    () = &mut supervising => {}
                     _ = hangup.recv() => {
                         server.reopen_log();
                         server.reload_filters(Occasion::Request).await;
@@ -144,6 +151,7 @@ impl Server {
             None => (None, None),
             Some(config) => AccessLog::start(config).map(|(log, thread)| (Some(log), Some(thread)))?,
         };
+        let metrics = config.metrics.as_ref().map(Bound::new).transpose()?;
         let mut shares: Vec<Vec<(Arc<Listener>, OwnedFd)>> = (0..workers).map(|_| Vec::new()).collect();
         let mut listening = Vec::new();
         let common = Common {
@@ -196,6 +204,17 @@ impl Server {
             // A worker that has ended already needs no waking.
             commands.iter().for_each(|worker| _ = worker.send(Command::Wake));
         })?;
+        let sources = Sources {
+            filters: common.filters.clone(),
+            listeners: listening
+                .iter()
+                .map(|listening| (Arc::clone(&listening.name), Arc::clone(&listening.counters)))
+                .collect(),
+        };
+        let exporter = metrics.map(|bound| Exporter::start(bound, sources)).transpose()?;
+        if let Some(exporter) = &exporter {
+            tracing::info!(address = %exporter.address(), "metrics are served");
+        }
         for Listening { name, address, .. } in &listening {
             tracing::info!(listener = %name, %address, "listening");
         }
@@ -209,6 +228,7 @@ impl Server {
             narrators: observing.into_iter().chain(writing).collect(),
             access_log: common.access_log,
             listening,
+            _exporter: exporter,
             drain: config.drain,
         })
     }
@@ -266,7 +286,7 @@ impl Server {
             let reloaded = tokio::task::spawn_blocking(move || reloading.reload(occasion)).await;
             match reloaded.unwrap_or_else(|panicked| Err(panicked.into())) {
                 Ok(Reloaded::Unchanged) => {}
-                Ok(Reloaded::Published) => self.workers.iter().for_each(|worker| worker.tell(Command::Retire)),
+                Ok(Reloaded::Changed) => self.retire(),
                 Err(error) => {
                     let generation = filter.generation();
                     let error = format!("{error:#}");
@@ -274,6 +294,28 @@ impl Server {
                 }
             }
         }
+    }
+
+    /// Lets every filter decide what becomes of its generations, for as long as it is polled: workers only count.
+    pub async fn supervise_filters(&self) {
+        let supervise = async |filter: &Filter| {
+            loop {
+                filter.supervise().await;
+                self.retire();
+            }
+        };
+        let mut supervised: Vec<_> = self.filters.iter().map(|filter| Box::pin(supervise(filter))).collect();
+        // Each of them looks at most every now and then, and nothing is done where there is nothing to see.
+        poll_fn(|cx| {
+            supervised.iter_mut().for_each(|filter| _ = filter.as_mut().poll(cx));
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+
+    /// Workers let go of what belongs to generations that connections do not begin with any more.
+    fn retire(&self) {
+        self.workers.iter().for_each(|worker| worker.tell(Command::Retire));
     }
 
     /// Everything that has certificates, and whose they are.
@@ -354,6 +396,7 @@ impl Server {
         }
         for filter in &self.filters {
             filter.log_metrics();
+            filter.log_tallies();
         }
         let mut cut_off = 0;
         for Listening { name, counters, .. } in &self.listening {
@@ -428,22 +471,21 @@ fn load_filter(config: &FilterConfig, engine: &Engine, upstreams: &Arc<Upstreams
     Ok(Arc::new(filter))
 }
 
-/// Everything that keeps a configuration's filters from loading: each of them is compiled, and its `init` is run.
-pub fn check_filters(config: &Config) -> Vec<String> {
+/// What each of a configuration's filters is, or what keeps it from loading: it is compiled, and its `init` is run.
+pub fn check_filters(config: &Config) -> Vec<Result<About, String>> {
     if config.filters.is_empty() {
         return Vec::new();
     }
     let engine = match Engine::new() {
         Ok(engine) => engine,
-        Err(error) => return vec![format!("{error:#}")],
+        Err(error) => return vec![Err(format!("{error:#}"))],
     };
     let nobody = Arc::new(Upstreams::default());
-    let load = |filter| {
-        load_filter(filter, &engine, &nobody)
-            .err()
-            .map(|error| format!("{error:#}"))
+    let load = |filter| match load_filter(filter, &engine, &nobody) {
+        Ok(filter) => Ok(filter.choose(None).about()),
+        Err(error) => Err(format!("{error:#}")),
     };
-    config.filters.iter().filter_map(load).collect()
+    config.filters.iter().map(load).collect()
 }
 
 /// Everything that keeps the certificates of listeners and upstreams from being of use: each of their files is read.

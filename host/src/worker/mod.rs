@@ -5,7 +5,7 @@ mod timers;
 use std::cell::{Cell, RefCell, RefMut};
 use std::time::Duration;
 
-use crate::filter::Instances;
+use crate::filter::{Instances, Passed};
 use crate::sys::{Coarse, Pipes};
 use crate::upstream::Spares;
 pub use timers::{Elapsed, Timers};
@@ -16,7 +16,7 @@ pub const BUFFER: usize = 64 << 10;
 
 pub struct Worker {
     buffer: RefCell<Box<[u8]>>,
-    passed: RefCell<Vec<u8>>,
+    passed: RefCell<Passed>,
     pipes: Pipes,
     instances: Instances,
     timers: Timers,
@@ -55,7 +55,7 @@ impl Worker {
     }
 
     /// Where filters put what they let through; as short-lived as `buffer`.
-    pub fn passed(&self) -> RefMut<'_, Vec<u8>> {
+    pub fn passed(&self) -> RefMut<'_, Passed> {
         self.passed.borrow_mut()
     }
 

@@ -3,6 +3,7 @@
 //! The comments on fields are what an editor shows beside a key.
 
 mod access_log;
+mod canary;
 mod certificate;
 mod client_auth;
 mod detection;
@@ -13,10 +14,13 @@ mod health;
 mod keepalive;
 mod limits;
 mod listener;
+mod metrics;
 mod passive;
 mod proxy_protocol;
+mod quarantine;
 mod queue;
 mod resolver;
+mod retire;
 mod retries;
 mod route;
 mod server;
@@ -37,6 +41,7 @@ use super::named::Named;
 use super::ranges;
 use super::reader::{Given, read_entries};
 pub(super) use access_log::AccessLog;
+pub(super) use canary::{Canary, CanaryTable};
 pub(super) use certificate::Certificate;
 pub(super) use client_auth::ClientAuth;
 pub(super) use detection::Detection;
@@ -47,10 +52,13 @@ pub(super) use health::{Health, Start};
 pub(super) use keepalive::{Keepalive, KeepaliveTable};
 pub(super) use limits::Limits;
 pub(super) use listener::Listener;
+pub(super) use metrics::Metrics;
 pub(super) use passive::Passive;
 pub(super) use proxy_protocol::{ProxyIn, ProxyOut};
+pub(super) use quarantine::Quarantine;
 pub(super) use queue::Queue;
 pub(super) use resolver::Resolver;
+pub(super) use retire::Retire;
 pub(super) use retries::{Retries, RetriesTable};
 pub(super) use route::{Route, Share, SharedRoute, TlvCondition};
 pub(super) use server::{Server, ServerTable};
@@ -96,6 +104,8 @@ pub(super) struct File {
     pub(super) access_log: Option<Given<AccessLog>>,
     /// Who is asked for the addresses of names.
     pub(super) resolver: Option<Given<Resolver>>,
+    /// A page for Prometheus. Without this table there is none.
+    pub(super) metrics: Option<Given<Metrics>>,
 }
 
 impl File {
@@ -110,6 +120,7 @@ impl File {
             drain: table.optional("drain"),
             access_log: table.optional("access-log"),
             resolver: table.optional("resolver"),
+            metrics: table.optional("metrics"),
         })
     }
 }

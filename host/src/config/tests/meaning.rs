@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::super::load::parse;
 use super::super::{
-    Accept, AccessLogConfig, Address, AtLimit, Balance, Connect, Discovery, Drain, FilterLimits, Health, Keepalive,
-    Limits, ListenAddress, LoadError, LogField, LogFormat, OnDown, OnError, Passive, Queue, Resolver, Retries,
-    ServerConfig, ServerPlace, TemplatePart, TimeoutChanges, Timeouts, UpstreamConfig, Vigilance, defaults, load,
+    Accept, AccessLogConfig, Address, AtBudget, AtLimit, Balance, Connect, Discovery, Drain, FilterLimits, Grant,
+    Health, Keepalive, Limits, ListenAddress, LoadError, LogField, LogFormat, OnDown, OnError, Passive, Queue,
+    Resolver, Retire, Retries, ServerConfig, ServerPlace, TemplatePart, TimeoutChanges, Timeouts, UpstreamConfig,
+    Vigilance, defaults, load,
 };
 use super::{COMPLETE, LEAST, accepted, seconds};
 
@@ -81,9 +82,22 @@ fn every_key_arrives() {
         FilterLimits {
             memory: 1 << 20,
             call,
-            init
+            init,
+            output: 4 << 20,
+            log_lines: 0,
+            metrics: 1024,
+            store_entries: 10_000_000,
+            store_bytes: 1 << 30,
         }
     );
+    assert_eq!(router.at_budget, AtBudget::Refuse);
+    let retire = Retire {
+        age: Some(seconds(24 * 3600)),
+        sessions: Some(1_000_000),
+        memory: Some(512 << 10),
+    };
+    assert_eq!(router.retire, retire);
+    assert_eq!(router.grants, Grant::ALL);
 
     let blue = &config.upstreams[0];
     assert_eq!((blue.name.as_str(), blue.balance), ("blue", Balance::LeastConnections));
@@ -241,6 +255,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(least.drain, defaults::DRAIN);
     assert_eq!(least.resolver, defaults::RESOLVER);
     assert_eq!(least.access_log, None);
+    assert_eq!(least.metrics, None);
 }
 
 #[test]

@@ -15,7 +15,7 @@ error: unknown key `worker`
 1 | worker = 2
   | ^^^^^^ did you mean `workers`?
   |
-  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`
+  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`, `metrics`
 ",
     );
 }
@@ -34,7 +34,7 @@ error: unknown key `tls`
 1 | [tls]
   |  ^^^
   |
-  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`
+  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`, `metrics`
 ",
     );
 }
@@ -70,7 +70,7 @@ error: unknown key `suorce`
 2 | suorce = "f.wasm"
   | ^^^^^^ did you mean `source`?
   |
-  = note: known keys: `source`, `config`, `on-error`, `sessions-per-instance`, `limits`
+  = note: known keys: `source`, `config`, `on-error`, `sessions-per-instance`, `at-budget`, `retire`, `grants`, `limits`, `canary`, `quarantine`
 "#,
     );
 }
@@ -226,7 +226,7 @@ error: 1GiB is out of range
  --> proxy.toml:3:17
   |
 3 | limits.memory = "1GiB"
-  |                 ^^^^^^ expected 64KiB to 16MiB
+  |                 ^^^^^^ expected 64KiB to 64MiB
 "#,
     );
 }
@@ -392,7 +392,7 @@ error: unknown value `closed`
 3 | on-error = "closed"
   |            ^^^^^^^^ did you mean `close`?
   |
-  = note: known values: `close`, `pass`
+  = note: known values: `close`, `pass`, `previous`
 "#,
     );
 }

@@ -2,10 +2,13 @@
 
 mod access_log;
 mod address;
+mod containment;
 mod drain;
+mod filter;
 mod limits;
 mod meaning;
 mod messages;
+mod metrics;
 mod proxy_protocol;
 mod resolver;
 mod robustness;
@@ -49,12 +52,28 @@ every = "5m"
 nameservers = ["10.0.0.53", "[2001:db8::53]:5353"]
 timeout = "1s"
 
+[metrics]
+address = "[::]:9464"
+expose = true
+
 [filters.router]
 source = "filters/router.wasm"
 config = { default = "blue", since = 1979-05-27T07:32:00Z, share = 0.5, big = 18446744073709551615, tags = ["a", {}] }
 on-error = "pass"
 sessions-per-instance = 16
-limits = { memory = "1MiB", call = "5ms", init = "10s" }
+at-budget = "refuse"
+retire = { age = "24h", sessions = 1000000, memory = "512KiB" }
+grants = ["connection", "environment", "log", "metrics", "store", "upstreams", "wasi-clocks", "wasi-random"]
+
+[filters.router.limits]
+memory = "1MiB"
+call = "5ms"
+init = "10s"
+output = "4MiB"
+log-lines = 0
+metrics = 1024
+store-entries = 10000000
+store-bytes = "1GiB"
 
 [filters.audit]
 source = "/opt/audit.wasm"

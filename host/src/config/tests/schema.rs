@@ -7,14 +7,18 @@ use super::super::schema;
 use super::refused;
 
 /// Where each object of the schema stands in a file, with a key that no object has.
-const PLACES: [(&str, &str); 30] = [
+const PLACES: [(&str, &str); 34] = [
     ("", "zzzzzzzz = 1"),
     ("Limits", "[limits]\nzzzzzzzz = 1"),
     ("Drain", "[drain]\nzzzzzzzz = 1"),
     ("AccessLog", "[access-log]\nzzzzzzzz = 1"),
     ("Resolver", "[resolver]\nzzzzzzzz = 1"),
+    ("Metrics", "[metrics]\nzzzzzzzz = 1"),
     ("Filter", "[filters.x]\nzzzzzzzz = 1"),
+    ("CanaryTable", "[filters.x]\n[filters.x.canary]\nzzzzzzzz = 1"),
+    ("QuarantineTable", "[filters.x]\n[filters.x.quarantine]\nzzzzzzzz = 1"),
     ("FilterLimits", "[filters.x]\n[filters.x.limits]\nzzzzzzzz = 1"),
+    ("Retire", "[filters.x]\n[filters.x.retire]\nzzzzzzzz = 1"),
     ("Upstream", "[upstreams.x]\nzzzzzzzz = 1"),
     ("ServerTable", "[upstreams.x]\n[[upstreams.x.servers]]\nzzzzzzzz = 1"),
     ("RetriesTable", "[upstreams.x]\n[upstreams.x.retries]\nzzzzzzzz = 1"),

@@ -2,12 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::given::{apart, or_default, path, table_or_default, word_or_default};
-use crate::config::diagnostics::{Problem, Problems, Reported};
+use super::canary::canary;
+use super::given::{apart, count_or_default, or_default, path, table_or_default, within, word_or_default};
+use super::names::FirstUse;
+use super::quarantine::quarantine;
+use super::retire::retire;
+use crate::config::diagnostics::{Problem, Problems, Reported, all};
 use crate::config::named::Entry;
 use crate::config::reader::Given;
 use crate::config::units::{Period, Size};
-use crate::config::{FilterConfig, FilterLimits, defaults, file, ranges};
+use crate::config::word::Word;
+use crate::config::{FilterConfig, FilterLimits, Grant, defaults, file, ranges};
 
 pub fn filter(entry: Entry<file::Filter>, directory: &Path, problems: &mut Problems) -> Result<FilterConfig, Reported> {
     let typed = entry.table.value()?;
@@ -21,13 +26,26 @@ pub fn filter(entry: Entry<file::Filter>, directory: &Path, problems: &mut Probl
         i64::from(defaults::SESSIONS_PER_INSTANCE),
         problems,
     );
+    let canary = typed.canary.map(|typed| canary(typed, problems)).transpose();
+    let quarantine = quarantine(typed.quarantine, problems);
+    let at_budget = word_or_default(typed.at_budget);
+    let most_memory = limits.as_ref().ok().map(|limits| limits.memory);
+    let retire = table_or_default(typed.retire).and_then(|typed| retire(typed, most_memory, problems));
+    let grants = typed
+        .grants
+        .map_or_else(|| Ok(defaults::GRANTS.to_vec()), |given| grants(given, problems));
+    let name = entry.name?.0;
     Ok(FilterConfig {
-        name: entry.name?.0,
-        source: source?,
         config: config?,
         on_error: on_error?,
         limits: limits?,
         sessions_per_instance: sessions.map(|count| u32::try_from(count).unwrap_or(u32::MAX))?,
+        canary: canary?,
+        quarantine: quarantine?,
+        at_budget: at_budget?,
+        retire: retire?,
+        grants: grants?,
+        ..FilterConfig::new(&name, source?)
     })
 }
 
@@ -42,14 +60,41 @@ fn source(given: Given<String>, directory: &Path, problems: &mut Problems) -> Re
 
 const SOURCE: &str = "a path, as in \"filters/router.wasm\"";
 
+fn grants(given: Given<Vec<Given<Word<Grant>>>>, problems: &mut Problems) -> Result<Vec<Grant>, Reported> {
+    let mut granted = FirstUse::new(|grant: &Word<Grant>| format!("`{}` is granted already", Word::of(grant.0)));
+    all(given
+        .value()?
+        .into_iter()
+        .map(|grant| granted.check(grant.0?, problems).map(|word| word.0)))
+}
+
 fn limits(typed: file::FilterLimits, problems: &mut Problems) -> Result<FilterLimits, Reported> {
-    let FilterLimits { memory, call, init } = defaults::FILTER_LIMITS;
-    let memory = or_default(typed.memory, &ranges::MEMORY, Size(memory), problems);
-    let call = or_default(typed.call, &ranges::CALL, Period(call), problems);
-    let init = or_default(typed.init, &ranges::INIT, Period(init), problems);
+    let default = defaults::FILTER_LIMITS;
+    let memory = or_default(typed.memory, &ranges::MEMORY, Size(default.memory), problems);
+    let call = or_default(typed.call, &ranges::CALL, Period(default.call), problems);
+    let init = or_default(typed.init, &ranges::INIT, Period(default.init), problems);
+    let output = or_default(typed.output, &ranges::OUTPUT, Size(default.output), problems);
+    let log_lines = count_or_default(typed.log_lines, &ranges::LOG_LINES, default.log_lines, problems);
+    let metrics = count_or_default(typed.metrics, &ranges::METRICS, default.metrics, problems);
+    let entries = typed
+        .store_entries
+        .map(|given| within(given, &ranges::STORE_ENTRIES, problems));
+    let bytes = or_default(
+        typed.store_bytes,
+        &ranges::STORE_BYTES,
+        Size(default.store_bytes),
+        problems,
+    );
     Ok(FilterLimits {
         memory: memory?.0,
         call: call?.0,
         init: init?.0,
+        output: output?.0,
+        log_lines: log_lines?,
+        metrics: metrics?,
+        store_entries: entries
+            .transpose()?
+            .map_or(default.store_entries, |count| u64::try_from(count).unwrap_or(0)),
+        store_bytes: bytes?.0,
     })
 }

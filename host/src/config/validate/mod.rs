@@ -1,6 +1,7 @@
 //! From a file as typed to the configuration as meant: defaults, ranges, names, and what belongs together.
 
 mod access_log;
+mod canary;
 mod certificate;
 mod detection;
 mod dns;
@@ -10,12 +11,15 @@ mod given;
 mod health;
 mod limits;
 mod listener;
+mod metrics;
 mod names;
 mod order;
 mod passive;
 mod proxy_protocol;
+mod quarantine;
 mod queue;
 mod resolver;
+mod retire;
 mod retries;
 mod route;
 mod routes;
@@ -39,6 +43,7 @@ use filter::filter;
 use given::{entries, table_or_default, within};
 use limits::limits;
 use listener::listeners;
+use metrics::metrics;
 use names::Names;
 use resolver::resolver;
 use routes::shared_routes;
@@ -67,6 +72,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         .access_log
         .map(|given| access_log(given.value()?, directory, problems))
         .transpose();
+    let metrics = file.metrics.map(|given| metrics(given.value()?, problems)).transpose();
     Ok(Config {
         workers: workers?,
         filters: filters?,
@@ -76,6 +82,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         drain: drain?,
         access_log: access_log?,
         resolver: resolver?,
+        metrics: metrics?,
     })
 }
 

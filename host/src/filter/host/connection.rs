@@ -32,10 +32,13 @@ impl Host for State {
     }
 
     fn annotate(&mut self, key: String, value: Value) {
-        let Some(facts) = &self.facts else {
+        let Some(facts) = self.facts.clone() else {
             return;
         };
-        if let Err(reason) = facts.annotate(key, value.into()) {
+        if let Err(reason) = facts.annotate(key, value.into())
+            && tracing::enabled!(tracing::Level::DEBUG)
+            && self.may_log(1) == 1
+        {
             tracing::debug!(
                 filter = %self.generation.name(),
                 generation = self.generation.number(),

@@ -10,6 +10,7 @@ use wasmtime::component::{ComponentType, Lift, Linker, WasmList, WasmStr};
 
 use crate::filter::abi::base::spliceway::filter::log::Level;
 use crate::filter::abi::types::Endpoint;
+use crate::filter::allowance::Allowance;
 use crate::filter::instance::State;
 use crate::observe::log;
 
@@ -169,25 +170,30 @@ fn records(store: &Store<'_>, level: Level, message: &WasmStr) -> wasmtime::Resu
 }
 
 impl State {
-    /// How many of so many records. A call about a connection is made by a worker, which writes them itself; an observer has a
-    /// thread of its own, and hundreds of connections in one call.
-    fn may_log(&mut self, records: usize) -> usize {
+    /// How many of so many records; what is over is dropped, counted and said now and then. A call about a connection is made
+    /// by a worker, which writes them itself; an observer has a thread of its own, and hundreds of connections in one call.
+    pub(super) fn may_log(&mut self, records: usize) -> usize {
         let most = if self.facts.is_some() {
             MOST_RECORDS
         } else {
             MOST_RECORDS_OFF_PATH
         };
-        let left = most.saturating_sub(self.logged);
-        self.logged = self.logged.saturating_add(records);
-        if records > left && self.logged - records <= most {
-            tracing::warn!(
-                filter = %self.generation.name(),
-                generation = self.generation.number(),
-                most,
-                "a call logs too much: the rest is dropped"
-            );
-        }
-        records.min(left)
+        let kept = self.generation.kept();
+        let allowed = records.min(most.saturating_sub(self.logged));
+        kept.log.lose(records - allowed);
+        let besides = allowed.min(self.logs_besides);
+        self.logs_besides -= besides;
+        let granted = besides + kept.log.take(allowed - besides);
+        self.logged += allowed;
+        say_lost(&kept.log, &kept.name);
+        granted
+    }
+}
+
+/// A filter that logs without end is not to fill the log with what is said about it.
+pub(in crate::filter) fn say_lost(allowance: &Allowance, filter: &str) {
+    if let Some(lost) = allowance.lost() {
+        tracing::warn!(filter, lost, "a filter logs too much: records were dropped");
     }
 }
 

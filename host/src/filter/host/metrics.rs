@@ -11,7 +11,8 @@ impl Host for State {
             Kind::Gauge => metrics::Kind::Gauge,
             Kind::Histogram => metrics::Kind::Histogram,
         };
-        self.generation.kept().metrics.define(name, kind, help)
+        let (kept, families) = (self.generation.kept(), self.generation.families());
+        kept.metrics.define(&kept.name, families, name, kind, help)
     }
 
     fn add(&mut self, metric: u32, by: u64) {

@@ -14,6 +14,8 @@ mod store;
 mod types;
 mod upstreams;
 
+pub(super) use log::say_lost;
+
 /// Offers a component all of it.
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     filter::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;

@@ -1,0 +1,155 @@
+//! `spliceway check`: what the filters of a configuration are, and everything that is wrong with the files that it names.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{FAILED, complain, count, load, say, say_error};
+use crate::config::{self, defaults};
+use crate::filter::About;
+use crate::server;
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The configuration file
+    #[arg(long, default_value = defaults::CONFIG_FILE, value_name = "FILE")]
+    config: PathBuf,
+
+    /// Print the JSON Schema of configuration files instead, for editors
+    #[arg(long)]
+    schema: bool,
+}
+
+pub fn check(asked: Check) -> ExitCode {
+    if asked.schema {
+        say(&format!("{:#}", config::schema()));
+        return ExitCode::SUCCESS;
+    }
+    check_file(&asked.config)
+}
+
+fn check_file(path: &Path) -> ExitCode {
+    let config = match load(path) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let mut problems = Vec::new();
+    for filter in server::check_filters(&config) {
+        match filter {
+            Ok(about) => say(&page(&about)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    problems.extend(server::check_certificates(&config));
+    for problem in &problems {
+        say_error(&format!("error: {problem}"));
+    }
+    if !problems.is_empty() {
+        let problems = count(problems.len(), "problem");
+        return complain(
+            FAILED,
+            &format!("{problems} with the files that {} names", path.display()),
+        );
+    }
+    say(&format!(
+        "{} is valid: {}, {}, {}",
+        path.display(),
+        count(config.listeners.len(), "listener"),
+        count(config.upstreams.len(), "upstream"),
+        count(config.filters.len(), "filter"),
+    ));
+    ExitCode::SUCCESS
+}
+
+/// What an operator asks of a filter, a line for each answer, and a line between it and what follows.
+fn page(about: &About) -> String {
+    let limits = about.limits.as_typed().map(|(key, value)| format!("{key} {value}"));
+    let roles: Vec<String> = about.roles.iter().map(ToString::to_string).collect();
+    let mut page = format!("filter \"{}\"\n", about.name);
+    for (word, items) in [
+        ("digest", &[about.digest.to_string()][..]),
+        ("size", &[size(about.size)]),
+        ("roles", &roles),
+        ("imports", &about.imports),
+        ("limits", &limits),
+    ] {
+        for (number, line) in lines(items).iter().enumerate() {
+            let word = if number == 0 { word } else { "" };
+            page.push_str(&format!("  {word:<8}{line}\n"));
+        }
+    }
+    page
+}
+
+/// One after the other, on as many lines as they take on a terminal of the usual width.
+fn lines(items: &[String]) -> Vec<String> {
+    const WIDTH: usize = 88;
+    let mut lines = vec![String::new()];
+    for (number, item) in items.iter().enumerate() {
+        let item = if number + 1 < items.len() {
+            format!("{item}, ")
+        } else {
+            item.clone()
+        };
+        let line = match lines.pop() {
+            Some(line) if line.is_empty() || line.len() + item.trim_end().len() <= WIDTH => line + &item,
+            Some(line) => {
+                lines.push(line.trim_end().to_owned());
+                item
+            }
+            None => item,
+        };
+        lines.push(line);
+    }
+    if items.is_empty() {
+        return vec!["none".to_owned()];
+    }
+    lines
+}
+
+fn size(bytes: usize) -> String {
+    format!("{}.{} KiB", bytes >> 10, ((bytes & 1023) * 10) >> 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Digest;
+
+    #[test]
+    fn a_page_has_an_answer_in_each_line_and_they_stand_below_each_other() {
+        let wasi = [
+            "wasi:cli/environment",
+            "wasi:clocks/wall-clock",
+            "wasi:random/insecure-seed",
+            "wasi:io/streams",
+        ];
+        let imports = ["connection", "log"].into_iter().chain(wasi).map(str::to_owned);
+        let about = About {
+            name: "guard".to_owned(),
+            digest: Digest::of(b""),
+            size: 153_216,
+            roles: vec!["router", "observer"],
+            imports: imports.collect(),
+            limits: defaults::FILTER_LIMITS,
+        };
+        assert_eq!(
+            page(&about),
+            "filter \"guard\"
+  digest  sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+  size    149.6 KiB
+  roles   router, observer
+  imports connection, log, wasi:cli/environment, wasi:clocks/wall-clock,
+          wasi:random/insecure-seed, wasi:io/streams
+  limits  memory 16MiB, call 20ms, init 1s, output 256KiB, log-lines 1000, metrics 64,
+          store-entries 65536, store-bytes 16MiB
+"
+        );
+        let nothing = About {
+            imports: Vec::new(),
+            ..about
+        };
+        assert!(page(&nothing).contains("  imports none\n"));
+    }
+}
