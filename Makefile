@@ -1,5 +1,5 @@
 # What a developer types. CI calls `check` and `test` and nothing else (.ci/run).
-.PHONY: demo filters test check bench fmt
+.PHONY: demo filters packages languages test check bench fmt
 
 # See it work: upstreams, a proxy, filters, one of them replaced under traffic.
 demo: filters
@@ -11,10 +11,17 @@ filters:
 	scripts/wasm-target
 	scripts/build-filters
 
+# What Debian has of what the tests run and the filters are built with.
+packages:
+	scripts/apt-packages
+
+# The same filter in C, JavaScript and Python: target/languages.
+languages: packages
+	scripts/build-languages
+
 # Unit tests, then the real binary between real programs. nextest runs each test as a process and ends those that hang;
 # it runs no doctests, hence the second command.
-test: filters
-	scripts/apt-packages
+test: filters languages
 	cargo build --package spliceway
 	if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --workspace; \
@@ -29,10 +36,12 @@ check:
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items
 
-# What a filter adds to a request and to a connection, and what it costs to choose a server and a route.
+# What a filter adds to a request, to a connection and to bulk, what a call costs, and what it costs to choose a server
+# and a route.
 bench: filters
 	cargo build --release --package spliceway
 	cargo bench --package spliceway-tests --bench filters
+	cargo bench --package spliceway --bench filters
 	cargo bench --package spliceway --bench pick
 	cargo bench --package spliceway --bench routes
 

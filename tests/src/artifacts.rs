@@ -29,6 +29,12 @@ pub fn guest(name: &str) -> PathBuf {
     component("guests", name)
 }
 
+/// The filter of `tests/languages`, built from that language: `c`, `js` or `python`.
+#[track_caller]
+pub fn language(name: &str) -> PathBuf {
+    component("languages", name)
+}
+
 /// Every filter that `make filters` has built, by name.
 #[track_caller]
 pub fn filters() -> Vec<(String, PathBuf)> {
@@ -56,7 +62,7 @@ fn component(folder: &str, name: &str) -> PathBuf {
     beside
         .filter(|path| path.exists())
         .or_else(|| usual.exists().then(|| usual.clone()))
-        .unwrap_or_else(|| panic!("{} is missing: `make filters` builds it", usual.display()))
+        .unwrap_or_else(|| panic!("{} is missing: `make filters languages` builds it", usual.display()))
 }
 
 fn profile_folder() -> PathBuf {

@@ -14,6 +14,8 @@ pub struct Connection {
     pub local: u16,
     pub remote: u16,
     pub state: State,
+    /// Bytes that came and that its process has not read.
+    pub unread: u64,
     /// By which /proc/PID/fd names it; 0 where no process has it open any more.
     pub inode: u64,
 }
@@ -72,6 +74,7 @@ fn connection(line: &str) -> Option<Connection> {
             "0A" => State::Listen,
             _ => State::Other,
         },
-        inode: words.nth(5)?.parse().ok()?,
+        unread: behind_colon(words.next()?)?,
+        inode: words.nth(4)?.parse().ok()?,
     })
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -121,9 +121,14 @@ impl Logs {
     }
 
     /// Waits until the log answers; `None` at the deadline or once the log has ended without an answer.
-    pub(crate) fn wait<T>(&self, mut ask: impl FnMut(&[Event]) -> Option<T>) -> Option<T> {
+    pub(crate) fn wait<T>(&self, ask: impl FnMut(&[Event]) -> Option<T>) -> Option<T> {
+        self.wait_within(DEADLINE, ask)
+    }
+
+    /// The same for what takes its time.
+    pub(crate) fn wait_within<T>(&self, within: Duration, mut ask: impl FnMut(&[Event]) -> Option<T>) -> Option<T> {
         let (state, changed) = &*self.shared;
-        let until = Instant::now() + DEADLINE;
+        let until = Instant::now() + within;
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let answer = ask(&state.events);
