@@ -1,4 +1,5 @@
-//! What a filter costs: CPU time of the proxy per request and per connection, beside the same proxy without one.
+//! What a filter costs: CPU time of the proxy per request, per connection and per gigabyte, beside the same proxy without
+//! one.
 //!
 //! `make bench`, or `cargo bench -p spliceway-tests --bench filters -- --rounds 20 --seconds 1`.
 //!
@@ -11,7 +12,10 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
@@ -29,6 +33,12 @@ const REPLY: &[u8; 64] = b"$57\r\nvalue:0000000000000000000000000000000000000000
 const PINGING: usize = 64;
 const COMING: usize = 32;
 
+/// What bulk is made of: a length of four bytes, and so many more.
+const MESSAGE: usize = 64 << 10;
+
+/// Written at once.
+const MESSAGES: usize = 16;
+
 /// Before anything counts: caches are filled, instances are made.
 const WARM_UP: Duration = Duration::from_millis(200);
 
@@ -45,17 +55,28 @@ fn main() {
     let mut load = Load::new().expect("sockets can be made");
     let upstream = load.address;
     let proxies = [
-        Proxy::start("without a filter", upstream, &[]),
-        Proxy::start("redis-guard", upstream, &["redis-guard", GUARD]),
-        Proxy::start("access-log", upstream, &["access-log", "null"]),
+        Proxy::start("without a filter", upstream, None),
+        Proxy::start("redis-guard", upstream, Some((artifacts::filter("redis-guard"), GUARD))),
+        Proxy::start("access-log", upstream, Some((artifacts::filter("access-log"), "null"))),
+    ];
+    let bulk = Bulk::new().expect("a socket can be made");
+    let guest = |name| Some((artifacts::guest(name), "null"));
+    let movers = [
+        Proxy::start("without a filter", bulk.address, None),
+        Proxy::start("length-prefixed", bulk.address, guest("length-prefixed")),
+        Proxy::start("inspector-pass", bulk.address, guest("inspector-pass")),
     ];
     let slice = Duration::from_secs_f64(seconds);
     let mut requests = vec![Vec::new(); proxies.len()];
     let mut connections = vec![Vec::new(); proxies.len()];
+    let mut gigabytes = vec![Vec::new(); movers.len()];
     for _ in 0..rounds {
         for (index, proxy) in proxies.iter().enumerate() {
             requests[index].push(load.measure(proxy, Kind::Requests, slice).expect("the load runs"));
             connections[index].push(load.measure(proxy, Kind::Connections, slice).expect("the load runs"));
+        }
+        for (index, proxy) in movers.iter().enumerate() {
+            gigabytes[index].push(bulk.measure(proxy, slice).expect("the load runs"));
         }
     }
     println!("CPU time of the proxy in microseconds, median of {rounds} rounds of {seconds} s, one worker.");
@@ -66,6 +87,15 @@ fn main() {
     for (index, proxy) in proxies.iter().enumerate() {
         let columns = [(&requests[index], &requests[0]), (&connections[index], &connections[0])];
         let text: String = columns.map(|(with, without)| column(with, without, index > 0)).concat();
+        println!("{:18}{}", proxy.name, text.trim_end());
+    }
+    println!(
+        "\nMilliseconds per gigabyte of messages of {} KiB behind their length, on one connection.\n\
+         length-prefixed sees the lengths and skips the messages, inspector-pass sees everything.\n",
+        MESSAGE >> 10
+    );
+    for (index, proxy) in movers.iter().enumerate() {
+        let text = column(&gigabytes[index], &gigabytes[0], index > 0);
         println!("{:18}{}", proxy.name, text.trim_end());
     }
 }
@@ -115,7 +145,7 @@ struct Proxy {
 
 impl Proxy {
     /// Its log goes to /dev/null: written in full, read by nobody.
-    fn start(name: &'static str, upstream: SocketAddr, filter: &[&str]) -> Self {
+    fn start(name: &'static str, upstream: SocketAddr, filter: Option<(PathBuf, &str)>) -> Self {
         let port = Port::reserve();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
         let mut command = lasting(artifacts::binary());
@@ -124,8 +154,8 @@ impl Proxy {
             .args(["--workers", "1", "--log-format", "json", "--log-level", "info"])
             .stdout(Stdio::null())
             .stderr(File::options().write(true).open("/dev/null").expect("/dev/null"));
-        if let [filter, config] = filter {
-            command.arg("--filter").arg(artifacts::filter(filter));
+        if let Some((file, config)) = filter {
+            command.arg("--filter").arg(file);
             command.args(["--filter-config", config]);
         }
         let child = command.spawn().expect("setpriv (util-linux) is installed");
@@ -315,4 +345,63 @@ impl Load {
         self.ends[index] = None;
         self.free.push(index);
     }
+}
+
+/// A server that takes what comes.
+struct Bulk {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Bulk {
+    fn new() -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Ok(Self {
+            address: listener.local_addr()?,
+            listener,
+        })
+    }
+
+    /// CPU milliseconds of the proxy for each gigabyte, over that time.
+    fn measure(&self, proxy: &Proxy, slice: Duration) -> io::Result<f64> {
+        let client = TcpStream::connect(proxy.address)?;
+        let (mut server, _) = self.listener.accept()?;
+        let length = u32::try_from(MESSAGE).map_err(io::Error::other)?.to_be_bytes();
+        let messages = [&length[..], &[b'x'; MESSAGE]].concat().repeat(MESSAGES);
+        let enough = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let writing = scope.spawn(|| write(client, &messages, &enough));
+            let taken = take(&mut server, WARM_UP).and_then(|_| {
+                let cpu = proxy.cpu();
+                let bytes = take(&mut server, slice)?;
+                Ok((proxy.cpu() - cpu, bytes))
+            });
+            enough.store(true, Ordering::Relaxed);
+            io::copy(&mut server, &mut io::sink())?;
+            writing.join().expect("the writer does not panic")?;
+            let (cpu, bytes) = taken?;
+            // From microseconds for a byte to milliseconds for a billion of them.
+            Ok(cpu / bytes as f64 * 1e6)
+        })
+    }
+}
+
+fn write(mut client: TcpStream, messages: &[u8], enough: &AtomicBool) -> io::Result<()> {
+    while !enough.load(Ordering::Relaxed) {
+        client.write_all(messages)?;
+    }
+    Ok(())
+}
+
+fn take(server: &mut TcpStream, time: Duration) -> io::Result<u64> {
+    let until = Instant::now() + time;
+    let mut buffer = vec![0; 256 << 10];
+    let mut bytes = 0;
+    while Instant::now() < until {
+        match server.read(&mut buffer)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => bytes += read as u64,
+        }
+    }
+    Ok(bytes)
 }

@@ -34,6 +34,7 @@ pub mod bytes;
 pub mod certificates;
 pub mod command;
 pub mod document;
+pub mod exposition;
 mod fault_peer;
 pub mod hello;
 pub mod kernel;

@@ -44,6 +44,7 @@ pub struct Builder {
     descriptors: Option<u64>,
     stdout: Stdio,
     listeners: usize,
+    patience: Duration,
 }
 
 impl Proxy {
@@ -128,6 +129,20 @@ impl Proxy {
         })
     }
 
+    /// The same where it is among the newest lines, so that thousands of them are not read each time.
+    #[track_caller]
+    pub fn just_published(&self, filter: &str, generation: u64) {
+        const NEWEST: usize = 64;
+        let is_it = |event: &&Event| {
+            event.message() == "filter published"
+                && event.text("filter") == filter
+                && event.number("generation") == generation
+        };
+        self.logs
+            .wait(|events| events.iter().rev().take(NEWEST).find(is_it).map(|_| ()))
+            .unwrap_or_else(|| panic!("generation {generation} of {filter} was not published"));
+    }
+
     /// Waits for a line that the filter itself logged.
     #[track_caller]
     pub fn wait_for_guest(&self, filter: &str, accepts: impl Fn(&Event) -> bool) -> Event {
@@ -136,6 +151,13 @@ impl Proxy {
             "filter rejected",
             "filter failed",
             "generation freed",
+            "canary began",
+            "canary promoted",
+            "canary rolled back",
+            "generation withdrawn",
+            "generation quarantined",
+            "generation tried again",
+            "filter keeps failing, and no earlier generation can take its place",
         ];
         self.logs
             .wait(|events| {
@@ -325,6 +347,7 @@ impl Builder {
             descriptors: None,
             stdout: Stdio::null(),
             listeners: 1,
+            patience: DEADLINE,
         }
     }
 
@@ -359,6 +382,13 @@ impl Builder {
     #[must_use]
     pub fn log_level(mut self, level: &str) -> Self {
         level.clone_into(&mut self.log_level);
+        self
+    }
+
+    /// How long it may take until it is ready: it compiles its filters first.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -424,7 +454,7 @@ impl Builder {
             folder: self.folder,
         };
         let count = self.listeners;
-        let listening = proxy.logs.wait(|events| {
+        let listening = proxy.logs.wait_within(self.patience, |events| {
             let ready = events.iter().any(|event| event.message() == "ready");
             let listening: Vec<Event> = events
                 .iter()

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use spliceway_tests::artifacts::guest;
+use spliceway_tests::bytes::digest;
 use spliceway_tests::command::Finished;
-use spliceway_tests::{Client, Proxy, Upstream, artifacts, spliceway};
+use spliceway_tests::{Client, DEADLINE, Proxy, Upstream, artifacts, spliceway};
 use tempfile::TempDir;
 
 /// Within this, a proxy that cannot start has said so.
@@ -117,6 +119,37 @@ fn a_filter_that_cannot_be_read_is_one_clear_line_and_exit_code_1() {
         &Proxy::forward(upstream.address()).filter("/nowhere/filter.wasm").fail(),
         &["/nowhere/filter.wasm"],
     );
+}
+
+#[test]
+fn check_says_what_each_filter_is() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let file = folder.path().join("good.toml");
+    let config = format!(
+        "[filters.pass]\nsource = {:?}\ngrants = [\"log\"]\nlimits = {{ output = \"1MiB\" }}\n\
+         [upstreams.a]\nservers = [\"127.0.0.1:1\"]\n\
+         [[listeners]]\nname = \"front\"\naddress = \"127.0.0.1:0\"\nupstream = \"a\"\nfilters = [\"pass\"]\n",
+        guest("transformer-pass")
+    );
+    fs::write(&file, config).expect("a file in a folder of the test's");
+    let finished = spliceway(["check", "--config", path(&file)], DEADLINE);
+    assert_eq!((finished.code(), &*finished.stderr), (Some(0), ""));
+    let component = fs::read(guest("transformer-pass")).expect("a guest can be read");
+    let digest = format!("  digest  sha256:{}", digest(&component));
+    for line in [
+        "filter \"pass\"",
+        &digest,
+        "  roles   transformer",
+        "  imports log",
+        "  limits  memory 16MiB, call 20ms, init 1s, output 1MiB, log-lines 1000, metrics 64,",
+    ] {
+        assert!(
+            finished.stdout.lines().any(|printed| printed == line),
+            "{line}\n{}",
+            finished.stdout
+        );
+    }
+    assert!(finished.stdout.lines().any(|line| line.starts_with("  size    ")));
 }
 
 #[test]

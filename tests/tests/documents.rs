@@ -51,6 +51,7 @@ documents! {
     proxy_protocol: "examples/09-proxy-protocol/README.md",
     routing_by_name: "examples/10-sni-routing/README.md",
     tls: "examples/11-tls/README.md",
+    filters_in_production: "docs/filters-in-production.md",
     filter_access_log: "filters/access-log/README.md",
     filter_postgres_router: "filters/postgres-router/README.md",
     filter_redis_guard: "filters/redis-guard/README.md",
@@ -58,7 +59,7 @@ documents! {
 
 #[test]
 fn no_document_is_forgotten() {
-    let mut found = vec!["README.md".to_owned()];
+    let mut found = vec!["README.md".to_owned(), "docs/filters-in-production.md".to_owned()];
     for folder in ["examples", "filters"] {
         let entries = fs::read_dir(artifacts::workspace().join(folder)).expect("the work tree can be read");
         for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
@@ -70,6 +71,38 @@ fn no_document_is_forgotten() {
     let mut known = DOCUMENTS.to_vec();
     known.sort_unstable();
     assert_eq!(found, known);
+}
+
+/// The table of complaints ends each row with a test.
+#[test]
+fn the_tests_that_answer_complaints_exist() {
+    let text = fs::read_to_string(artifacts::workspace().join("docs/filters-in-production.md")).expect("a document");
+    let (_, table) = text.split_once("## What people complain of").expect("its last part");
+    let named: Vec<_> = table
+        .lines()
+        .filter_map(|row| row.strip_suffix("` |")?.rsplit('`').next())
+        .collect();
+    assert!(named.len() >= 15, "{named:?}");
+    let missing: Vec<_> = named.iter().filter(|name| !is_a_test(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Whether some file of ours has a function of that name.
+fn is_a_test(name: &str) -> bool {
+    let mut folders = ["host/src", "tests/tests"]
+        .map(|folder| artifacts::workspace().join(folder))
+        .to_vec();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the work tree can be read").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if fs::read_to_string(&path).is_ok_and(|text| text.contains(&format!("fn {name}("))) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// Does what a document says.

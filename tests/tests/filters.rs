@@ -579,15 +579,6 @@ fn an_unknown_import_is_not_loaded_and_named() {
 }
 
 #[test]
-fn a_transformer_is_not_loaded_yet_and_told_so() {
-    not_loaded(
-        &guest("transformer-pass"),
-        Value::Null,
-        &["transformer-pass", "transformer"],
-    );
-}
-
-#[test]
 fn a_configuration_that_init_refuses_keeps_the_proxy_from_starting_with_the_filters_own_message() {
     not_loaded(
         &filter("redis-guard"),

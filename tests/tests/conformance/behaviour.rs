@@ -34,7 +34,7 @@ pub const USUAL: Behaviour = Behaviour {
     what: "",
     source: "",
     acts: &[Side::Client, Side::Upstream],
-    ways: &[Way::Copy, Way::Splice, Way::Filtered],
+    ways: &[Way::Copy, Way::Splice, Way::Filtered, Way::Transformed],
     rivals: true,
     towards: Towards::Listening,
     network: None,

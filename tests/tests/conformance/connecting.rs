@@ -30,7 +30,7 @@ behaviours! {
     a_reset_before_the_upstream_answers_is_an_abort: Behaviour {
         what: "A client that resets while the upstream is being connected to is let go, and so is the upstream.",
         source: "RFC 9293 3.5.3; HAProxy's abortonclose",
-        ways: &[Way::Copy, Way::Filtered],
+        ways: &[Way::Copy, Way::Filtered, Way::Transformed],
         timeouts: Timeouts {
             connect: Some(Duration::from_secs(60)),
             ..Timeouts::NONE
@@ -41,7 +41,7 @@ behaviours! {
         what: "An upstream that accepts and resets before the proxy has seen that it accepted has reset the connection all \
                the same: the client gets a RST, not an empty answer.",
         source: "RFC 9293 3.5.3; connect(2) says ECONNRESET, not ECONNREFUSED",
-        ways: &[Way::Copy, Way::Filtered],
+        ways: &[Way::Copy, Way::Filtered, Way::Transformed],
         ..WAITING
     };
     a_client_of_a_refusing_upstream_is_told_at_once: Behaviour {
@@ -77,7 +77,7 @@ const WAITING: Behaviour = Behaviour {
 
 const TOLD: Behaviour = Behaviour {
     acts: &[Side::Client],
-    ways: &[Way::Copy, Way::Filtered],
+    ways: &[Way::Copy, Way::Filtered, Way::Transformed],
     ..USUAL
 };
 

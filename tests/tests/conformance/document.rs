@@ -14,17 +14,18 @@ use super::behaviour::{Behaviour, Case};
 use super::scene::{Subject, Way};
 
 /// The columns, from left to right.
-const SUBJECTS: [Subject; 6] = [
+const SUBJECTS: [Subject; 7] = [
     Subject::Spliceway(Way::Copy),
     Subject::Spliceway(Way::Splice),
     Subject::Spliceway(Way::Filtered),
+    Subject::Spliceway(Way::Transformed),
     Subject::Nginx { half_close: true },
     Subject::Nginx { half_close: false },
     Subject::Haproxy,
 ];
 
 /// How many of them are Spliceway.
-const OURS: usize = 3;
+const OURS: usize = 4;
 
 const YES: &str = "yes";
 const NOT_ASKED: &str = "–";

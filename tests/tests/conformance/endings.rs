@@ -41,7 +41,7 @@ behaviours! {
     a_connection_may_end_without_a_byte: Behaviour {
         what: "A connection on which nothing is said ends like any other, from either side.",
         source: "RFC 9293 3.6",
-        ways: &[Way::Copy, Way::Filtered],
+        ways: &[Way::Copy, Way::Filtered, Way::Transformed],
         ..USUAL
     };
     a_reset_is_passed_on_as_a_reset: Behaviour {

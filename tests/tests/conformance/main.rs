@@ -1,8 +1,8 @@
 //! The conformance suite of the relay: what a TCP proxy owes to two peers that finish, reset, stall, dribble and vanish.
 //!
 //! Each module has a table of behaviours. A behaviour is a promise in words, where it comes from, and a scene that shows
-//! it; the scene is played with the client and with the upstream in the leading part, and with the bytes copied, spliced
-//! and shown to a filter. See [`behaviour`].
+//! it; the scene is played with the client and with the upstream in the leading part, and with the bytes copied, spliced,
+//! shown to an inspector and given to a transformer. See [`behaviour`].
 //!
 //! The same scenes are played with nginx and HAProxy: `BLESS=1 cargo nextest run -p spliceway-tests --test conformance
 //! document` writes what came of it to `docs/conformance.md`.

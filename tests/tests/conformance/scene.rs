@@ -30,6 +30,8 @@ pub enum Way {
     Splice,
     /// An inspector is shown everything.
     Filtered,
+    /// A transformer is given everything, and gives it back as it was.
+    Transformed,
 }
 
 /// The proxy that is put to the test.
@@ -341,7 +343,7 @@ impl Scene {
         let right = match self.subject {
             Subject::Spliceway(Way::Copy) => spliced == 0 && filtered == 0,
             Subject::Spliceway(Way::Splice) => spliced > 0 && filtered == 0,
-            Subject::Spliceway(Way::Filtered) => filtered == total,
+            Subject::Spliceway(Way::Filtered | Way::Transformed) => filtered == total,
             Subject::Nginx { .. } | Subject::Haproxy => true,
         };
         assert!(right, "the bytes went another way: {transfer:?}");
@@ -439,14 +441,16 @@ fn listening(network: Option<&Network>) -> Upstream {
 }
 
 fn spliceway(way: Way, from: &str, upstream: &str, timeouts: &Timeouts) -> Proxy {
-    let (definition, mention) = match way {
-        Way::Copy | Way::Splice => (String::new(), ""),
-        Way::Filtered => {
-            let guest = artifacts::guest("inspector-pass").display().to_string();
-            let definition = format!("[filters.all]\nsource = {guest:?}\n");
-            (definition, "filters = [\"all\"]\n")
-        }
+    let guest = match way {
+        Way::Copy | Way::Splice => None,
+        Way::Filtered => Some("inspector-pass"),
+        Way::Transformed => Some("transformer-pass"),
     };
+    let (definition, mention) = guest.map_or((String::new(), ""), |guest| {
+        let guest = artifacts::guest(guest).display().to_string();
+        let definition = format!("[filters.all]\nsource = {guest:?}\n");
+        (definition, "filters = [\"all\"]\n")
+    });
     let vigilance = timeouts.vigilance_in_toml();
     // One worker: a case is one connection at a time.
     Proxy::run(&format!(
@@ -473,6 +477,7 @@ impl fmt::Display for Subject {
             Self::Spliceway(Way::Copy) => "copy",
             Self::Spliceway(Way::Splice) => "splice",
             Self::Spliceway(Way::Filtered) => "filtered",
+            Self::Spliceway(Way::Transformed) => "transformed",
             Self::Nginx { half_close: true } => "nginx",
             Self::Nginx { half_close: false } => "nginx, its default",
             Self::Haproxy => "HAProxy",

@@ -27,6 +27,8 @@ enum Interest {
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 enum Script {
     Forward,
+    /// Holds, skips and forwards, as the dice fall.
+    Restless,
     /// Until so many bytes came together, or the direction finished.
     Hold {
         bytes: usize,
@@ -94,6 +96,11 @@ impl Inspector for Session {
         );
         match self.script {
             Script::Hold { bytes } if chunk.bytes.len() < *bytes => Verdict::Hold(bytes - chunk.bytes.len()),
+            Script::Restless => match spliceway_sdk::environment::random() {
+                dice if dice % 3 == 0 && chunk.bytes.len() < 30_000 => Verdict::Hold(1 + dice as usize / 3 % 5_000),
+                dice if dice % 3 == 1 => Verdict::Skip(dice / 3 % 40_000),
+                _ => Verdict::Forward,
+            },
             Script::Skip { bytes, then } => {
                 if let Some(then) = then {
                     self.script = then;
