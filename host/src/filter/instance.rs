@@ -134,10 +134,7 @@ impl Instance {
     }
 
     pub fn route(&mut self, facts: &Arc<Facts>, window: &Window) -> Result<Decision, Failure> {
-        let router = self
-            .router
-            .as_ref()
-            .ok_or_else(|| Failure::contract("it is no router"))?;
+        let router = exported(&self.router, Role::Router)?;
         // A connection is asked about again after each exchange.
         self.served += u64::from(window.round == 0);
         let guest = router.spliceway_filter_router();
@@ -176,10 +173,7 @@ impl Instance {
         bytes: &[u8],
         finished: bool,
     ) -> Result<Verdict, Failure> {
-        let inspector = self
-            .inspector
-            .as_ref()
-            .ok_or_else(|| Failure::contract("it is no inspector"))?;
+        let inspector = exported(&self.inspector, Role::Inspector)?;
         let guest = inspector.spliceway_filter_inspector().session();
         let limit = self.guest.limits().call;
         self.guest.call(Some(Role::Inspector), Some(facts), limit, |store| {
@@ -195,10 +189,7 @@ impl Instance {
         bytes: &[u8],
         finished: bool,
     ) -> Result<Output, Failure> {
-        let transformer = self
-            .transformer
-            .as_ref()
-            .ok_or_else(|| Failure::contract("it is no transformer"))?;
+        let transformer = exported(&self.transformer, Role::Transformer)?;
         let guest = transformer.spliceway_filter_transformer().session();
         let limit = self.guest.limits().call;
         self.guest.call(Some(Role::Transformer), Some(facts), limit, |store| {
@@ -223,10 +214,7 @@ impl Instance {
     }
 
     pub fn on_closed(&mut self, batch: &[ClosedRecord]) -> Result<(), Failure> {
-        let observer = self
-            .observer
-            .as_ref()
-            .ok_or_else(|| Failure::contract("it is no observer"))?;
+        let observer = exported(&self.observer, Role::Observer)?;
         let guest = observer.spliceway_filter_observer();
         // Off the data path, and about many connections at once: the limit for work that is nobody's wait.
         let limit = self.guest.limits().init;
@@ -258,6 +246,12 @@ impl Instance {
             || retire.sessions.is_some_and(|most| self.served >= most)
             || used as u64 >= retire.watermark(config.limits.memory)
     }
+}
+
+/// What it needs to have to be asked as this.
+fn exported<T>(export: &Option<T>, role: Role) -> Result<&T, Failure> {
+    let missing = || Failure::contract(format!("it is no {}", role.name()));
+    export.as_ref().ok_or_else(missing)
 }
 
 impl Guest {

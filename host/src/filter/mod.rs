@@ -1,7 +1,7 @@
 //! WebAssembly filters: loaded, replaced, asked, and kept in their bounds.
 //!
 //! What the rest of the proxy sees: [`Filter`]s with their [`Generation`]s, a router's [`Decision`], a [`Chain`] of
-//! inspectors, the [`Observers`], and a [`Stop`] where a filter ends a connection. wasmtime is not visible from outside.
+//! inspectors and transformers, the [`Observers`], and a [`Stop`] where a filter ends a connection. wasmtime is not visible from outside.
 
 mod abi;
 mod about;

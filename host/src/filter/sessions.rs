@@ -20,7 +20,7 @@ use crate::sys::Coarse;
 #[derive(Default)]
 pub struct Instances {
     routers: RefCell<Vec<Shared>>,
-    inspectors: RefCell<Vec<Shared>>,
+    watchers: RefCell<Vec<Shared>>,
     /// Filters that have just used up the time of a call, and until when they let others go first.
     overdue: RefCell<Vec<(Arc<str>, Coarse)>>,
     /// Sessions that had to share since `said`, when that was last logged.
@@ -35,7 +35,7 @@ struct Shared {
     sessions: u32,
 }
 
-/// A session of one connection with one inspector.
+/// A session of one connection with one inspector or transformer.
 pub(super) struct OpenSession {
     instance: Rc<RefCell<Instance>>,
     session: Session,
@@ -90,7 +90,7 @@ impl Instances {
         role: Role,
         facts: &Arc<Facts>,
     ) -> Result<(OpenSession, Directions), Failure> {
-        let (instance, shared) = self.inspector(generation)?;
+        let (instance, shared) = self.watcher(generation)?;
         let (session, interest) = instance.borrow_mut().open_session(role, facts)?;
         let open = OpenSession {
             instance,
@@ -100,12 +100,12 @@ impl Instances {
         Ok((open, interest))
     }
 
-    fn inspector(&self, generation: &Arc<Generation>) -> Result<(Rc<RefCell<Instance>>, bool), Failure> {
+    fn watcher(&self, generation: &Arc<Generation>) -> Result<(Rc<RefCell<Instance>>, bool), Failure> {
         let room = generation.sessions_per_instance();
         let may_share = generation.kept().config.at_budget == AtBudget::Share;
-        let mut inspectors = self.inspectors.borrow_mut();
-        inspectors.retain(Shared::may_serve);
-        let known = inspectors
+        let mut watchers = self.watchers.borrow_mut();
+        watchers.retain(Shared::may_serve);
+        let known = watchers
             .iter_mut()
             .find(|shared| Arc::ptr_eq(&shared.generation, generation));
         if let Some(shared) = known {
@@ -129,7 +129,7 @@ impl Instances {
         }
         let instance = own_instance(generation)?;
         if generation.is_current() && (room > 1 || may_share) {
-            inspectors.push(Shared {
+            watchers.push(Shared {
                 generation: Arc::clone(generation),
                 instance: Rc::clone(&instance),
                 sessions: 1,
@@ -181,7 +181,7 @@ impl Instances {
 
     /// Lets go of what belongs to generations that connections do not begin with any more.
     pub fn retire(&self) {
-        for instances in [&self.routers, &self.inspectors] {
+        for instances in [&self.routers, &self.watchers] {
             instances.borrow_mut().retain(|shared| shared.generation.is_current());
         }
     }
@@ -217,9 +217,7 @@ impl OpenSession {
             .borrow_mut()
             .on_bytes(self.session, facts, direction, bytes, finished)
     }
-}
 
-impl OpenSession {
     pub(super) fn transform(
         &self,
         facts: &Arc<Facts>,
