@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod filter;
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
@@ -50,6 +51,9 @@ enum Command {
     Check(check::Check),
     /// Say which upstream a connection would get, and why
     Explain(explain::Explain),
+    /// Write, test and share filters
+    #[command(subcommand)]
+    Filter(filter::Command),
     /// Show the proxy at work: routing, filtering, and a filter replaced under live traffic
     Demo(Demo),
 }
@@ -112,7 +116,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let usual = match cli.command {
         // What it has to say is its answer.
-        Command::Demo(_) | Command::Check(_) => "warn",
+        Command::Demo(_) | Command::Check(_) | Command::Filter(_) => "warn",
         _ => "info",
     };
     let level = cli.log_level.as_deref().unwrap_or(usual);
@@ -135,6 +139,7 @@ pub fn main() -> ExitCode {
         },
         Command::Check(asked) => check::check(asked),
         Command::Explain(asked) => explain::explain(asked),
+        Command::Filter(asked) => filter::filter(asked),
         Command::Demo(Demo { filters }) => match demo::run(&filters.unwrap_or_else(built_filters)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(FAILED, &format!("{error:#}")),
