@@ -1,5 +1,7 @@
 //! One direction of a connection.
 
+mod look;
+
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -51,8 +53,12 @@ pub(super) struct Lane {
     path: Path,
     backlog: Backlog,
     moved: Moved,
-    /// Bytes that filters have let through and that still wait in the source's kernel: they may go as they are.
-    looked_at: u64,
+    /// Bytes that still lie in the source's socket, and may go as they are: filters have looked at them there, or skip them.
+    cleared: u64,
+    /// So many of those, and of the ones in the pipe, were looked at. Which ones does not matter: they are only counted.
+    seen: u64,
+    /// How the source has failed, behind what is cleared.
+    failing: Option<io::Error>,
     /// Bytes that go to the sink and did not come from the source: filters made them.
     added: u64,
     /// It reads nothing, since what filters would answer has no room in the other lane.
@@ -100,9 +106,6 @@ const CLOGGED: usize = 64 << 10;
 /// A part that may go unseen but is shorter than this is not worth leaving the buffer for.
 const WORTH_LEAVING: u64 = MUCH;
 
-/// What is looked at of a message whose rest will be skipped: more than the header of any protocol that says lengths.
-const GLANCE: usize = 512;
-
 impl Lane {
     pub(super) fn new(direction: Direction) -> Self {
         Self {
@@ -111,7 +114,9 @@ impl Lane {
             path: Path::Copy { may_splice: true },
             backlog: Backlog::default(),
             moved: Moved::default(),
-            looked_at: 0,
+            cleared: 0,
+            seen: 0,
+            failing: None,
             added: 0,
             held_up: false,
         }
@@ -265,9 +270,17 @@ impl Lane {
         if let Path::Splice { pipe: Some(pipe), .. } = &mut self.path {
             while pipe.owed() > 0 {
                 match ready!(sink.poll_drain(cx, pipe)) {
-                    Ok(bytes) => self.moved.spliced += bytes as u64,
+                    Ok(bytes) => {
+                        let seen = self.seen.min(bytes as u64);
+                        self.seen -= seen;
+                        self.moved.filtered += seen;
+                        self.moved.spliced += bytes as u64 - seen;
+                    }
                     Err(error) if refuses_splice(&error) => {
-                        self.moved.copied += pipe.owed() as u64;
+                        let seen = self.seen.min(pipe.owed() as u64);
+                        self.seen -= seen;
+                        self.moved.filtered += seen;
+                        self.moved.copied += pipe.owed() as u64 - seen;
                         self.backlog.push_front(&pipe.take()?);
                     }
                     Err(error) => return Poll::Ready(Err(error)),
@@ -296,32 +309,40 @@ impl Lane {
         {
             return Poll::Ready(self.pass_released(cx, tools));
         }
-        let view = tools
-            .filters
-            .as_ref()
-            .map_or(View::Nothing, |chain| chain.view(self.direction));
-        let looked_at = self.looked_at;
-        let read = match view {
-            View::Nothing => self.poll_native(cx, tools, u64::MAX),
-            View::After(unseen) if unseen >= WORTH_LEAVING => {
-                self.poll_native(cx, tools, looked_at.saturating_add(unseen))
-            }
-            View::After(_) | View::Next if looked_at > 0 => self.poll_native(cx, tools, looked_at),
-            View::After(_) | View::Next => return self.poll_filtered(cx, tools),
+        if self.cleared == 0
+            && let Some(error) = self.failing.take()
+        {
+            return Poll::Ready(ControlFlow::Break(self.failed(error)));
+        }
+        let Some(most) = self.may_pass(tools) else {
+            return self.poll_filtered(cx, tools);
         };
-        match ready!(read) {
+        match ready!(self.poll_native(cx, tools, most)) {
             Ok(0) if tools.is_cut_off() => return Poll::Ready(ControlFlow::Break(self.failed(reset()))),
             Ok(0) => self.phase = Phase::Ended,
-            Ok(bytes) => {
-                let seen = looked_at.min(bytes as u64);
-                self.looked_at -= seen;
-                if let (View::After(_), Some(chain)) = (view, tools.filters.as_mut()) {
-                    chain.passed_unseen(self.direction, bytes as u64 - seen);
-                }
-            }
+            Ok(bytes) => self.have_passed(tools, bytes),
             Err(error) => return Poll::Ready(ControlFlow::Break(self.failed(error))),
         }
         Poll::Ready(ControlFlow::Continue(()))
+    }
+
+    /// How many of the next bytes go on as they are; `None` where filters are to see them first.
+    fn may_pass(&self, tools: &Tools<'_>) -> Option<u64> {
+        let view = tools.filters.as_ref().map(|chain| chain.view(self.direction));
+        match view.unwrap_or(View::Nothing) {
+            View::Nothing => Some(u64::MAX),
+            View::After(unseen) if unseen >= WORTH_LEAVING => Some(self.cleared.saturating_add(unseen)),
+            View::After(_) | View::Next => Some(self.cleared).filter(|bytes| *bytes > 0),
+        }
+    }
+
+    /// So many bytes have gone on: those that were cleared, and then such as filters skip.
+    fn have_passed(&mut self, tools: &mut Tools<'_>, bytes: usize) {
+        let cleared = self.cleared.min(bytes as u64);
+        self.cleared -= cleared;
+        if let Some(chain) = tools.filters {
+            chain.passed_unseen(self.direction, bytes as u64 - cleared);
+        }
     }
 
     fn failed(&self, error: io::Error) -> Ending {
@@ -344,16 +365,28 @@ impl Lane {
         let room = most.min(BUFFER);
         let (read, ended) = ready!(tools.source.poll_recv_to_end(cx, &mut buffer[..room]))?;
         self.look_at_first(tools, &buffer[..read]);
-        self.moved.copied += read as u64;
+        let seen = self.seen.min(read as u64);
+        self.seen -= seen;
+        self.moved.filtered += seen;
+        self.moved.copied += read as u64 - seen;
         self.pass_on(cx, tools, &buffer[..read], ended);
         if ended && read > 0 && matches!(self.phase, Phase::Open) {
             self.phase = Phase::Ended;
         }
         // A full buffer says that there is more than one: bulk.
-        if read == BUFFER && matches!(self.path, Path::Copy { may_splice: true }) {
-            self.path = Path::Splice { pipe: None, small: 0 };
+        if read == BUFFER {
+            self.expect_bulk();
         }
         Poll::Ready(Ok(read))
+    }
+
+    /// From here on it splices, where it may.
+    fn expect_bulk(&mut self) {
+        match &mut self.path {
+            Path::Copy { may_splice: false } => {}
+            Path::Copy { may_splice: true } => self.path = Path::Splice { pipe: None, small: 0 },
+            Path::Splice { small, .. } => *small = 0,
+        }
     }
 
     /// Whoever speaks first says which protocol it is.
@@ -370,11 +403,14 @@ impl Lane {
         }
     }
 
-    /// Writes what the sink takes now, and keeps the rest; FIN follows at once upon what is `last`. An error stays with the
+    /// Writes what the sink takes now, and keeps the rest, or all where more is owed; FIN follows at once upon what is `last`. An error stays with the
     /// socket, and the next flush meets it.
     fn pass_on(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, bytes: &[u8], last: bool) {
         if bytes.is_empty() {
             return;
+        }
+        if !self.backlog.is_empty() {
+            return self.backlog.push(bytes);
         }
         let polled = match last {
             true => tools.sink.poll_send_last(cx, bytes),
@@ -427,10 +463,10 @@ impl Lane {
             self.held_up = true;
             return Poll::Pending;
         }
-        if tools.source.session().is_none() && tools.filters.as_ref().is_some_and(|chain| chain.skims(self.direction)) {
-            return self.poll_glance(cx, tools);
+        match self.look(tools) {
+            Some(most) => self.poll_look(cx, tools, most),
+            None => self.poll_read(cx, tools),
         }
-        self.poll_read(cx, tools)
     }
 
     /// Reads, and shows it.
@@ -453,40 +489,6 @@ impl Lane {
         Poll::Ready(self.show(cx, tools, &buffer[..read], read == 0))
     }
 
-    /// Shows the beginning of a message where it lies, in the kernel. If it may go on as it is, it is spliced together with what
-    /// is skipped of it: to read and write it would cost as much again as to move the rest.
-    fn poll_glance(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>) -> Poll<ControlFlow<Ending>> {
-        let mut glance = [0; GLANCE];
-        let Poll::Ready(peeked) = tools.source.stream().poll_peek(cx, &mut glance, 0) else {
-            self.give_pipe_back();
-            return Poll::Pending;
-        };
-        let Ok((bytes @ 1.., _)) = peeked else {
-            // The end, or an error: both are still there.
-            return self.poll_read(cx, tools);
-        };
-        let glance = &glance[..bytes];
-        let mut passed = tools.worker.passed();
-        let fed = self.feed(tools, glance, false, &mut passed);
-        if fed.is_ok() && passed.is_unchanged(glance) {
-            self.looked_at = bytes as u64;
-            if let Path::Copy { may_splice: true } = self.path {
-                self.path = Path::Splice { pipe: None, small: 0 };
-            }
-            self.settle(cx, tools, &passed);
-            return Poll::Ready(ControlFlow::Continue(()));
-        }
-        // Now, and without asking whether it can be read: what was fed must not be fed again.
-        let taken = tools.source.stream().take(&mut tools.worker.buffer()[..bytes]);
-        if let Err(error) = taken {
-            return Poll::Ready(ControlFlow::Break(self.failed(error)));
-        }
-        self.moved.filtered += bytes as u64;
-        self.settle(cx, tools, &passed);
-        self.pass_through(cx, tools, &passed, glance, false);
-        Poll::Ready(continues(fed))
-    }
-
     /// An idle lane owns no pipe. Nothing is in it when filters are to be shown something.
     fn give_pipe_back(&mut self) {
         if let Path::Splice { pipe, .. } = &mut self.path {
@@ -503,6 +505,9 @@ impl Lane {
     fn show(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>, bytes: &[u8], last: bool) -> ControlFlow<Ending> {
         let mut passed = tools.worker.passed();
         let fed = self.feed(tools, bytes, last, &mut passed);
+        if bytes.len() == BUFFER && passed.is_unchanged(bytes) {
+            self.expect_bulk();
+        }
         self.settle(cx, tools, &passed);
         self.pass_through(cx, tools, &passed, bytes, last);
         continues(fed)

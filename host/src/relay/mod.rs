@@ -6,7 +6,7 @@
 //! | | |
 //! | --- | --- |
 //! | order | everything owed is written before anything more is read |
-//! | memory | so a lane owes at most one buffer, one pipe, and what filters hold |
+//! | memory | so a lane owes at most one buffer, one pipe, and what filters hold; what they look at stays in its socket |
 //! | end | at a FIN, what is owed is written, then the FIN is passed on; the other lane goes on |
 //! | error | a peer that cannot be written to may still have sent something: its own lane runs to its end first |
 //!

@@ -5,6 +5,8 @@
 
 mod clock;
 mod listen;
+#[expect(unsafe_code, reason = "rustix has no SO_PEEK_OFF")]
+mod peek_offset;
 mod pipe;
 #[expect(unsafe_code, reason = "tokio trusts its caller to keep the descriptor open")]
 mod register;

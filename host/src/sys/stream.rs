@@ -21,6 +21,7 @@ use rustix::pipe::{SpliceFlags, splice};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 
+use super::peek_offset::set_peek_offset;
 use super::pipe::Pipe;
 use super::register::register;
 use super::source::bind_to;
@@ -114,6 +115,8 @@ impl Stream {
     /// Copies the first bytes that have come into `buffer` and leaves them in the socket. Ready when there are more than `known`,
     /// or when there will be no more; tells how many there are, and whether those are all.
     ///
+    /// An error is told once, here: the next read would be told of an end.
+    ///
     /// An edge is cleared only where it has brought nothing new: whoever takes a part of what is here must find the rest still
     /// announced.
     pub fn poll_peek(&self, cx: &mut Context<'_>, buffer: &mut [u8], known: usize) -> Poll<io::Result<(usize, bool)>> {
@@ -148,6 +151,14 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    /// Peeks further than at the first bytes. Nobody else may peek as long as it lives.
+    pub fn ahead(&self) -> Ahead<'_> {
+        Ahead {
+            fd: &self.fd,
+            offset: None,
+        }
     }
 
     /// Writes what the socket takes now: at least one byte of a `buffer` that is not empty.
@@ -311,6 +322,47 @@ impl Stream {
     /// This side's own address; `None` on a unix socket.
     pub fn local(&self) -> Option<SocketAddr> {
         rustix::net::getsockname(&self.fd).ok()?.try_into().ok().map(canonical)
+    }
+}
+
+/// Looks at bytes that lie further back in a socket.
+pub struct Ahead<'a> {
+    fd: &'a AsyncFd<OwnedFd>,
+    /// Where the kernel begins with the next peek.
+    offset: Option<usize>,
+}
+
+impl Ahead<'_> {
+    /// Copies bytes that are here behind the first `offset` ones, and leaves all in the socket. Waits for nothing: `None` where there
+    /// are none, and where the kernel cannot do it: Linux before 6.9, and a socket that is not TCP's.
+    ///
+    /// # Errors
+    /// The socket has failed. The kernel tells that once: the next read would be told of an end.
+    pub fn peek(&mut self, offset: usize, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        if self.offset != Some(offset) {
+            let set = offset.try_into().map(|offset| set_peek_offset(self.fd, offset));
+            if !matches!(set, Ok(Ok(()))) {
+                return Ok(None);
+            }
+            self.offset = Some(offset);
+        }
+        match recv(self.fd, buffer, RecvFlags::PEEK) {
+            Ok((0, _)) | Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Ok((bytes, _)) => {
+                self.offset = Some(offset + bytes);
+                Ok(Some(bytes))
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl Drop for Ahead<'_> {
+    fn drop(&mut self) {
+        if self.offset.is_some() {
+            // It was set, so it can be taken back.
+            let _ = set_peek_offset(self.fd, -1);
+        }
     }
 }
 
