@@ -59,7 +59,7 @@ pub use host::{Host, Record};
 pub use inspector::{Flow, Inspected};
 pub use router::Routed;
 pub use scene::Scene;
-pub use serde_json::json;
+pub use serde_json::{Value as Json, json};
 pub use transcripts::Transcripts;
 pub use transformer::Transformed;
 
@@ -68,7 +68,7 @@ use std::path::Path;
 use crate::Config;
 
 /// What the proxy does with a configuration at load: the reason is what the operator would read.
-pub fn config<C: Config>(json: &serde_json::Value) -> Result<C, String> {
+pub fn config<C: Config>(json: &Json) -> Result<C, String> {
     crate::config::load(&json.to_string())
 }
 
