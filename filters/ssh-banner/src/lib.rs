@@ -1,13 +1,10 @@
 //! Looks at the first line of an SSH client, and lets it through by the version that it says. README.md has the details.
 
-mod pattern;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
+use spliceway_sdk::Pattern;
 use spliceway_sdk::metrics::{Counter, Metric};
 use spliceway_sdk::prelude::*;
-
-use pattern::Pattern;
 
 /// Which clients may come.
 #[derive(Debug, Deserialize, JsonSchema)]
