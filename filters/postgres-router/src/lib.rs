@@ -1,13 +1,12 @@
 //! Routes a PostgreSQL session by the database and the user that its startup message names. README.md has the details.
 
-mod pattern;
 mod startup;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use spliceway_sdk::Pattern;
 use spliceway_sdk::prelude::*;
 
-use pattern::Pattern;
 use startup::{Encryption, Message, Parameters};
 
 /// Where sessions go: the first route that matches, or else the default.

@@ -2,13 +2,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A name, or a part of one with a `*` at its beginning, its end, or both.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-pub(crate) struct Pattern(String);
+pub struct Pattern(String);
 
 impl Pattern {
-    pub(crate) fn matches(&self, name: &[u8]) -> bool {
-        let pattern = self.0.as_bytes();
+    /// Whether a name is this one, or has this part where it has to be. Case counts.
+    pub fn matches(&self, name: impl AsRef<[u8]>) -> bool {
+        let (pattern, name) = (self.0.as_bytes(), name.as_ref());
         match (pattern.strip_prefix(b"*"), pattern.strip_suffix(b"*")) {
             (Some(b""), _) => true,
             (Some(rest), Some(_)) => contains(name, rest.strip_suffix(b"*").unwrap_or(rest)),
@@ -45,8 +46,7 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_anything_at_an_end() {
-        let matches =
-            |pattern: &str, name: &str| Pattern::try_from(pattern.to_owned()).unwrap().matches(name.as_bytes());
+        let matches = |pattern: &str, name: &str| Pattern::try_from(pattern.to_owned()).unwrap().matches(name);
         assert!(matches("blue", "blue") && !matches("blue", "blue2") && !matches("blue", "Blue"));
         assert!(matches("blue*", "blue") && matches("blue*", "blue2") && !matches("blue*", "a-blue"));
         assert!(matches("*_ro", "app_ro") && !matches("*_ro", "app_row"));
