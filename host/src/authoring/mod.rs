@@ -1,0 +1,8 @@
+//! From an empty directory to a filter that works: what the commands of `spliceway filter` do, without their command line.
+//!
+//! Nothing here is on a connection's way. [`play`] asks a filter what a proxy would ask it, of a connection that is not there;
+//! everything else is about files.
+
+pub mod build;
+pub mod play;
+pub mod template;
