@@ -59,6 +59,8 @@ impl Inspector for FirstLine {
 }
 //= export
 export_inspector!(FirstLine);
+//= play
+.inspector::<FirstLine>()
 //= transcripts
 # Who sends what, and what is expected then. Each case is played whole, cut at every byte and in random pieces, and must end
 # the same: by `cargo test` as plain code, by `spliceway filter test` as the component in the proxy's engine.

@@ -21,11 +21,13 @@ struct {{type}} {
 {{exports}}
 #[cfg(test)]
 mod tests {
-    use spliceway_sdk::testing::transcripts;
+    use spliceway_sdk::testing::Transcripts;
 
-    /// The same transcripts that `spliceway filter test` plays to the component.
+    use super::*;
+
+    /// The same that `spliceway filter test` plays to the component.
     #[test]
     fn transcripts_end_as_they_say() {
-        transcripts("transcripts").play::<super::{{type}}>();
+        Transcripts::of("transcripts"){{play}}.play();
     }
 }

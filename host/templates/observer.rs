@@ -30,6 +30,8 @@ impl Observer for {{type}} {
 }
 //= export
 export_observer!({{type}});
+//= play
+.observer::<{{type}}>()
 //= transcripts
 # What a filter is told, and what is expected then: by `cargo test` as plain code, by `spliceway filter test` as the component
 # in the proxy's engine.

@@ -38,6 +38,8 @@ impl Transformer for Mask {
 }
 //= export
 export_transformer!(Mask);
+//= play
+.transformer::<Mask>()
 //= transcripts
 # Who sends what, and what is expected then. Each case is played whole, cut at every byte and in random pieces, and must end
 # the same: by `cargo test` as plain code, by `spliceway filter test` as the component in the proxy's engine.

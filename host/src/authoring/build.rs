@@ -81,7 +81,9 @@ pub fn build(wanted: &Build<'_>) -> anyhow::Result<Built> {
 impl Manifest {
     /// Where its component goes.
     pub fn component(&self) -> PathBuf {
-        self.target_directory.join("filters").join(format!("{}.wasm", self.name))
+        self.target_directory
+            .join("filters")
+            .join(format!("{}.wasm", self.name))
     }
 
     /// Where cargo writes: whoever watches the crate must not look there.
@@ -126,9 +128,11 @@ fn read_manifest(metadata: &Value, path: &Path) -> anyhow::Result<Manifest> {
     };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let kinds = |target: &Value| target["crate_types"].as_array().cloned().unwrap_or_default();
-    let is_component = package["targets"]
-        .as_array()
-        .is_some_and(|targets| targets.iter().any(|target| kinds(target).iter().any(|kind| kind == "cdylib")));
+    let is_component = package["targets"].as_array().is_some_and(|targets| {
+        targets
+            .iter()
+            .any(|target| kinds(target).iter().any(|kind| kind == "cdylib"))
+    });
     ensure!(
         is_component,
         "{} makes no component: under [lib] it needs crate-type = [\"cdylib\", \"rlib\"]",
@@ -140,7 +144,10 @@ fn read_manifest(metadata: &Value, path: &Path) -> anyhow::Result<Manifest> {
     Ok(Manifest {
         name: text(&package["name"]),
         directory: path.parent().unwrap_or(path).to_owned(),
-        target: package["metadata"]["spliceway"]["target"].as_str().unwrap_or(TARGET).to_owned(),
+        target: package["metadata"]["spliceway"]["target"]
+            .as_str()
+            .unwrap_or(TARGET)
+            .to_owned(),
         target_directory: text(&metadata["target_directory"]).into(),
         has_profile: profiles.is_some_and(|profiles| profiles.contains_key("filter")),
     })
@@ -158,7 +165,9 @@ fn toolchain(target: &str) -> anyhow::Result<Toolchain> {
         return Ok(Toolchain::Own);
     }
     let sources = "/usr/lib/rustlib/src/rust/library/std/Cargo.toml";
-    let sources = debian_sysroot().map(|sysroot| sysroot.join("lib/rustlib/src/rust/library/std/Cargo.toml")).unwrap_or_else(|| sources.into());
+    let sources = debian_sysroot()
+        .map(|sysroot| sysroot.join("lib/rustlib/src/rust/library/std/Cargo.toml"))
+        .unwrap_or_else(|| sources.into());
     if target == TARGET && Path::new("/usr/bin/cargo").exists() && sources.exists() {
         // Debian ships no linker for components: rustup's toolchain has one, and it links for either.
         if let Some(tools) = rustup_tools() {
@@ -192,7 +201,11 @@ fn rustup_tools() -> Option<OsString> {
 }
 
 fn printed(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
     let printed = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| printed.trim().to_owned())
 }
@@ -204,31 +217,54 @@ fn compile(wanted: &Build<'_>, manifest: &Manifest, toolchain: &Toolchain) -> an
         Toolchain::Debian { tools } => {
             let mut cargo = Command::new("/usr/bin/cargo");
             cargo.arg("-Zbuild-std=std,panic_abort");
-            cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", "/usr/bin/rustc").env("PATH", tools);
+            cargo
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("RUSTC", "/usr/bin/rustc")
+                .env("PATH", tools);
             cargo
         }
     };
     cargo
-        .args(["build", "--lib", "--target", &manifest.target, "--package", &manifest.name])
+        .args([
+            "build",
+            "--lib",
+            "--target",
+            &manifest.target,
+            "--package",
+            &manifest.name,
+        ])
         .args(profile(wanted.profile, manifest))
         .args(["--message-format", "json-render-diagnostics"])
         // From there, so that it finds the crate's .cargo/config.toml.
         .current_dir(&manifest.directory)
         // A crate that was not made by `new` may not name the linker.
-        .env(format!("CARGO_TARGET_{}_LINKER", shouted(&manifest.target)), linker(&manifest.target))
+        .env(
+            format!("CARGO_TARGET_{}_LINKER", shouted(&manifest.target)),
+            linker(&manifest.target),
+        )
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     if !wanted.aloud {
         cargo.stderr(Stdio::piped());
     }
     let mut child = cargo.spawn().map_err(no_cargo)?;
-    let said = child.stderr.take().map(|stderr| std::thread::spawn(move || read_all(stderr)));
-    let component = child.stdout.take().and_then(|messages| component(manifest, BufReader::new(messages)));
+    let said = child
+        .stderr
+        .take()
+        .map(|stderr| std::thread::spawn(move || read_all(stderr)));
+    let component = child
+        .stdout
+        .take()
+        .and_then(|messages| component(manifest, BufReader::new(messages)));
     let status = child.wait().context("cannot wait for cargo")?;
     let said = said.and_then(|said| said.join().ok()).unwrap_or_default();
     if !status.success() {
         let said = said.trim_end();
-        let lines = if said.is_empty() { String::new() } else { format!("{said}\n") };
+        let lines = if said.is_empty() {
+            String::new()
+        } else {
+            format!("{said}\n")
+        };
         bail!("{lines}{} does not compile: cargo has said why above", manifest.name);
     }
     component.with_context(|| format!("cargo has built {}, and no component of it", manifest.name))
@@ -288,7 +324,10 @@ fn component(manifest: &Manifest, messages: impl BufRead) -> Option<PathBuf> {
         if message["reason"] == "compiler-artifact" && is_own {
             let files = message["filenames"].as_array().map(Vec::as_slice).unwrap_or_default();
             let files = files.iter().filter_map(Value::as_str).map(PathBuf::from);
-            component = files.filter(|file| file.extension().is_some_and(|extension| extension == "wasm")).last().or(component);
+            component = files
+                .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"))
+                .last()
+                .or(component);
         }
     }
     component

@@ -6,3 +6,4 @@
 pub mod build;
 pub mod play;
 pub mod template;
+pub mod transcripts;

@@ -128,7 +128,8 @@ impl<'a> Play<'a> {
     /// Bytes arrive.
     pub fn bytes(&mut self, direction: Direction, bytes: &[u8]) {
         if self.finished[direction as usize] {
-            return self.fail("more bytes come behind the end of their direction: take one or the other out of the play");
+            return self
+                .fail("more bytes come behind the end of their direction: take one or the other out of the play");
         }
         match (&mut self.state, direction) {
             (State::Routing(routing), Direction::Up) => {
@@ -222,7 +223,9 @@ impl<'a> Play<'a> {
                 Ok(_) if wants_tls => {
                     self.fail("it asked for TLS, and answered with something else than an exchange");
                 }
-                Ok(Decision::Need(_)) if routing.is_last() => self.decide(Choice::Passes, "passes: there will be no more"),
+                Ok(Decision::Need(_)) if routing.is_last() => {
+                    self.decide(Choice::Passes, "passes: there will be no more")
+                }
                 Ok(Decision::Need(more)) => {
                     routing.need(more);
                     self.answer(Role::Router, format!("needs {} more", plural(more, "byte")));
@@ -234,7 +237,9 @@ impl<'a> Play<'a> {
     }
 
     fn exchange(&mut self, consume: usize, reply: &[u8], wants_tls: bool) {
-        let State::Routing(routing) = &mut self.state else { return };
+        let State::Routing(routing) = &mut self.state else {
+            return;
+        };
         let there = routing.window.bytes.len();
         if consume > there {
             return self.fail(&format!("it consumed {consume} bytes of the {there} that there are"));
@@ -252,7 +257,10 @@ impl<'a> Play<'a> {
         self.told.to_client.extend_from_slice(reply);
         let (consumed, replied) = (plural(consume, "byte"), plural(reply.len(), "byte"));
         let tls = if wants_tls { ", and goes on with TLS" } else { "" };
-        self.answer(Role::Router, format!("takes {consumed} and replies with {replied}{tls}"));
+        self.answer(
+            Role::Router,
+            format!("takes {consumed} and replies with {replied}{tls}"),
+        );
         if wants_tls {
             // Once.
             self.facts.offer_tls(false);
@@ -297,7 +305,9 @@ impl<'a> Play<'a> {
     }
 
     fn feed(&mut self, direction: Direction, bytes: &[u8], finished: bool) {
-        let State::Relaying(chain) = &mut self.state else { return };
+        let State::Relaying(chain) = &mut self.state else {
+            return;
+        };
         let Some(watching) = chain else {
             return self.send(direction, bytes);
         };
@@ -406,7 +416,9 @@ impl Routing {
 }
 
 fn watches(trial: &Trial) -> bool {
-    [Role::Inspector, Role::Transformer].into_iter().any(|role| trial.generation().has_role(role))
+    [Role::Inspector, Role::Transformer]
+        .into_iter()
+        .any(|role| trial.generation().has_role(role))
 }
 
 /// What the watchers have answered in between, by what is counted of them.
@@ -417,7 +429,11 @@ fn verdicts(before: &Totals, after: &Totals) -> Vec<Answer> {
             let count = |totals: &Totals| totals.verdicts[role as usize][verdict as usize];
             let times = count(after) - count(before);
             if times > 0 {
-                let often = if times > 1 { format!(", {times} times") } else { String::new() };
+                let often = if times > 1 {
+                    format!(", {times} times")
+                } else {
+                    String::new()
+                };
                 let text = format!("{}{often}", verdict.name());
                 answers.push(Answer { role, text });
             }

@@ -55,6 +55,11 @@ type Pieces = BTreeMap<&'static str, &'static str>;
 /// The name is no crate's, something is there already, or it cannot be written.
 pub fn write(wanted: &Wanted<'_>) -> anyhow::Result<Vec<PathBuf>> {
     check_name(wanted.name)?;
+    let both = [Role::Inspector, Role::Transformer].iter().all(|role| wanted.roles.contains(role));
+    ensure!(
+        !both,
+        "a filter that transforms bytes sees them, and can refuse: leave out the role `inspector`, or make two filters"
+    );
     let directory = wanted.directory;
     let is_empty = !directory.exists() || fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_none());
     ensure!(
@@ -106,7 +111,10 @@ fn check_name(name: &str) -> anyhow::Result<()> {
         );
     }
     ensure!(
-        !matches!(name, "test" | "core" | "std" | "alloc" | "serde" | "schemars" | "spliceway-sdk"),
+        !matches!(
+            name,
+            "test" | "core" | "std" | "alloc" | "serde" | "schemars" | "spliceway-sdk"
+        ),
         "`{name}` is the name of a crate that every filter uses: choose another one"
     );
     Ok(())
@@ -162,7 +170,11 @@ fn words(wanted: &Wanted<'_>, roles: &[(Role, Pieces)]) -> BTreeMap<&'static str
         lines
     };
     let apart = |name: &str| all(name).iter().map(|text| format!("{text}\n")).collect::<String>();
-    let what = all("purpose").iter().map(|text| text.trim()).collect::<Vec<_>>().join(", ");
+    let what = all("purpose")
+        .iter()
+        .map(|text| text.trim())
+        .collect::<Vec<_>>()
+        .join(", ");
     let metrics: Vec<&str> = all("metrics").iter().map(|text| text.trim()).collect();
     BTreeMap::from([
         ("name", wanted.name.to_owned()),
@@ -180,6 +192,7 @@ fn words(wanted: &Wanted<'_>, roles: &[(Role, Pieces)]) -> BTreeMap<&'static str
         ("metrics", metrics_function(&metrics)),
         ("roles", apart("role")),
         ("exports", all("export").concat()),
+        ("play", all("play").iter().map(|text| text.trim()).collect()),
         ("try", all("try").concat().trim_end().to_owned()),
         ("config", config(&all("config"))),
         ("keys", all("keys").concat()),
@@ -262,7 +275,7 @@ mod tests {
     #[test]
     fn nothing_is_left_to_be_filled_in_whatever_the_roles_are() {
         let all = Role::ALL;
-        for roles in [&all[..1], &all[1..2], &all[2..3], &all[3..], &all] {
+        for roles in [&all[..1], &all[1..2], &all[2..3], &all[3..], &[Role::Router, Role::Inspector, Role::Observer]] {
             for (path, text) in made(roles) {
                 let path = path.display();
                 assert!(!text.contains("{{") && !text.contains("//= "), "{path}\n{text}");
@@ -288,7 +301,19 @@ mod tests {
         for good in ["a", "redis-guard", "x509"] {
             check_name(good).unwrap();
         }
-        for bad in ["", "-a", "a-", "a--b", "A", "a_b", "../a", "1a", "test", "é", &"a".repeat(41)] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "a--b",
+            "A",
+            "a_b",
+            "../a",
+            "1a",
+            "test",
+            "é",
+            &"a".repeat(41),
+        ] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
     }

@@ -33,7 +33,7 @@ mod wasi;
 mod witness;
 
 pub use about::About;
-pub use chain::{Chain, MUCH, Passed, Stop, View};
+pub use chain::{Chain, MUCH, Passed, Refused, Stop, View};
 pub use component::{Digest, Examined};
 pub use engine::Engine;
 pub use facts::{Attribute, Attributes, Facts, Value};

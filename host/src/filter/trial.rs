@@ -134,7 +134,9 @@ impl Trial {
     pub fn closed(&self, batch: Vec<Ended>) {
         let records: Vec<_> = batch.into_iter().map(record).collect();
         let told = match self.generation.admit() {
-            Some(permit) => Instance::new(&self.generation, permit).and_then(|mut instance| instance.on_closed(&records)),
+            Some(permit) => {
+                Instance::new(&self.generation, permit).and_then(|mut instance| instance.on_closed(&records))
+            }
             None => Err(Failure::new(Kind::Budget, "there is no instance for it".to_owned())),
         };
         if let Err(failure) = told {
@@ -161,7 +163,6 @@ impl Trial {
         self.generation.tally().totals()
     }
 }
-
 
 fn record(ended: Ended) -> ClosedRecord {
     let moved = |[copied, spliced, filtered]: [u64; 3]| MovedRecord {

@@ -179,10 +179,17 @@ impl Scribe {
                 message: message.clone(),
                 fields: fields
                     .iter()
-                    .map(|(key, value)| ((*key).to_owned(), value.to_string()))
+                    .map(|(key, value)| ((*key).to_owned(), plain(value)))
                     .collect(),
             }),
         }
+    }
+}
+
+fn plain(value: &log::Value<'_>) -> String {
+    match value {
+        log::Value::Text(text) => text.clone().into_owned(),
+        other => other.to_string(),
     }
 }
 
