@@ -4,6 +4,10 @@
 //! everything else is about files.
 
 pub mod build;
+pub mod bytes;
+pub mod examine;
+pub mod hello;
 pub mod play;
+pub mod sections;
 pub mod template;
 pub mod transcripts;

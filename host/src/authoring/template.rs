@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
@@ -55,7 +56,9 @@ type Pieces = BTreeMap<&'static str, &'static str>;
 /// The name is no crate's, something is there already, or it cannot be written.
 pub fn write(wanted: &Wanted<'_>) -> anyhow::Result<Vec<PathBuf>> {
     check_name(wanted.name)?;
-    let both = [Role::Inspector, Role::Transformer].iter().all(|role| wanted.roles.contains(role));
+    let both = [Role::Inspector, Role::Transformer]
+        .iter()
+        .all(|role| wanted.roles.contains(role));
     ensure!(
         !both,
         "a filter that transforms bytes sees them, and can refuse: leave out the role `inspector`, or make two filters"
@@ -74,7 +77,19 @@ pub fn write(wanted: &Wanted<'_>) -> anyhow::Result<Vec<PathBuf>> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make the directory {}", folder.display()))?;
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
+    format(&directory.join("src/lib.rs"));
     Ok(files.into_iter().map(|(path, _)| path).collect())
+}
+
+/// How long lines are depends on the name. Where there is no rustfmt, nobody asks for it either.
+fn format(file: &Path) {
+    let mut rustfmt = Command::new("rustfmt");
+    rustfmt.args(["--edition", "2024"]).arg(file);
+    let _ = rustfmt
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
 }
 
 /// The SDK's directory: the one that is named, or that of a checkout of Spliceway in which `from` lies.
@@ -275,7 +290,13 @@ mod tests {
     #[test]
     fn nothing_is_left_to_be_filled_in_whatever_the_roles_are() {
         let all = Role::ALL;
-        for roles in [&all[..1], &all[1..2], &all[2..3], &all[3..], &[Role::Router, Role::Inspector, Role::Observer]] {
+        for roles in [
+            &all[..1],
+            &all[1..2],
+            &all[2..3],
+            &all[3..],
+            &[Role::Router, Role::Inspector, Role::Observer],
+        ] {
             for (path, text) in made(roles) {
                 let path = path.display();
                 assert!(!text.contains("{{") && !text.contains("//= "), "{path}\n{text}");

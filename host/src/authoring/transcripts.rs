@@ -59,7 +59,7 @@ fn not_loaded(error: &anyhow::Error) -> Observed {
     observed
 }
 
-fn take(play: &mut Play<'_>, step: &Step) {
+pub fn take(play: &mut Play<'_>, step: &Step) {
     match step {
         Step::Bytes(to, bytes) => play.bytes(direction(*to), bytes),
         Step::Finish(of) => play.finish(direction(*of)),
@@ -131,7 +131,7 @@ fn metrics(trial: &Trial) -> BTreeMap<String, f64> {
     all.map(|metric| (metric.name.clone(), metric.value())).collect()
 }
 
-fn scene(given: &Given) -> Scene {
+pub fn scene(given: &Given) -> Scene {
     Scene {
         client: given.client,
         local: given.local,
@@ -149,7 +149,7 @@ fn scene(given: &Given) -> Scene {
     }
 }
 
-fn groups(given: &Given) -> Upstreams {
+pub fn groups(given: &Given) -> Upstreams {
     let group = |(name, upstream): (&String, &transcript::Upstream)| Group {
         name: name.clone(),
         servers: upstream.servers,

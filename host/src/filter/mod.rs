@@ -34,7 +34,9 @@ mod witness;
 
 pub use about::About;
 pub use chain::{Chain, MUCH, Passed, Refused, Stop, View};
-pub use component::{Digest, Examined};
+#[cfg(test)]
+pub use component::Digest;
+pub use component::Examined;
 pub use engine::Engine;
 pub use facts::{Attribute, Attributes, Facts, Value};
 pub use failure::Kind as FailureKind;
@@ -44,8 +46,8 @@ pub use observers::{Closed, Observers};
 pub use router::{Decision, Window, ask, blame};
 pub use sessions::Instances;
 pub use tally::{BUCKETS, End, Role, TIMED, Tally, Totals, Verdict};
-pub use trial::{Candidate, Ended, Examination, Trial, examination};
-pub use witness::{Heard, Record};
+pub use trial::{Candidate, Ended, Trial, examination};
+pub use witness::Heard;
 
 /// An upstream as a filter sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

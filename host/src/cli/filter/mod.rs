@@ -1,10 +1,12 @@
 //! `spliceway filter`: everything between an empty directory and a filter that other teams run.
 
 mod build;
+mod check;
 mod given;
 mod inspect;
 mod new;
 mod page;
+mod run;
 mod test;
 
 use std::process::ExitCode;
@@ -18,8 +20,12 @@ pub enum Command {
     New(new::New),
     /// Compile a crate to a component, and say what it is
     Build(build::Build),
+    /// Say whether a proxy would load a filter, with that configuration, and everything that is wrong with it
+    Check(check::Check),
     /// Play transcripts to a filter in the proxy's own engine: whole, cut at every byte, and in random pieces
     Test(test::Test),
+    /// Show bytes to a filter, and say what it does with them
+    Run(run::Run),
     /// Say what a filter is: its digest, roles, imports and the schema of its configuration
     Inspect(inspect::Inspect),
 }
@@ -28,7 +34,9 @@ pub fn filter(asked: Command) -> ExitCode {
     match asked {
         Command::New(asked) => new::new(asked),
         Command::Build(asked) => build::build(asked),
+        Command::Check(asked) => check::check(asked),
         Command::Test(asked) => test::test(asked),
+        Command::Run(asked) => run::run(asked),
         Command::Inspect(asked) => inspect::inspect(asked),
     }
 }
