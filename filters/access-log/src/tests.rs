@@ -109,6 +109,11 @@ fn a_bad_configuration_says_where() {
 }
 
 #[test]
+fn transcripts() {
+    testing::Transcripts::of("transcripts").observer::<AccessLog>().play();
+}
+
+#[test]
 fn schema() {
     testing::assert_schema::<AccessLog>(concat!(env!("CARGO_MANIFEST_DIR"), "/schema.json"));
 }

@@ -226,6 +226,13 @@ fn a_bad_configuration_says_where() {
 }
 
 #[test]
+fn transcripts() {
+    testing::Transcripts::of("transcripts")
+        .router::<PostgresRouter>()
+        .play();
+}
+
+#[test]
 fn schema() {
     testing::assert_schema::<PostgresRouter>(concat!(env!("CARGO_MANIFEST_DIR"), "/schema.json"));
 }

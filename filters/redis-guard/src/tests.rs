@@ -158,6 +158,11 @@ fn a_bad_configuration_says_where() {
 }
 
 #[test]
+fn transcripts() {
+    testing::Transcripts::of("transcripts").inspector::<Session>().play();
+}
+
+#[test]
 fn schema() {
     testing::assert_schema::<RedisGuard>(concat!(env!("CARGO_MANIFEST_DIR"), "/schema.json"));
 }

@@ -107,6 +107,21 @@ impl Host {
         self.metrics.get(&u32::try_from(number).ok()?).copied()
     }
 
+    /// All annotations, and the last value of each key.
+    pub fn annotations(&self) -> &[Attribute] {
+        &self.annotations
+    }
+
+    /// The metrics that have counted something, by their names.
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        let names = numbers();
+        let name = |number: &u32| names.get(usize::try_from(*number).ok()?).cloned();
+        self.metrics
+            .iter()
+            .filter_map(|(number, value)| Some((name(number)?, *value)))
+            .collect()
+    }
+
     /// Runs with this host as the one that the filter sees, and gives it back.
     pub(super) fn run<T>(mut self, in_connection: bool, run: impl FnOnce() -> T) -> (T, Self) {
         self.in_connection = in_connection;
@@ -166,6 +181,19 @@ fn numbers() -> std::sync::MutexGuard<'static, Vec<String>> {
 
 fn with<T>(use_host: impl FnOnce(&mut Host) -> T) -> T {
     HOST.with_borrow_mut(use_host)
+}
+
+/// Observers hear of connections outside of any.
+pub(super) fn outside_of_connection<T>(call: impl FnOnce() -> T) -> T {
+    with(|host| host.in_connection = false);
+    let value = call();
+    with(|host| host.in_connection = true);
+    value
+}
+
+/// What the filter has annotated until now.
+pub(super) fn annotated() -> Vec<Attribute> {
+    with(|host| host.annotations.clone())
 }
 
 pub(super) fn advance(time: Duration) {

@@ -1,5 +1,6 @@
 use super::Host;
 use super::scene::{Scene, Step, pass_time};
+use super::watch::{Watch, Watched};
 use crate::{Chunk, Connection, Direction, Directions, Inspector, Refusal, Verdict};
 
 const SHOWN_AT_ONCE: usize = 16 * 1024;
@@ -42,13 +43,7 @@ impl Scene {
     #[track_caller]
     pub fn inspect<I: Inspector>(&self) -> Inspected {
         let (mut inspected, host) = self.run(true, |config| {
-            let session = I::open(config, &Connection::current());
-            let interest = session.interest();
-            let mut inspection = Inspection {
-                session,
-                interest,
-                result: Inspected::new(),
-            };
+            let mut inspection = Inspection::<I>::begin(config);
             for step in &self.steps {
                 inspection.step(step);
             }
@@ -78,13 +73,43 @@ impl Inspected {
     }
 }
 
-struct Inspection<I> {
+/// A session with an inspector.
+pub(super) struct Inspection<I> {
     session: I,
     interest: Directions,
     result: Inspected,
 }
 
+impl<I: Inspector> Watch for Inspection<I> {
+    fn step(&mut self, step: &Step) {
+        Self::step(self, step);
+    }
+
+    fn watched(self: Box<Self>) -> Watched {
+        let Inspected { up, down, refusal, .. } = self.result;
+        Watched {
+            shown: [up.shown, down.shown],
+            detached: [
+                up.detached || !self.interest.contains(Direction::Up),
+                down.detached || !self.interest.contains(Direction::Down),
+            ],
+            to_upstream: up.forwarded,
+            to_client: down.forwarded,
+            refusal,
+        }
+    }
+}
+
 impl<I: Inspector> Inspection<I> {
+    pub(super) fn begin(config: &'static I::Config) -> Self {
+        let session = I::open(config, &Connection::current());
+        Self {
+            interest: session.interest(),
+            session,
+            result: Inspected::new(),
+        }
+    }
+
     fn step(&mut self, step: &Step) {
         match step {
             Step::Bytes(direction, bytes) => {

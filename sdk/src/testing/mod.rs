@@ -42,19 +42,25 @@
 //!     assert_eq!(run.host.annotation("first-line"), Some(&Value::from(&b"hello"[..])));
 //! }
 //! ```
+//!
+//! A scene can ask for anything. What a filter promises to those who run it stands better in transcripts, which
+//! `spliceway filter test` plays in the component, and [`Transcripts`] natively.
 
 pub(crate) mod host;
 mod inspector;
 mod observer;
 mod router;
 mod scene;
+mod transcripts;
 mod transformer;
+mod watch;
 
 pub use host::{Host, Record};
 pub use inspector::{Flow, Inspected};
 pub use router::Routed;
 pub use scene::Scene;
 pub use serde_json::json;
+pub use transcripts::Transcripts;
 pub use transformer::Transformed;
 
 use std::path::Path;

@@ -27,27 +27,32 @@ impl Scene {
     /// Asks a router, first with an empty window, until it has decided. Panics where the router breaks the contract.
     #[track_caller]
     pub fn route<R: Router>(&self) -> Routed {
-        let (mut routing, host) = self.run(true, |router: &R| {
-            let mut routing = Routing::begin(router);
+        let (mut routed, host) = self.run(true, |router: &R| {
+            let route = |window: &Window, connection: &Connection| router.route(window, connection);
+            let mut routing = Routing::begin(&route);
             for step in &self.steps {
                 routing.step(step);
             }
             routing.asked
         });
-        routing.host = host;
-        routing
+        routed.host = host;
+        routed
     }
 }
 
-struct Routing<'a, R> {
-    router: &'a R,
-    window: Window,
+/// [`Router::route`] of a configuration.
+pub(super) type Route<'a> = dyn Fn(&Window, &Connection) -> Decision + 'a;
+
+/// A router that is being asked.
+pub(super) struct Routing<'a> {
+    route: &'a Route<'a>,
+    pub(super) window: Window,
     missing: Option<usize>,
-    asked: Routed,
+    pub(super) asked: Routed,
 }
 
-impl<'a, R: Router> Routing<'a, R> {
-    fn begin(router: &'a R) -> Self {
+impl<'a> Routing<'a> {
+    pub(super) fn begin(route: &'a Route<'a>) -> Self {
         let asked = Routed {
             decision: Decision::Pass,
             replies: Vec::new(),
@@ -57,7 +62,7 @@ impl<'a, R: Router> Routing<'a, R> {
             host: Host::default(),
         };
         let mut routing = Self {
-            router,
+            route,
             window: Window::default(),
             missing: Some(0),
             asked,
@@ -66,7 +71,12 @@ impl<'a, R: Router> Routing<'a, R> {
         routing
     }
 
-    fn step(&mut self, step: &Step) {
+    /// Whether it will not be asked again.
+    pub(super) fn is_over(&self) -> bool {
+        self.missing.is_none()
+    }
+
+    pub(super) fn step(&mut self, step: &Step) {
         match step {
             Step::Bytes(Direction::Up, bytes) => {
                 self.window.bytes.extend(bytes);
@@ -88,7 +98,7 @@ impl<'a, R: Router> Routing<'a, R> {
         while let Some(missing) = self.missing
             && (missing == 0 || self.window.is_last())
         {
-            self.asked.decision = self.router.route(&self.window, &Connection::current());
+            self.asked.decision = (self.route)(&self.window, &Connection::current());
             let tls = take_request_for_tls();
             let exchanges = matches!(self.asked.decision, Decision::Exchange { .. });
             assert!(

@@ -1,5 +1,6 @@
 use super::Host;
 use super::scene::{Scene, Step, pass_time};
+use super::watch::{Watch, Watched};
 use crate::{Chunk, Connection, Direction, Directions, Next, Output, Refusal, Transformer};
 
 /// What came of giving a connection to a transformer.
@@ -21,13 +22,7 @@ impl Scene {
     #[track_caller]
     pub fn transform<T: Transformer>(&self) -> Transformed {
         let (mut transformed, host) = self.run(true, |config| {
-            let session = T::open(config, &Connection::current());
-            let interest = session.interest();
-            let mut transformation = Transformation {
-                session,
-                interest,
-                result: Transformed::new(),
-            };
+            let mut transformation = Transformation::<T>::begin(config);
             for step in &self.steps {
                 transformation.step(step);
             }
@@ -54,13 +49,42 @@ impl Transformed {
     }
 }
 
-struct Transformation<T> {
+/// A session with a transformer.
+pub(super) struct Transformation<T> {
     session: T,
+    /// What it still wants to see.
     interest: Directions,
+    shown: [usize; 2],
     result: Transformed,
 }
 
+impl<T: Transformer> Watch for Transformation<T> {
+    fn step(&mut self, step: &Step) {
+        Self::step(self, step);
+    }
+
+    fn watched(self: Box<Self>) -> Watched {
+        Watched {
+            shown: self.shown,
+            detached: [Direction::Up, Direction::Down].map(|direction| !self.interest.contains(direction)),
+            to_upstream: self.result.to_upstream,
+            to_client: self.result.to_client,
+            refusal: self.result.refusal,
+        }
+    }
+}
+
 impl<T: Transformer> Transformation<T> {
+    pub(super) fn begin(config: &'static T::Config) -> Self {
+        let session = T::open(config, &Connection::current());
+        Self {
+            interest: session.interest(),
+            session,
+            shown: [0, 0],
+            result: Transformed::new(),
+        }
+    }
+
     fn step(&mut self, step: &Step) {
         match step {
             Step::Bytes(direction, bytes) => {
@@ -83,6 +107,7 @@ impl<T: Transformer> Transformation<T> {
             self.result.send(Output::forward(direction, chunk.bytes));
             return;
         }
+        self.shown[direction as usize] += chunk.bytes.len();
         let output = self.session.on_bytes(chunk, &Connection::current());
         match &output.next {
             Next::More => {}
