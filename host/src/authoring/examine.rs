@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::play::Upstreams;
 use super::sections::{Kind, Producers, producers};
-use crate::config::FilterConfig;
+use crate::config::{FilterConfig, Grant};
 use crate::filter::{Candidate, ConfigRefused, Engine, Examined, Trial, examination};
 
 /// What a file is. Of one that does not load, as much as can be told.
@@ -50,9 +50,7 @@ pub fn examine(engine: &Engine, config: FilterConfig) -> anyhow::Result<Examinat
         refusal: None,
         file,
     };
-    if found.problems.is_empty() {
-        found.try_out(engine, config);
-    }
+    found.try_out(engine, config);
     Ok(found)
 }
 
@@ -68,10 +66,12 @@ impl Examination {
         self.problems.is_empty() && self.refusal.is_none()
     }
 
+    /// Also where it lacks a grant: what else is wrong is to be said at once.
     fn try_out(&mut self, engine: &Engine, config: FilterConfig) {
-        let candidate = match Candidate::load(engine, &self.file, &config.grants) {
+        let candidate = match Candidate::load(engine, &self.file, &Grant::ALL) {
             Ok(candidate) => candidate,
-            Err(error) => return self.problems.push(format!("{error:#}")),
+            Err(error) if self.problems.is_empty() => return self.problems.push(format!("{error:#}")),
+            Err(_) => return,
         };
         match candidate.schema(config.clone(), nobody()) {
             Ok(None) => {}

@@ -126,6 +126,9 @@ fn compile(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Component> {
         Err(_) if bytes.starts_with(b"\0asm\x01\0\0\0") => bail!(
             "this is a WebAssembly module and not a component: build it with the linker `wasm-component-ld`, as the SDK does"
         ),
+        Err(_) if !bytes.starts_with(b"\0asm") => {
+            bail!("this is no valid WebAssembly component: it does not even begin as WebAssembly does")
+        }
         Err(error) => bail!("this is no valid WebAssembly component: {error:#}"),
     }
 }
