@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod bytes;
+pub mod dev;
 pub mod examine;
 pub mod hello;
 pub mod play;

@@ -196,10 +196,6 @@ impl<'a> Play<'a> {
         self.facts.annotations()
     }
 
-    pub fn is_over(&self) -> bool {
-        matches!(self.state, State::Over)
-    }
-
     /// Whether the filter never sees a direction again.
     pub fn is_detached(&self, direction: Direction) -> bool {
         match &self.state {

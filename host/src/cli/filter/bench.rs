@@ -82,7 +82,11 @@ pub fn bench(asked: Bench) -> ExitCode {
     let file = config.source.clone();
     match measure(&config, &chunk) {
         Ok(figures) if asked.json => say(&format!("{:#}", figures.json(chunk.len()))),
-        Ok(figures) => say(&format!("{}, on one core\n{}", file.display(), figures.table(chunk.len()))),
+        Ok(figures) => say(&format!(
+            "{}, on one core\n{}",
+            file.display(),
+            figures.table(chunk.len())
+        )),
         Err(error) => return complain(FAILED, &format!("{error:#}; `spliceway filter check` says more")),
     }
     ExitCode::SUCCESS
@@ -108,7 +112,9 @@ fn measure(config: &FilterConfig, chunk: &[u8]) -> anyhow::Result<Figures> {
     };
     let (isolated, shared) = (loaded(1)?, loaded(LIVE)?);
     let generation = isolated.generation();
-    let watches = [Role::Inspector, Role::Transformer].iter().any(|role| generation.has_role(*role));
+    let watches = [Role::Inspector, Role::Transformer]
+        .iter()
+        .any(|role| generation.has_role(*role));
     let both = |measure: fn(&Loaded, &[u8]) -> Option<f64>| {
         let figures = measure(&isolated, chunk).zip(measure(&shared, chunk));
         figures.filter(|_| watches).map(|(isolated, shared)| [isolated, shared])
@@ -135,7 +141,9 @@ fn chunks(filter: &Loaded, chunk: &[u8]) -> Option<f64> {
         return None;
     }
     let mut turns = (0..sessions.len()).cycle();
-    Some(best(|| sessions[turns.next().unwrap_or_default()].show(filter, black_box(chunk))))
+    Some(best(|| {
+        sessions[turns.next().unwrap_or_default()].show(filter, black_box(chunk))
+    }))
 }
 
 /// What an instance has that serves a connection.
@@ -151,7 +159,9 @@ impl Figures {
         let mut table = format!("{:<40}{:>12}{:>12}", "", "isolated", "shared");
         let mut row = |what: &str, figures: &[f64]| {
             table.push_str(&format!("\n  {what:<38}"));
-            figures.iter().for_each(|figure| table.push_str(&format!("{:>12}", time(*figure))));
+            figures
+                .iter()
+                .for_each(|figure| table.push_str(&format!("{:>12}", time(*figure))));
         };
         if let Some(figures) = &self.connection {
             row(&format!("a connection, with {chunk} bytes"), figures);
@@ -173,7 +183,9 @@ impl Figures {
     }
 
     fn json(&self, chunk: usize) -> Value {
-        let pair = |figures: Option<[f64; 2]>| figures.map(|[isolated, shared]| json!({ "isolated": isolated, "shared": shared }));
+        let pair = |figures: Option<[f64; 2]>| {
+            figures.map(|[isolated, shared]| json!({ "isolated": isolated, "shared": shared }))
+        };
         json!({
             "chunk-bytes": chunk,
             "optimised": !cfg!(debug_assertions),

@@ -1,7 +1,9 @@
 //! `spliceway filter`: everything between an empty directory and a filter that other teams run.
 
+mod bench;
 mod build;
 mod check;
+mod dev;
 mod given;
 mod inspect;
 mod new;
@@ -26,6 +28,10 @@ pub enum Command {
     Test(test::Test),
     /// Show bytes to a filter, and say what it does with them
     Run(run::Run),
+    /// Measure what a filter costs: for each call, for each connection, and in memory
+    Bench(bench::Bench),
+    /// Build, check, test and replace a filter in a proxy that runs, whenever its crate changes
+    Dev(dev::Dev),
     /// Say what a filter is: its digest, roles, imports and the schema of its configuration
     Inspect(inspect::Inspect),
 }
@@ -37,6 +43,8 @@ pub fn filter(asked: Command) -> ExitCode {
         Command::Check(asked) => check::check(asked),
         Command::Test(asked) => test::test(asked),
         Command::Run(asked) => run::run(asked),
+        Command::Bench(asked) => bench::bench(asked),
+        Command::Dev(asked) => dev::dev(asked),
         Command::Inspect(asked) => inspect::inspect(asked),
     }
 }
