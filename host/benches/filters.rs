@@ -12,13 +12,9 @@
 
 use std::hint::black_box;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use spliceway::bench::{Counting, Loaded, Session};
-
-const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_millis(200);
+use spliceway::bench::{Counting, Loaded, Session, best};
 
 /// Sessions that live at the same time.
 const LIVE: u32 = 1000;
@@ -73,21 +69,4 @@ fn loaded(guest: &str, config: Value, sessions_per_instance: u32) -> Loaded {
     let guests = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/guests");
     let file = guests.join(format!("{guest}.wasm"));
     Loaded::new(&file, config, sessions_per_instance).expect("scripts/build-filters has built the guests")
-}
-
-/// Nanoseconds for each, in the best round.
-fn best<T>(mut act: impl FnMut() -> T) -> f64 {
-    let mut round = || {
-        let mut times = 0_u32;
-        let begin = Instant::now();
-        while begin.elapsed() < ROUND {
-            // The clock costs a tenth of the quickest of them.
-            for _ in 0..16 {
-                black_box(act());
-            }
-            times += 16;
-        }
-        begin.elapsed().as_secs_f64() * 1e9 / f64::from(times)
-    };
-    (0..ROUNDS).map(|_| round()).fold(f64::INFINITY, f64::min)
 }

@@ -1,8 +1,10 @@
 //! The command line: what it says, and which exit code stands for what.
 
 mod check;
+mod completions;
 mod explain;
 mod filter;
+mod man;
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
@@ -54,6 +56,10 @@ enum Command {
     /// Write, test and share filters
     #[command(subcommand)]
     Filter(filter::Command),
+    /// Print what a shell completes commands with
+    Completions(completions::Completions),
+    /// Write the manual pages
+    Man(man::Man),
     /// Show the proxy at work: routing, filtering, and a filter replaced under live traffic
     Demo(Demo),
 }
@@ -140,6 +146,8 @@ pub fn main() -> ExitCode {
         Command::Check(asked) => check::check(asked),
         Command::Explain(asked) => explain::explain(asked),
         Command::Filter(asked) => filter::filter(asked),
+        Command::Completions(asked) => completions::completions(asked, Cli::command()),
+        Command::Man(asked) => man::man(asked, Cli::command()),
         Command::Demo(Demo { filters }) => match demo::run(&filters.unwrap_or_else(built_filters)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => complain(FAILED, &format!("{error:#}")),

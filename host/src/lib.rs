@@ -35,6 +35,8 @@ mod relay;
 
 mod channel;
 
+mod authoring;
+
 mod filter;
 /// For `benches/filters.rs`.
 #[doc(hidden)]

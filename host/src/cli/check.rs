@@ -83,7 +83,7 @@ fn page(about: &About) -> String {
 }
 
 /// One after the other, on as many lines as they take on a terminal of the usual width.
-fn lines(items: &[String]) -> Vec<String> {
+pub(super) fn lines(items: &[String]) -> Vec<String> {
     const WIDTH: usize = 88;
     let mut lines = vec![String::new()];
     for (number, item) in items.iter().enumerate() {
@@ -108,7 +108,7 @@ fn lines(items: &[String]) -> Vec<String> {
     lines
 }
 
-fn size(bytes: usize) -> String {
+pub(super) fn size(bytes: usize) -> String {
     format!("{}.{} KiB", bytes >> 10, ((bytes & 1023) * 10) >> 10)
 }
 

@@ -101,17 +101,7 @@ impl Roles {
 
 /// Compiles a component and checks everything that can be known before it runs. Takes tens of milliseconds: not for a worker.
 pub(super) fn link(engine: &Engine, bytes: &[u8], grants: &[Grant]) -> anyhow::Result<Linked> {
-    ensure!(
-        wasmtime::Engine::detect_precompiled(bytes).is_none(),
-        "this is precompiled code, which cannot be checked: a filter comes as a WebAssembly component"
-    );
-    let component = match Component::from_binary(engine.wasmtime(), bytes) {
-        Ok(component) => component,
-        Err(_) if bytes.starts_with(b"\0asm\x01\0\0\0") => bail!(
-            "this is a WebAssembly module and not a component: build it with the linker `wasm-component-ld`, as the SDK does"
-        ),
-        Err(error) => bail!("this is no valid WebAssembly component: {error:#}"),
-    };
+    let component = compile(engine, bytes)?;
     let exports = exports(engine, &component)?;
     let imports = imports(engine, &component)?;
     check_grants(&imports, grants)?;
@@ -124,6 +114,105 @@ pub(super) fn link(engine: &Engine, bytes: &[u8], grants: &[Grant]) -> anyhow::R
         size: bytes.len(),
         ..linked
     })
+}
+
+fn compile(engine: &Engine, bytes: &[u8]) -> anyhow::Result<Component> {
+    ensure!(
+        wasmtime::Engine::detect_precompiled(bytes).is_none(),
+        "this is precompiled code, which cannot be checked: a filter comes as a WebAssembly component"
+    );
+    match Component::from_binary(engine.wasmtime(), bytes) {
+        Ok(component) => Ok(component),
+        Err(_) if bytes.starts_with(b"\0asm\x01\0\0\0") => bail!(
+            "this is a WebAssembly module and not a component: build it with the linker `wasm-component-ld`, as the SDK does"
+        ),
+        Err(_) if !bytes.starts_with(b"\0asm") => {
+            bail!("this is no valid WebAssembly component: it does not even begin as WebAssembly does")
+        }
+        Err(error) => bail!("this is no valid WebAssembly component: {error:#}"),
+    }
+}
+
+/// What can be found out of a file that need not load.
+#[derive(Default)]
+pub struct Examined {
+    /// As they are in the file.
+    pub imports: Vec<String>,
+    pub exports: Vec<String>,
+    pub roles: Vec<&'static str>,
+    /// The versions of the contract that it exports roles of.
+    pub contracts: Vec<String>,
+    /// Each reason for which it does not load.
+    pub problems: Vec<String>,
+}
+
+/// Everything that [`link`] would say, not just the first of it.
+pub(super) fn examine(engine: &Engine, bytes: &[u8], grants: &[Grant]) -> Examined {
+    let component = match compile(engine, bytes) {
+        Ok(component) => component,
+        Err(error) => {
+            return Examined {
+                problems: vec![format!("{error:#}")],
+                ..Examined::default()
+            };
+        }
+    };
+    let kind = component.component_type();
+    let names = |(name, _): (&str, _)| name.to_owned();
+    let all_exports: Vec<String> = kind.exports(engine.wasmtime()).map(names).collect();
+    let all_imports: Vec<String> = kind
+        .imports(engine.wasmtime())
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    let checks = [
+        exports(engine, &component).err(),
+        imports(engine, &component).err(),
+        check_grants(&all_imports, grants).err(),
+        check_size(&component).err(),
+    ];
+    let mut problems: Vec<String> = checks.into_iter().flatten().map(|error| format!("{error:#}")).collect();
+    // What cannot be linked for a reason named above need not be said twice.
+    if problems.is_empty()
+        && let Err(error) = instantiable(engine, &component, &all_roles(&all_exports), all_imports.clone())
+    {
+        problems.push(format!("it cannot be linked: {error:#}"));
+    }
+    let is_role = |export: &str| {
+        Role::ALL
+            .into_iter()
+            .find(|role| contract(export).is_some_and(|(name, _)| name == role.name()))
+    };
+    let mut contracts: Vec<String> = all_exports
+        .iter()
+        .chain(&all_imports)
+        .filter_map(|name| Some(contract(name)?.1.to_owned()))
+        .collect();
+    contracts.sort();
+    contracts.dedup();
+    Examined {
+        roles: Role::ALL
+            .into_iter()
+            .filter(|role| all_exports.iter().any(|export| is_role(export) == Some(*role)))
+            .map(Role::name)
+            .collect(),
+        contracts,
+        imports: all_imports,
+        exports: all_exports,
+        problems,
+    }
+}
+
+/// The interface and the version, of one of the contract's.
+fn contract(name: &str) -> Option<(&str, &str)> {
+    let name = name.strip_prefix(PACKAGE)?;
+    Some(name.split_once('@').unwrap_or((name, "")))
+}
+
+fn all_roles(exports: &[String]) -> Vec<String> {
+    exports
+        .iter()
+        .filter_map(|export| Some(contract(export)?.0.to_owned()))
+        .collect()
 }
 
 fn instantiable(

@@ -66,6 +66,9 @@ impl Failure {
 
     /// Says what failed, in a call about which connection, if it was about one, and what is done about it.
     pub(super) fn log(&self, generation: &Generation, facts: Option<&Facts>, action: &str) {
+        if let Some(witness) = &generation.kept().witness {
+            return witness.failure(self);
+        }
         tracing::warn!(
             filter = %generation.name(),
             generation = generation.number(),

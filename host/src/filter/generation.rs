@@ -12,6 +12,7 @@ use tokio::time::timeout_at;
 
 use super::Groups;
 use super::allowance::Allowance;
+use super::clock::Clock;
 use super::component::{Digest, Linked, link, read};
 use super::engine::{Engine, Permit};
 use super::failure::{Failure, Kind};
@@ -23,6 +24,7 @@ use super::rollout::{Judged, Place, Rollout, Seen};
 use super::store::Table;
 use super::tally::{End, Role, Tally};
 use super::transition::{Loaded, Transition, Transitions, Withdrawal};
+use super::witness::Witness;
 use crate::config::{FilterConfig, FilterLimits, OnError};
 
 /// A filter of the configuration, and the generations of it that serve now.
@@ -54,6 +56,9 @@ pub(super) struct Kept {
     pub metrics: Metrics,
     pub log: Arc<Allowance>,
     pub groups: Arc<dyn Groups>,
+    pub clock: Clock,
+    /// Of a filter that is tried outside of a proxy: it is told what would go to the log.
+    pub witness: Option<Arc<Witness>>,
     engine: Engine,
     /// The number of the last generation that was published or tried; 0 before the first.
     last: AtomicU64,
@@ -102,9 +107,25 @@ enum Rejection {
     Passing(anyhow::Error),
 }
 
+/// What a filter has against its configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigRefused(pub String);
+
 impl Filter {
     /// The slot, with nothing in it yet.
     pub fn new(config: FilterConfig, engine: &Engine, groups: Arc<dyn Groups>) -> Self {
+        Self::observed(config, engine, groups, Clock::Running, None)
+    }
+
+    /// With a clock of its own, and with somebody who is told what would go to the log.
+    pub(super) fn observed(
+        config: FilterConfig,
+        engine: &Engine,
+        groups: Arc<dyn Groups>,
+        clock: Clock,
+        witness: Option<Arc<Witness>>,
+    ) -> Self {
         let rollout = Rollout::new(&config);
         let limits = config.limits;
         Self {
@@ -115,6 +136,8 @@ impl Filter {
                 metrics: Metrics::new(limits.metrics),
                 log: Arc::new(Allowance::new(limits.log_lines)),
                 groups,
+                clock,
+                witness,
                 engine: engine.clone(),
                 last: AtomicU64::new(0),
                 standbys: ArcSwapOption::empty(),
@@ -162,6 +185,31 @@ impl Filter {
         };
         let publish = |rollout: &mut Rollout<_>| rollout.publish(generation, Instant::now());
         Ok(self.change(Some(&loaded), publish))
+    }
+
+    /// Publishes what was compiled before, as [`reload`](Self::reload) does with a file.
+    ///
+    /// # Errors
+    /// Its `init` refuses, or fails.
+    pub(super) fn adopt(&self, linked: Linked, digest: Digest) -> anyhow::Result<()> {
+        let generated = self.tried(linked, digest);
+        let generation = generated.map_err(|(Rejection::Lasting(error) | Rejection::Passing(error))| error)?;
+        self.kept.last.store(generation.number, Ordering::Relaxed);
+        self.remember(&generation);
+        self.change(None, |rollout| rollout.publish(generation, Instant::now()));
+        Ok(())
+    }
+
+    /// The schema of the configuration that it takes, whatever it thinks of the one that it has.
+    ///
+    /// # Errors
+    /// It failed when it was asked.
+    pub(super) fn schema(&self, linked: Linked, digest: Digest) -> anyhow::Result<Option<String>> {
+        let generation = Arc::new(self.generation_of(linked, digest));
+        let permit = generation
+            .admit()
+            .context("every instance that the machine affords is in use")?;
+        Ok(Instance::schema(&generation, permit)?)
     }
 
     /// A file that needs no compiling.
@@ -262,7 +310,12 @@ impl Filter {
 
     /// Compiles a component and tries it: an instance of it takes the configuration, or says why not.
     fn generate(&self, bytes: &[u8], digest: Digest) -> Result<Arc<Generation>, Rejection> {
-        let generation = self.compile(bytes, digest).map_err(Rejection::Lasting)?;
+        let linked = link(&self.kept.engine, bytes, &self.kept.config.grants).map_err(Rejection::Lasting)?;
+        self.tried(linked, digest)
+    }
+
+    fn tried(&self, linked: Linked, digest: Digest) -> Result<Arc<Generation>, Rejection> {
+        let generation = self.configured(linked, digest).map_err(Rejection::Lasting)?;
         let generation = Arc::new(generation);
         let permit = generation
             .admit()
@@ -272,13 +325,16 @@ impl Filter {
         Ok(generation)
     }
 
-    fn compile(&self, bytes: &[u8], digest: Digest) -> anyhow::Result<Generation> {
-        let linked = link(&self.kept.engine, bytes, &self.kept.config.grants)?;
+    fn configured(&self, linked: Linked, digest: Digest) -> anyhow::Result<Generation> {
         ensure!(
             linked.roles.lifecycle.is_some() || self.kept.config.config.is_null(),
-            "it takes no configuration (it does not export `lifecycle`), and one is given"
+            ConfigRefused("it takes no configuration (it does not export `lifecycle`), and one is given".to_owned())
         );
-        Ok(Generation {
+        Ok(self.generation_of(linked, digest))
+    }
+
+    fn generation_of(&self, linked: Linked, digest: Digest) -> Generation {
+        Generation {
             kept: Arc::clone(&self.kept),
             number: self.kept.last.load(Ordering::Relaxed) + 1,
             digest,
@@ -286,7 +342,7 @@ impl Filter {
             config: self.kept.config.config.to_string(),
             tally: Arc::default(),
             place: AtomicU8::new(Place::New as u8),
-        })
+        }
     }
 
     /// The generation for a connection of this client's that begins now: see [`Lineup::choose`].
@@ -376,7 +432,7 @@ impl From<Failure> for Rejection {
     fn from(failure: Failure) -> Self {
         let failed = |failure: Failure| anyhow!("its `init` failed ({}): {failure}", failure.kind);
         match failure.kind {
-            Kind::Init => Self::Lasting(anyhow!("it refuses its configuration: {failure}")),
+            Kind::Init => Self::Lasting(ConfigRefused(format!("it refuses its configuration: {failure}")).into()),
             // Memory too: how much it may have is in the configuration, and nobody else takes of it.
             Kind::Memory | Kind::Trap | Kind::Contract => Self::Lasting(failed(failure)),
             // The same call takes more CPU time where others use the same caches and the same core.

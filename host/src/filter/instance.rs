@@ -80,6 +80,26 @@ const MOST_PASSED: usize = 8 << 20;
 impl Instance {
     /// A fresh instance, configured: `init` has been called.
     pub fn new(generation: &Arc<Generation>, permit: Permit) -> Result<Self, Failure> {
+        let mut new = Self::unconfigured(generation, permit)?;
+        new.init(generation.limits().init, generation.config())?;
+        Ok(new)
+    }
+
+    /// The schema of the configuration that it takes, where it says one. Its `init` is not called.
+    pub fn schema(generation: &Arc<Generation>, permit: Permit) -> Result<Option<String>, Failure> {
+        let mut new = Self::unconfigured(generation, permit)?;
+        let Some(lifecycle) = &new.lifecycle else {
+            return Ok(None);
+        };
+        let guest = lifecycle.spliceway_filter_lifecycle();
+        let limit = generation.limits().init;
+        let schema = new
+            .guest
+            .call(None, None, limit, |store| guest.call_config_schema(store))?;
+        Ok(Some(schema).filter(|schema| !schema.is_empty()))
+    }
+
+    fn unconfigured(generation: &Arc<Generation>, permit: Permit) -> Result<Self, Failure> {
         let linked = generation.linked();
         let mut store = Store::new(linked.pre.engine(), State::new(generation));
         store.limiter(|state| &mut state.limits);
@@ -105,7 +125,7 @@ impl Instance {
                 }
             };
         }
-        let mut new = Self {
+        Ok(Self {
             lifecycle: load!(lifecycle),
             router: load!(router),
             inspector: load!(inspector),
@@ -117,9 +137,7 @@ impl Instance {
             },
             begun: Coarse::now(),
             served: 0,
-        };
-        new.init(limits.init, generation.config())?;
-        Ok(new)
+        })
     }
 
     fn init(&mut self, limit: Duration, config: &str) -> Result<(), Failure> {

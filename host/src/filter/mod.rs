@@ -9,6 +9,7 @@ mod allowance;
 mod backtrace;
 pub mod bench;
 mod chain;
+mod clock;
 mod component;
 mod engine;
 mod facts;
@@ -27,21 +28,26 @@ mod sessions;
 mod store;
 mod tally;
 mod transition;
+mod trial;
 mod wasi;
+mod witness;
 
 pub use about::About;
-pub use chain::{Chain, MUCH, Passed, Stop, View};
+pub use chain::{Chain, MUCH, Passed, Refused, Stop, View};
 #[cfg(test)]
 pub use component::Digest;
+pub use component::Examined;
 pub use engine::Engine;
 pub use facts::{Attribute, Attributes, Facts, Value};
 pub use failure::Kind as FailureKind;
-pub use generation::{Filter, Generation, Occasion, Reloaded};
+pub use generation::{ConfigRefused, Filter, Generation, Occasion, Reloaded};
 pub use metrics::Reading;
 pub use observers::{Closed, Observers};
 pub use router::{Decision, Window, ask, blame};
 pub use sessions::Instances;
 pub use tally::{BUCKETS, End, Role, TIMED, Tally, Totals, Verdict};
+pub use trial::{Candidate, Ended, Trial, examination};
+pub use witness::Heard;
 
 /// An upstream as a filter sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -155,6 +155,14 @@ pub enum Value<'a> {
     Address(SocketAddr),
 }
 
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Vec::new();
+        text(&mut out, self);
+        f.write_str(&String::from_utf8_lossy(&out))
+    }
+}
+
 /// Where guests' records are filed: `--log-level filter=debug` is about them alone.
 const GUEST: &str = "filter";
 

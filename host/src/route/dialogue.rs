@@ -16,10 +16,10 @@ use crate::worker::Worker;
 
 /// The most that is held of a client's bytes before its upstream is chosen: the largest ClientHello in practice, and more
 /// than any other protocol's first message.
-const WINDOW: usize = 16 << 10;
+pub const WINDOW: usize = 16 << 10;
 
 /// Exchanges that one filter may have with one client. STARTTLS, SOCKS and PostgreSQL need two or three.
-const MOST_EXCHANGES: u32 = 16;
+pub const MOST_EXCHANGES: u32 = 16;
 
 pub(super) struct Dialogue<'a> {
     worker: &'a Worker,

@@ -22,7 +22,9 @@ use crate::upstream::balance::hash_key;
 use crate::upstream::{Upstream, Wish};
 use crate::worker::Worker;
 use dialogue::{Chosen, Dialogue, End};
+pub use dialogue::{MOST_EXCHANGES, WINDOW};
 use options::Asked;
+pub use options::check as check_options;
 use rules::Target;
 
 /// # Errors

@@ -15,6 +15,14 @@ pub(super) struct Asked {
     pub wish: Wish,
 }
 
+/// What a proxy would have against these: for those who try a filter without one.
+///
+/// # Errors
+/// An option's value is not what it should be.
+pub fn check(options: &[Attribute]) -> Result<(), String> {
+    asked(options).map(|_| ())
+}
+
 /// Timeouts in whole milliseconds, 0 for none; a server by its address; a key for those that hash. Options of which we know
 /// nothing are for others, or for later versions (the contract says so).
 ///

@@ -4,6 +4,7 @@
 //! functions of the generator's, whose strings are copies.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker, WasmList, WasmStr};
@@ -12,6 +13,7 @@ use crate::filter::abi::base::spliceway::filter::log::Level;
 use crate::filter::abi::types::Endpoint;
 use crate::filter::allowance::Allowance;
 use crate::filter::instance::State;
+use crate::filter::witness::{Record, Witness};
 use crate::observe::log;
 
 /// Records of one call.
@@ -51,8 +53,8 @@ type Store<'a> = StoreContextMut<'a, State>;
 
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut log = linker.instance("spliceway:filter/log@0.1.0")?;
-    log.func_wrap("enabled", |_: Store<'_>, (level,): (Level,)| {
-        Ok((log::guest_enabled(level.into()),))
+    log.func_wrap("enabled", |store: Store<'_>, (level,): (Level,)| {
+        Ok((is_heard(&store, level),))
     })?;
     log.func_wrap("emit", |store: Store<'_>, (level, message, fields)| {
         emit(store, level, &message, &fields)
@@ -64,7 +66,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
 fn emit(mut store: Store<'_>, level: Level, message: &WasmStr, fields: &WasmList<Attribute>) -> wasmtime::Result<()> {
     heed(&mut store, level, message)?;
-    if !log::guest_enabled(level.into()) || store.data_mut().may_log(1) == 0 {
+    if !is_heard(&store, level) || store.data_mut().may_log(1) == 0 {
         return Ok(());
     }
     let attributes = lift(&mut store, fields, MOST_FIELDS)?;
@@ -92,7 +94,7 @@ fn emit_batch(
         values.len()
     );
     heed(&mut store, level, message)?;
-    if !log::guest_enabled(level.into()) || values.len() == 0 {
+    if !is_heard(&store, level) || values.len() == 0 {
         return Ok(());
     }
     let count = store.data_mut().may_log(values.len() / width);
@@ -108,6 +110,10 @@ fn emit_batch(
         }
     }
     Ok(())
+}
+
+fn is_heard(store: &Store<'_>, level: Level) -> bool {
+    store.data().generation.kept().witness.is_some() || log::guest_enabled(level.into())
 }
 
 /// If the guest traps next, this was its reason.
@@ -158,15 +164,49 @@ fn read<'a, 'b>(
     Ok(())
 }
 
-fn records(store: &Store<'_>, level: Level, message: &WasmStr) -> wasmtime::Result<Option<log::Records>> {
+/// Who takes a guest's records down.
+enum Scribe {
+    Log(log::Records),
+    Witness(Arc<Witness>, tracing::Level, String),
+}
+
+impl Scribe {
+    fn write(&self, fields: &[log::Field<'_>]) {
+        match self {
+            Self::Log(records) => records.write(fields),
+            Self::Witness(witness, level, message) => witness.record(Record {
+                level: *level,
+                message: message.clone(),
+                fields: fields
+                    .iter()
+                    .map(|(key, value)| ((*key).to_owned(), plain(value)))
+                    .collect(),
+            }),
+        }
+    }
+}
+
+fn plain(value: &log::Value<'_>) -> String {
+    match value {
+        log::Value::Text(text) => text.clone().into_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn records(store: &Store<'_>, level: Level, message: &WasmStr) -> wasmtime::Result<Option<Scribe>> {
     let state = store.data();
-    Ok(log::Records::of(&log::Guest {
+    if let Some(witness) = &state.generation.kept().witness {
+        let message = cut(message.to_str(store)?, LONGEST_MESSAGE).into_owned();
+        return Ok(Some(Scribe::Witness(Arc::clone(witness), level.into(), message)));
+    }
+    let records = log::Records::of(&log::Guest {
         level: level.into(),
         filter: state.generation.name(),
         generation: state.generation.number(),
         connection: state.facts.as_ref().map(|facts| facts.id),
         message: &cut(message.to_str(store)?, LONGEST_MESSAGE),
-    }))
+    });
+    Ok(records.map(Scribe::Log))
 }
 
 impl State {

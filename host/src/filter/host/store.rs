@@ -1,6 +1,6 @@
 //! `store`: what the sessions of one filter share.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::filter::abi::base::spliceway::filter::store::{Error, Host};
 use crate::filter::instance::State;
@@ -8,12 +8,13 @@ use crate::filter::store::Refused;
 
 impl Host for State {
     fn get(&mut self, key: String) -> Option<Vec<u8>> {
-        self.generation.kept().table.get(&key, Instant::now())
+        let kept = self.generation.kept();
+        kept.table.get(&key, kept.clock.now())
     }
 
     fn set(&mut self, key: String, value: Vec<u8>, ttl_ms: u64) -> Result<(), Error> {
-        let now = Instant::now();
-        Ok(self.generation.kept().table.set(key, value, ttl(ttl_ms), now)?)
+        let kept = self.generation.kept();
+        Ok(kept.table.set(key, value, ttl(ttl_ms), kept.clock.now())?)
     }
 
     fn delete(&mut self, key: String) {
@@ -21,13 +22,13 @@ impl Host for State {
     }
 
     fn add(&mut self, key: String, by: i64, ttl_ms: u64) -> Result<i64, Error> {
-        let now = Instant::now();
-        Ok(self.generation.kept().table.add(key, by, ttl(ttl_ms), now)?)
+        let kept = self.generation.kept();
+        Ok(kept.table.add(key, by, ttl(ttl_ms), kept.clock.now())?)
     }
 
     fn take(&mut self, key: String, tokens: u32, per_second: f64, burst: u32) -> bool {
-        let now = Instant::now();
-        self.generation.kept().table.take(key, tokens, per_second, burst, now)
+        let kept = self.generation.kept();
+        kept.table.take(key, tokens, per_second, burst, kept.clock.now())
     }
 }
 

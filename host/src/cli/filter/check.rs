@@ -1,0 +1,85 @@
+//! `spliceway filter check`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::Value;
+
+use super::given::{Given, component};
+use super::inspect::rows;
+use super::page::page;
+use crate::authoring::examine::examine;
+use crate::cli::{FAILED, WRONG, complain, count, say, say_error};
+use crate::filter::Engine;
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Without --config, the filter is tried with none, as a proxy would whose configuration says none.\n\n\
+                  Exit codes: 0: a proxy would load it; 1: it would not; 2: the command line is wrong."
+)]
+pub struct Check {
+    /// The component's file, or the directory of a crate that was built
+    #[arg(default_value = ".", value_name = "FILE|DIRECTORY")]
+    file: PathBuf,
+
+    #[command(flatten)]
+    given: Given,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn check(asked: Check) -> ExitCode {
+    let config = component(&asked.file).and_then(|file| asked.given.filter(&file));
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => return complain(WRONG, &error),
+    };
+    let limits = config.limits;
+    let found = match Engine::new().and_then(|engine| examine(&engine, config)) {
+        Ok(found) => found,
+        Err(error) => return complain(FAILED, &format!("{error:#}")),
+    };
+    if asked.json {
+        let mut answer = found.json();
+        let limits = limits
+            .as_typed()
+            .map(|(key, value)| (key.to_owned(), Value::String(value)));
+        answer["limits"] = Value::Object(limits.into_iter().collect());
+        say(&format!("{answer:#}"));
+    } else {
+        let mut rows = rows(&found);
+        rows.push((
+            "limits",
+            limits.as_typed().map(|(key, value)| format!("{key} {value}")).into(),
+        ));
+        let schema = if found.schema.is_some() {
+            "yes: `spliceway filter inspect` shows it"
+        } else {
+            "none"
+        };
+        rows.push(("schema", vec![schema.to_owned()]));
+        say(&format!("{}\n{}", found.file.display(), page(&rows)));
+    }
+    let mut problems = found.problems.clone();
+    problems.extend(found.refusal.as_ref().map(|refusal| match asked.given.config {
+        None => format!("{refusal}; none was given: --config says one"),
+        Some(_) => refusal.clone(),
+    }));
+    for problem in &problems {
+        say_error(&format!("error: {problem}"));
+    }
+    match found.is_good() {
+        true => ExitCode::SUCCESS,
+        false => complain(
+            FAILED,
+            &format!(
+                "{}: {}, so that no proxy would load it",
+                found.file.display(),
+                count(problems.len(), "problem")
+            ),
+        ),
+    }
+}
