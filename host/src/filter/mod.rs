@@ -32,7 +32,8 @@ mod wasi;
 pub use about::About;
 pub use chain::{Chain, MUCH, Passed, Stop, View};
 #[cfg(test)]
-pub use component::Digest;
+pub use crate::digest::Digest;
+pub use component::VERSION as CONTRACT;
 pub use engine::Engine;
 pub use facts::{Attribute, Attributes, Facts, Value};
 pub use failure::Kind as FailureKind;

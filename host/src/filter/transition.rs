@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::component::Digest;
+use crate::digest::Digest;
 use super::rollout::Seen;
 
 /// Something that has happened to a generation.

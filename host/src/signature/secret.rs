@@ -1,0 +1,83 @@
+//! Keys that sign.
+
+use super::key::id_of;
+use super::{Signature, Statement};
+
+/// A new pair, as the texts of its two files.
+pub struct Pair {
+    pub id: String,
+    /// The public key alone, as it is typed in a configuration.
+    pub public: String,
+    pub public_file: String,
+    pub secret_file: String,
+}
+
+impl Pair {
+    /// With a password for the secret key, or without one.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn generate(password: Option<String>) -> Result<Self, SecretError> {
+        let pair = match password {
+            Some(password) => minisign::KeyPair::generate_encrypted_keypair(Some(password)),
+            None => minisign::KeyPair::generate_unencrypted_keypair(),
+        }?;
+        let id = id_of(pair.pk.keynum()).unwrap_or_default();
+        Ok(Self {
+            public: pair.pk.to_base64(),
+            public_file: pair.pk.to_box()?.into_string(),
+            secret_file: pair.sk.to_box(Some(&format!("spliceway secret key {id}")))?.into_string(),
+            id,
+        })
+    }
+}
+
+/// A secret key of minisign's, ready to sign.
+pub struct SecretKey(minisign::SecretKey);
+
+impl SecretKey {
+    /// From the text of its file. `password` is asked where the key has one.
+    ///
+    /// # Errors
+    /// It is no such key, or the password is another.
+    pub fn open(file: &str, password: impl FnOnce() -> Result<String, SecretError>) -> Result<Self, SecretError> {
+        let file = || minisign::SecretKeyBox::from_string(file);
+        if let Ok(key) = file()?.into_unencrypted_secret_key() {
+            return Ok(Self(key));
+        }
+        if !is_secret_key(&file()?.into_string()) {
+            return Err(SecretError::NoKey);
+        }
+        Ok(Self(file()?.into_secret_key(Some(password()?))?))
+    }
+
+    pub fn id(&self) -> String {
+        id_of(self.0.keynum()).unwrap_or_default()
+    }
+
+    /// Signs a component as what the statement says.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn sign(&self, bytes: &[u8], statement: &Statement) -> Result<Signature, SecretError> {
+        let comment = format!("signature from spliceway secret key {}", self.id());
+        let signed = minisign::sign(None, &self.0, bytes, Some(&statement.to_string()), Some(&comment))?;
+        Ok(Signature::Minisign(signed.into_string()))
+    }
+}
+
+/// Its second line is what minisign calls one: 158 bytes that begin with `Ed` and the way they are encrypted.
+fn is_secret_key(text: &str) -> bool {
+    text.lines().nth(1).is_some_and(|line| line.starts_with("RWR") && line.len() == 212)
+}
+
+/// Why there is no key, or no signature.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error("this is no secret key of minisign's: expected the file `NAME.key` that `spliceway filter keygen` wrote")]
+    NoKey,
+    #[error("{0}")]
+    NoPassword(String),
+    #[error("{0}")]
+    Minisign(#[from] minisign::PError),
+}
