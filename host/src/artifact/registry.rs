@@ -131,10 +131,6 @@ impl Session {
         })
     }
 
-    pub fn repository(&self) -> &Repository {
-        &self.repository
-    }
-
     /// What a tag means now, without what is in it. `None`: the registry does not say so.
     pub(super) async fn meaning(&self, tag: &str) -> Result<Option<Digest>, Trouble> {
         let what = format!("{}:{tag}", self.repository.path());

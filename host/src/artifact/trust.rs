@@ -105,10 +105,10 @@ fn next(refusal: &Refusal, source: &Source) -> String {
 mod tests {
     use super::*;
     use crate::digest::Digest;
-    use crate::signature::{Pair, SecretKey, Statement};
+    use crate::signature::{Pair, Password, SecretKey, Statement};
 
     fn rule(scope: Scope) -> (TrustConfig, Pair) {
-        let pair = Pair::generate(None).unwrap();
+        let pair = Pair::generate(Password::None).unwrap();
         let keys = vec![KeySource::Given(pair.public.parse().unwrap())];
         (TrustConfig { scope, keys }, pair)
     }

@@ -37,6 +37,12 @@ pub fn signer(text: &str) -> Option<String> {
     id_of(line.get(2..10)?)
 }
 
+/// What a signature says that it is about, whoever made it.
+pub fn statement_in(text: &str) -> Result<Statement, String> {
+    let signature = minisign_verify::Signature::decode(text).map_err(|_| "it is none of minisign's".to_owned())?;
+    Statement::parse(signature.trusted_comment())
+}
+
 fn differs(statement: &Statement, candidate: Candidate<'_>) -> Option<String> {
     if statement.name != candidate.name {
         return Some(format!(

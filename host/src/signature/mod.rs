@@ -13,9 +13,11 @@ mod statement;
 use std::fmt;
 
 use crate::digest::Digest;
-pub use minisign::signer;
-pub use key::{KeyError, PublicKey};
-pub use secret::{Pair, SecretError, SecretKey};
+pub use minisign::{signer, statement_in};
+#[cfg(test)]
+pub use key::KeyError;
+pub use key::PublicKey;
+pub use secret::{Pair, Password, SecretError, SecretKey};
 pub use statement::Statement;
 
 /// What somebody has published beside a filter.

@@ -12,15 +12,24 @@ pub struct Pair {
     pub secret_file: String,
 }
 
+/// What keeps a secret key from whoever can read its file.
+pub enum Password {
+    Given(String),
+    /// Asked for on the terminal.
+    Ask,
+    None,
+}
+
 impl Pair {
     /// With a password for the secret key, or without one.
     ///
     /// # Errors
     /// The system has no random numbers.
-    pub fn generate(password: Option<String>) -> Result<Self, SecretError> {
+    pub fn generate(password: Password) -> Result<Self, SecretError> {
         let pair = match password {
-            Some(password) => minisign::KeyPair::generate_encrypted_keypair(Some(password)),
-            None => minisign::KeyPair::generate_unencrypted_keypair(),
+            Password::Given(password) => minisign::KeyPair::generate_encrypted_keypair(Some(password)),
+            Password::Ask => minisign::KeyPair::generate_encrypted_keypair(None),
+            Password::None => minisign::KeyPair::generate_unencrypted_keypair(),
         }?;
         let id = id_of(pair.pk.keynum()).unwrap_or_default();
         Ok(Self {
@@ -40,7 +49,7 @@ impl SecretKey {
     ///
     /// # Errors
     /// It is no such key, or the password is another.
-    pub fn open(file: &str, password: impl FnOnce() -> Result<String, SecretError>) -> Result<Self, SecretError> {
+    pub fn open(file: &str, password: impl FnOnce() -> Result<Password, SecretError>) -> Result<Self, SecretError> {
         let file = || minisign::SecretKeyBox::from_string(file);
         if let Ok(key) = file()?.into_unencrypted_secret_key() {
             return Ok(Self(key));
@@ -48,7 +57,12 @@ impl SecretKey {
         if !is_secret_key(&file()?.into_string()) {
             return Err(SecretError::NoKey);
         }
-        Ok(Self(file()?.into_secret_key(Some(password()?))?))
+        let password = match password()? {
+            Password::Given(password) => Some(password),
+            Password::Ask => None,
+            Password::None => Some(String::new()),
+        };
+        file()?.into_secret_key(password).map(Self).map_err(|_| SecretError::WrongPassword)
     }
 
     pub fn id(&self) -> String {
@@ -76,6 +90,8 @@ fn is_secret_key(text: &str) -> bool {
 pub enum SecretError {
     #[error("this is no secret key of minisign's: expected the file `NAME.key` that `spliceway filter keygen` wrote")]
     NoKey,
+    #[error("it does not open with this password")]
+    WrongPassword,
     #[error("{0}")]
     NoPassword(String),
     #[error("{0}")]

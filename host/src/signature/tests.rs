@@ -31,7 +31,7 @@ struct Signer {
 
 impl Signer {
     fn new() -> Self {
-        let pair = Pair::generate(None).unwrap();
+        let pair = Pair::generate(Password::None).unwrap();
         let secret = SecretKey::open(&pair.secret_file, || panic!("it has no password")).unwrap();
         assert_eq!(secret.id(), pair.id);
         let public: PublicKey = pair.public.parse().unwrap();
@@ -129,9 +129,9 @@ fn a_statement_reads_what_it_writes_and_leaves_alone_what_minisign_adds() {
 
 #[test]
 fn a_secret_key_with_a_password_opens_with_that_alone() {
-    let pair = Pair::generate(Some("hunter2".to_owned())).unwrap();
-    assert!(SecretKey::open(&pair.secret_file, || Ok("hunter3".to_owned())).is_err());
-    let secret = SecretKey::open(&pair.secret_file, || Ok("hunter2".to_owned())).unwrap();
+    let pair = Pair::generate(Password::Given("hunter2".to_owned())).unwrap();
+    assert!(SecretKey::open(&pair.secret_file, || Ok(Password::Given("hunter3".to_owned()))).is_err());
+    let secret = SecretKey::open(&pair.secret_file, || Ok(Password::Given("hunter2".to_owned()))).unwrap();
     let signature = secret.sign(BYTES, &statement()).unwrap();
     let key: PublicKey = pair.public.parse().unwrap();
     assert!(verify(candidate("guard", BYTES), &[signature], &[key]).is_ok());
@@ -139,7 +139,7 @@ fn a_secret_key_with_a_password_opens_with_that_alone() {
 
 #[test]
 fn a_public_key_is_no_secret_one_and_the_other_way_round() {
-    let pair = Pair::generate(None).unwrap();
+    let pair = Pair::generate(Password::None).unwrap();
     assert_eq!(pair.secret_file.parse::<PublicKey>(), Err(KeyError::Private));
     let opened = SecretKey::open(&pair.public_file, || panic!("it is not asked for a password"));
     assert!(matches!(opened, Err(SecretError::NoKey)));
