@@ -187,7 +187,6 @@ fn where_keys_are_set_only_what_they_have_signed_loads() {
         assert_eq!(finished.code(), Some(1), "{}", finished.stderr);
         finished.stderr
     };
-    // One manifest has both signatures: its bytes are the same under all three tags. A variant has none.
     let serves = |tag: &str, keys: &[&str], by: &str| {
         let proxy = bench.proxy(&bench.reference(&registry, tag), "pull = \"always\"", &trust(keys)).start();
         let came = proxy.wait_for("filter pulled", |_| true);
@@ -359,7 +358,6 @@ fn a_registry_that_dies_in_the_middle_of_a_pull_disturbs_nobody() {
 fn a_full_disk_keeps_nobody_from_serving() {
     if !is_root() {
         skip!("only root can mount a small file system");
-        return;
     }
     let registry = Registry::start();
     let bench = Bench::new();

@@ -4,12 +4,13 @@
 //! who may, and what is pushed.
 
 use std::fs;
-use std::path::Path;
+use std::io::{BufReader, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use docker_credential::{CredentialRetrievalError, DockerCredential};
+use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential_from_reader};
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
@@ -392,18 +393,28 @@ fn absent_is_none<T>(found: Result<T, Trouble>) -> Result<Option<T>, Trouble> {
 
 /// The Docker configuration: what `docker login` wrote, or a helper knows.
 fn credentials(registry: &str) -> Result<RegistryAuth, Trouble> {
-    match docker_credential::get_credential(registry) {
-        Ok(DockerCredential::UsernamePassword(user, password)) => Ok(RegistryAuth::Basic(user, password)),
-        Ok(DockerCredential::IdentityToken(_)) => Err(Trouble::Here(format!(
-            "the Docker configuration has an identity token for {registry}, which is not supported: log in with a password or \
-             an access token"
-        ))),
-        Err(CredentialRetrievalError::ConfigNotFound | CredentialRetrievalError::NoCredentialConfigured) => {
-            Ok(RegistryAuth::Anonymous)
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker"));
+    let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from).or_else(home);
+    let Some(path) = folder.map(|folder| folder.join("config.json")) else {
+        return Ok(RegistryAuth::Anonymous);
+    };
+    let failed = |reason: &dyn std::fmt::Display| {
+        Trouble::Here(format!("{} is of no use for {registry}: {reason}", path.display()))
+    };
+    let file = match fs::File::open(&path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(RegistryAuth::Anonymous);
         }
-        Err(error) => Err(Trouble::Here(format!(
-            "the Docker configuration ($DOCKER_CONFIG, or ~/.docker/config.json) is of no use for {registry}: {error}"
-        ))),
+        Err(error) => return Err(failed(&error)),
+    };
+    match get_credential_from_reader(BufReader::new(file), registry) {
+        Ok(DockerCredential::UsernamePassword(user, password)) => Ok(RegistryAuth::Basic(user, password)),
+        Ok(DockerCredential::IdentityToken(_)) => {
+            Err(failed(&"it has an identity token, which is not supported: log in with a password or an access token"))
+        }
+        Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(RegistryAuth::Anonymous),
+        Err(error) => Err(failed(&error)),
     }
 }
 

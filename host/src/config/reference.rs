@@ -183,13 +183,13 @@ fn tag_of(text: &str) -> Result<String, ReferenceError> {
 pub enum ReferenceError {
     #[error("expected `{SCHEME}HOST/REPOSITORY:TAG`, as in `{SCHEME}registry.example/team/redis-guard:1.2`")]
     NoScheme,
-    #[error("`{found}` names no repository: expected `{SCHEME}HOST/REPOSITORY`")]
+    #[error("`{}` names no repository: expected `{SCHEME}HOST/REPOSITORY`", .found.escape_debug())]
     NoRepository { found: String },
-    #[error("`{found}` is no registry: expected `HOST` or `HOST:PORT`")]
+    #[error("`{}` is no registry: expected `HOST` or `HOST:PORT`", .found.escape_debug())]
     Registry { found: String },
-    #[error("`{found}` is no repository: expected a-z and 0-9 with single `.`, `_` or `-` between them, and `/` between parts")]
+    #[error("`{}` is no repository: expected a-z and 0-9 with single `.`, `_` or `-` between them, and `/` between parts", .found.escape_debug())]
     Path { found: String },
-    #[error("`{found}` is no tag: expected 1 to 128 of letters, digits, `_`, `.` and `-`, the first no `.` or `-`")]
+    #[error("`{}` is no tag: expected 1 to 128 of letters, digits, `_`, `.` and `-`, the first no `.` or `-`", .found.escape_debug())]
     Tag { found: String },
     #[error("this is no digest: {0}")]
     Digest(#[from] DigestError),

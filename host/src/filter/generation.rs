@@ -23,7 +23,7 @@ use super::rollout::{Judged, Place, Rollout, Seen};
 use super::store::Table;
 use super::tally::{End, Role, Tally};
 use super::transition::{Loaded, Transition, Transitions, Withdrawal};
-use crate::artifact::{Library, Material, Origin};
+use crate::artifact::{Library, Material, Origin, Trouble};
 use crate::config::{FilterConfig, FilterLimits, OnError, Source};
 use crate::digest::Digest;
 
@@ -183,13 +183,17 @@ impl Filter {
             Source::Oci(reference) => {
                 let held = files.manifest.filter(|_| occasion == Occasion::Event);
                 let first = self.generation() == 0;
-                return self.library.pull(reference, config.pull, first, held, VERSION);
+                self.library.pull(reference, config.pull, first, held, VERSION)
             }
         };
         let obtained = obtained.with_context(|| config.source.to_string());
-        let refusal = obtained.as_ref().err().map(|error| format!("{error:#}"));
+        let is_passing = |error: &anyhow::Error| error.downcast_ref::<Trouble>().is_some_and(Trouble::is_passing);
+        let refusal = obtained.as_ref().err().filter(|error| !is_passing(error));
+        let refusal = refusal.map(|error| format!("{error:#}"));
         let is_known = refusal.is_some() && refusal == files.refusal;
-        files.refusal = refusal;
+        if obtained.is_ok() || refusal.is_some() {
+            files.refusal = refusal;
+        }
         match obtained {
             Err(_) if is_known && occasion == Occasion::Event => Ok(None),
             obtained => obtained,

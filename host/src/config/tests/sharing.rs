@@ -179,10 +179,10 @@ error: expected a registry, or the beginning of its repositories
   |              ^^^^^^^^^^^^^^^^^^^^ `A` is no repository: expected a-z and 0-9 with single `.`, `_` or `-` between them, and `/` between parts; as in "registry.example/team-a"
 
 error: this is no public key
- --> proxy.toml:9:71
+ --> proxy.toml:9:69
   |
 9 | keys = ["RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFOA", "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GF=="]
-  |                                                                       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected a key of minisign's, as `spliceway filter keygen` prints it (`RW` and 54 more), or PEM
+  |                                                                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected a key of minisign's, as `spliceway filter keygen` prints it (`RW` and 54 more), or PEM
 
 error: `http://registry` is no registry
   --> proxy.toml:11:13
@@ -207,10 +207,7 @@ error: expected an array
 3 | trust = 1
   |         ^ this is an integer
   |
-help: write `[1]`
-  |
-3 | trust = [1]
-  |         + +
+  = help: write `[1]`
 "#,
     );
 }
