@@ -274,7 +274,10 @@ fn free_name(source: &Source, taken: &[FilterConfig]) -> String {
 
 fn source(text: &str) -> Result<Source, String> {
     match text.starts_with(SCHEME) {
-        true => text.parse().map(Source::Oci).map_err(|error: ReferenceError| error.to_string()),
+        true => text
+            .parse()
+            .map(Source::Oci)
+            .map_err(|error: ReferenceError| error.to_string()),
         false => Ok(Source::File(text.into())),
     }
 }

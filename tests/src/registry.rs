@@ -45,8 +45,14 @@ impl Registry {
     #[track_caller]
     fn begin(guarded: bool) -> Self {
         let folder = folder("registry");
-        let server = Server::start(folder.path(), Signal::TERM, |port| command(folder.path(), port, guarded));
-        Self { server, folder, guarded }
+        let server = Server::start(folder.path(), Signal::TERM, |port| {
+            command(folder.path(), port, guarded)
+        });
+        Self {
+            server,
+            folder,
+            guarded,
+        }
     }
 
     /// `127.0.0.1:PORT`
@@ -169,7 +175,10 @@ impl Breaker {
     #[track_caller]
     pub fn start(registry: &Registry) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("the kernel has a port");
-        let address = listener.local_addr().expect("a bound socket has an address").to_string();
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address")
+            .to_string();
         let after = Arc::new(AtomicUsize::new(WHOLE));
         let (target, limit) = (registry.address(), Arc::clone(&after));
         thread::spawn(move || {
@@ -197,7 +206,9 @@ impl Breaker {
 
 /// One connection: requests as they are, answers until the limit, once a blob was asked for.
 fn relay(mut client: TcpStream, target: &str, limit: Arc<AtomicUsize>) {
-    let Ok(mut server) = TcpStream::connect(target) else { return };
+    let Ok(mut server) = TcpStream::connect(target) else {
+        return;
+    };
     let left = Arc::new(AtomicUsize::new(WHOLE));
     let asking = {
         let (mut client, mut server) = match (client.try_clone(), server.try_clone()) {

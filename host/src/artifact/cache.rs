@@ -103,14 +103,21 @@ impl Cache {
     }
 
     pub fn signatures(&self, repository: &Repository, manifest: Digest) -> Vec<Signature> {
-        let kept: Signatures = self.record(&self.signature_file(repository, manifest)).unwrap_or_default();
+        let kept: Signatures = self
+            .record(&self.signature_file(repository, manifest))
+            .unwrap_or_default();
         let cosign = kept.cosign.iter().filter_map(|(payload, signature)| {
             Some(Signature::Cosign {
                 payload: STANDARD.decode(payload).ok()?,
                 signature: STANDARD.decode(signature).ok()?,
             })
         });
-        kept.minisign.iter().cloned().map(Signature::Minisign).chain(cosign).collect()
+        kept.minisign
+            .iter()
+            .cloned()
+            .map(Signature::Minisign)
+            .chain(cosign)
+            .collect()
     }
 
     pub fn keep_signatures(&self, repository: &Repository, manifest: Digest, all: &[Signature]) -> io::Result<()> {
@@ -153,7 +160,9 @@ fn usual(environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
         Some(PathBuf::from(first).join("filters"))
     });
     let of_user = || {
-        let cache = find("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let cache = find("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute());
         let cache = cache.or_else(|| Some(PathBuf::from(find("HOME")?).join(".cache")))?;
         Some(cache.join("spliceway/filters"))
     };
@@ -174,7 +183,10 @@ fn check_owners(root: &Path) -> anyhow::Result<()> {
         let found = fs::symlink_metadata(folder)?;
         let shared = found.mode() & OTHERS_WRITE != 0 && (found.mode() & STICKY == 0 || folder == root);
         if shared {
-            bail!("others can write to {}: `chmod go-w` it, or choose another directory", folder.display());
+            bail!(
+                "others can write to {}: `chmod go-w` it, or choose another directory",
+                folder.display()
+            );
         }
         ensure!(
             found.uid() == us || found.uid() == 0 && folder != root,
@@ -227,11 +239,17 @@ mod tests {
         cache.keep_tag(&reference(), digest).unwrap();
         assert_eq!(cache.blob(digest), Some(b"bytes".to_vec()));
         assert_eq!(cache.tag(&reference()), Some(digest));
-        assert_eq!(cache.tag(&"oci://registry.example/team/guard:1.3".parse().unwrap()), None);
+        assert_eq!(
+            cache.tag(&"oci://registry.example/team/guard:1.3".parse().unwrap()),
+            None
+        );
 
         let signatures = vec![
             Signature::Minisign("text".to_owned()),
-            Signature::Cosign { payload: vec![1], signature: vec![2] },
+            Signature::Cosign {
+                payload: vec![1],
+                signature: vec![2],
+            },
         ];
         let repository = reference().repository;
         assert_eq!(cache.signatures(&repository, digest), []);
@@ -256,7 +274,13 @@ mod tests {
     fn records_that_are_none_are_as_good_as_absent() {
         let (_folder, cache) = cache();
         let digest = Digest::of(b"");
-        for text in ["", "{}", "[1]", "{\"reference\":\"oci://other/x:1\",\"manifest\":\"sha256:12\"}", "\u{0}"] {
+        for text in [
+            "",
+            "{}",
+            "[1]",
+            "{\"reference\":\"oci://other/x:1\",\"manifest\":\"sha256:12\"}",
+            "\u{0}",
+        ] {
             fs::write(cache.tag_file(&reference()), text).unwrap();
             fs::write(cache.signature_file(&reference().repository, digest), text).unwrap();
             assert_eq!(cache.tag(&reference()), None, "{text}");
@@ -271,24 +295,53 @@ mod tests {
         fs::create_dir(&shared).unwrap();
         let refused = |mode, cache: &Path| {
             fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
-            Cache::open(Some(cache), |_| None).err().map(|error| format!("{error:#}"))
+            Cache::open(Some(cache), |_| None)
+                .err()
+                .map(|error| format!("{error:#}"))
         };
         assert!(refused(0o777, &shared).unwrap().contains("others can write"));
-        assert!(refused(0o1777, &shared).unwrap().contains("others can write"), "they could put a tag there");
-        assert!(refused(0o770, &shared.join("inside")).unwrap().contains("others can write"), "and rename it");
+        assert!(
+            refused(0o1777, &shared).unwrap().contains("others can write"),
+            "they could put a tag there"
+        );
+        assert!(
+            refused(0o770, &shared.join("inside"))
+                .unwrap()
+                .contains("others can write"),
+            "and rename it"
+        );
         assert_eq!(refused(0o755, &shared), None);
     }
 
     #[test]
     fn the_environment_says_where_where_the_configuration_does_not() {
         let with = |pairs: &'static [(&str, &str)]| {
-            usual(move |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+            usual(move |name| {
+                pairs
+                    .iter()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| value.into())
+            })
         };
         let path = |text: &str| Some(PathBuf::from(text));
-        assert_eq!(with(&[("STATE_DIRECTORY", "/var/lib/a:/var/lib/b"), ("HOME", "/h")]), path("/var/lib/a/filters"));
-        assert_eq!(with(&[("XDG_CACHE_HOME", "/c"), ("HOME", "/h")]), path("/c/spliceway/filters"));
-        assert_eq!(with(&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")]), path("/h/.cache/spliceway/filters"));
+        assert_eq!(
+            with(&[("STATE_DIRECTORY", "/var/lib/a:/var/lib/b"), ("HOME", "/h")]),
+            path("/var/lib/a/filters")
+        );
+        assert_eq!(
+            with(&[("XDG_CACHE_HOME", "/c"), ("HOME", "/h")]),
+            path("/c/spliceway/filters")
+        );
+        assert_eq!(
+            with(&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")]),
+            path("/h/.cache/spliceway/filters")
+        );
         assert_eq!(with(&[("HOME", "")]), None);
-        assert!(Cache::open(None, |_| None).unwrap_err().to_string().contains("`cache` of `[registries]`"));
+        assert!(
+            Cache::open(None, |_| None)
+                .unwrap_err()
+                .to_string()
+                .contains("`cache` of `[registries]`")
+        );
     }
 }

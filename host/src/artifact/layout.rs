@@ -164,8 +164,23 @@ pub(super) fn cosign_tag(manifest: Digest) -> String {
 
 /// Whether a tag is one of those: no version of a filter.
 pub(super) fn is_attachment(tag: &str) -> bool {
-    let digits = tag.strip_prefix("sha256-").map(|rest| rest.split('.').next().unwrap_or(rest));
+    let digits = tag
+        .strip_prefix("sha256-")
+        .map(|rest| rest.split('.').next().unwrap_or(rest));
     digits.is_some_and(|digits| digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// What versions are sorted by: numbers by what they count, and words in front of them.
+pub(super) fn order(tag: &str) -> Vec<(u128, String)> {
+    let mut parts = Vec::new();
+    let mut rest = tag;
+    while !rest.is_empty() {
+        let (digits, behind) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
+        let (word, behind) = behind.split_at(behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len()));
+        parts.push((digits.parse().unwrap_or(0), word.to_owned()));
+        rest = behind;
+    }
+    parts
 }
 
 #[cfg(test)]
@@ -183,8 +198,14 @@ mod tests {
         let manifest = Manifest::parse(WKG.as_bytes()).unwrap();
         assert_eq!(manifest.component().unwrap().size, 41);
         assert_eq!(manifest.annotations["org.opencontainers.image.version"], "1.0.0");
-        let signed = WKG.replace("\"layers\":[", "\"layers\":[{\"mediaType\":\"text/plain\",\"digest\":\"sha256:2\",\"size\":1},");
-        assert!(Manifest::parse(signed.as_bytes()).unwrap().component().is_ok(), "other layers do no harm");
+        let signed = WKG.replace(
+            "\"layers\":[",
+            "\"layers\":[{\"mediaType\":\"text/plain\",\"digest\":\"sha256:2\",\"size\":1},",
+        );
+        assert!(
+            Manifest::parse(signed.as_bytes()).unwrap().component().is_ok(),
+            "other layers do no harm"
+        );
     }
 
     #[test]
@@ -206,7 +227,14 @@ mod tests {
     #[test]
     fn a_digest_of_another_kind_is_refused() {
         let manifest = Manifest::parse(WKG.replace("sha256:1111", "../../1111").as_bytes()).unwrap();
-        assert!(manifest.component().unwrap().digest().unwrap_err().contains("../../1111"));
+        assert!(
+            manifest
+                .component()
+                .unwrap()
+                .digest()
+                .unwrap_err()
+                .contains("../../1111")
+        );
     }
 
     #[test]
@@ -219,9 +247,37 @@ mod tests {
     }
 
     #[test]
+    fn versions_are_in_the_order_in_which_they_were_counted() {
+        let mut tags = [
+            "1.10",
+            "v2",
+            "1.9",
+            "latest",
+            "1.9.1",
+            "99999999999999999999999999999999999999999999",
+            "1.9-rc1",
+        ];
+        tags.sort_by_cached_key(|tag| order(tag));
+        assert_eq!(
+            tags,
+            [
+                "99999999999999999999999999999999999999999999",
+                "latest",
+                "v2",
+                "1.9",
+                "1.9-rc1",
+                "1.9.1",
+                "1.10"
+            ]
+        );
+    }
+
+    #[test]
     fn an_index_has_each_entry_once() {
         let entry = Descriptor::of(MANIFEST, b"a");
-        let index = Index::new(vec![entry.clone()]).with(entry).with(Descriptor::of(MANIFEST, b"b"));
+        let index = Index::new(vec![entry.clone()])
+            .with(entry)
+            .with(Descriptor::of(MANIFEST, b"b"));
         assert_eq!(index.manifests.len(), 2);
     }
 }

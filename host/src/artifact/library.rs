@@ -200,7 +200,12 @@ impl Library {
         unreachable!("the last try returns")
     }
 
-    async fn download(&self, session: &Session, reference: &Reference, held: Option<Digest>) -> Result<Option<Material>, Trouble> {
+    async fn download(
+        &self,
+        session: &Session,
+        reference: &Reference,
+        held: Option<Digest>,
+    ) -> Result<Option<Material>, Trouble> {
         let (manifest, document) = match &reference.version {
             Version::Digest { digest, .. } => (*digest, session.manifest(*digest).await?),
             Version::Tag(tag) => {
@@ -247,7 +252,10 @@ impl Library {
             Ok(cache) => Some(cache),
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::warn!(error, "pulled filters are not kept: without its registry this process will not start again");
+                tracing::warn!(
+                    error,
+                    "pulled filters are not kept: without its registry this process will not start again"
+                );
                 None
             }
         };

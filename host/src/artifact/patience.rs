@@ -65,7 +65,11 @@ mod tests {
         let waits: Vec<_> = (1..=4).map(|failures| after(failures, Pull::Always)).collect();
         assert_eq!(waits, [seconds(1), seconds(2), seconds(4), seconds(8)]);
         assert_eq!(after(u32::MAX, Pull::Always), Some(LONGEST));
-        assert_eq!(after(9, Pull::Every(Duration::from_secs(60))), seconds(60), "no less often than otherwise");
+        assert_eq!(
+            after(9, Pull::Every(Duration::from_secs(60))),
+            seconds(60),
+            "no less often than otherwise"
+        );
         assert_eq!(Patience { failures: 1 }.wait(Pull::Always, 0.0), Some(FIRST / 2));
     }
 }

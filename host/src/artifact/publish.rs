@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::layout::{self, COMPONENT, CONFIG, CONTRACT, Config, Descriptor, EMPTY, INDEX, Index, Interface, MANIFEST, Manifest, SIGNATURE};
+use super::layout::{
+    self, COMPONENT, CONFIG, CONTRACT, Config, Descriptor, EMPTY, INDEX, Index, Interface, MANIFEST, Manifest,
+    SIGNATURE,
+};
 use super::{Session, Trouble};
 use crate::digest::Digest;
 use crate::signature::{Signature, signer};
@@ -120,7 +123,9 @@ pub async fn list(session: &Session) -> Result<Vec<Listed>, Trouble> {
     let mut all = Vec::new();
     for tag in session.tags().await? {
         let (digest, bytes) = session.tagged(&tag).await?;
-        let annotations = Manifest::parse(&bytes).map(|manifest| manifest.annotations).unwrap_or_default();
+        let annotations = Manifest::parse(&bytes)
+            .map(|manifest| manifest.annotations)
+            .unwrap_or_default();
         let signatures = session.signatures(digest).await?;
         let signed_by = signatures.iter().map(|signature| match signature {
             Signature::Minisign(text) => signer(text).unwrap_or_else(|| "unreadable".to_owned()),
@@ -148,12 +153,17 @@ impl Release<'_> {
             ("org.opencontainers.image.licenses", &labels.licenses),
             ("org.opencontainers.image.source", &labels.source),
         ];
-        let optional = optional.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));
-        [("org.opencontainers.image.title", labels.title.as_str()), (CONTRACT, self.contract)]
+        let optional = optional
             .into_iter()
-            .chain(optional)
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect()
+            .filter_map(|(key, value)| Some((key, value.as_deref()?)));
+        [
+            ("org.opencontainers.image.title", labels.title.as_str()),
+            (CONTRACT, self.contract),
+        ]
+        .into_iter()
+        .chain(optional)
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
     }
 }
 

@@ -90,17 +90,20 @@ impl Session {
     /// Its own; and where the configuration is of no use.
     pub fn run<T: Send, F>(registries: &Registries, repository: &Repository, work: F) -> Result<T, Trouble>
     where
-        F: AsyncFnOnce(Session) -> Result<T, Trouble> + Send,
+        F: AsyncFnOnce(Self) -> Result<T, Trouble> + Send,
     {
         wait(repository, || async { work(Self::open(registries, repository)?).await })
     }
 
     fn open(registries: &Registries, repository: &Repository) -> Result<Self, Trouble> {
         tls::install_provider();
-        let plain = is_loopback(repository.registry()) || registries.insecure.iter().any(|host| host == repository.registry());
+        let plain =
+            is_loopback(repository.registry()) || registries.insecure.iter().any(|host| host == repository.registry());
         let authorities = registries.authorities.as_deref().map(authorities).transpose()?;
         let authorities = authorities.unwrap_or_default();
-        let certificates = authorities.iter().filter_map(|der| reqwest::Certificate::from_der(der).ok());
+        let certificates = authorities
+            .iter()
+            .filter_map(|der| reqwest::Certificate::from_der(der).ok());
         let http = reqwest::Client::builder()
             .user_agent(AGENT)
             .connect_timeout(CONNECT)
@@ -109,10 +112,17 @@ impl Session {
             .build()
             .map_err(|error| Trouble::Here(format!("cannot speak TLS: {}", chain(&error))))?;
         let oci = Client::try_from(ClientConfig {
-            protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
+            protocol: if plain {
+                ClientProtocol::Http
+            } else {
+                ClientProtocol::Https
+            },
             extra_root_certificates: authorities
                 .into_iter()
-                .map(|data| Certificate { encoding: CertificateEncoding::Der, data })
+                .map(|data| Certificate {
+                    encoding: CertificateEncoding::Der,
+                    data,
+                })
                 .collect(),
             // A filter is small, and not every registry takes blobs in pieces.
             use_monolithic_push: true,
@@ -135,7 +145,10 @@ impl Session {
     /// What a tag means now, without what is in it. `None`: the registry does not say so.
     pub(super) async fn meaning(&self, tag: &str) -> Result<Option<Digest>, Trouble> {
         let what = format!("{}:{tag}", self.repository.path());
-        let request = self.http.head(self.url(&format!("manifests/{tag}"))).header(ACCEPT, MANIFEST);
+        let request = self
+            .http
+            .head(self.url(&format!("manifests/{tag}")))
+            .header(ACCEPT, MANIFEST);
         let response = self.send(request, &what).await?;
         let header = response.headers().get("docker-content-digest");
         Ok(header.and_then(|digest| digest.to_str().ok()?.parse().ok()))
@@ -144,14 +157,18 @@ impl Session {
     /// A manifest, by a tag.
     pub(super) async fn tagged(&self, tag: &str) -> Result<(Digest, Vec<u8>), Trouble> {
         let what = format!("{}:{tag}", self.repository.path());
-        let bytes = self.get(&format!("manifests/{tag}"), MANIFESTS, &what, LARGEST_MANIFEST).await?;
+        let bytes = self
+            .get(&format!("manifests/{tag}"), MANIFESTS, &what, LARGEST_MANIFEST)
+            .await?;
         Ok((Digest::of(&bytes), bytes))
     }
 
     /// A manifest, by its digest.
     pub(super) async fn manifest(&self, digest: Digest) -> Result<Vec<u8>, Trouble> {
         let what = format!("{}@{digest}", self.repository.path());
-        let bytes = self.get(&format!("manifests/{digest}"), MANIFESTS, &what, LARGEST_MANIFEST).await?;
+        let bytes = self
+            .get(&format!("manifests/{digest}"), MANIFESTS, &what, LARGEST_MANIFEST)
+            .await?;
         intact(bytes, digest, what)
     }
 
@@ -162,9 +179,13 @@ impl Session {
             return Err(Trouble::TooLarge { what, most });
         }
         // No more than was promised, however much comes.
-        let bytes = self.get(&format!("blobs/{digest}"), "*/*", &what, descriptor.size).await;
+        let bytes = self
+            .get(&format!("blobs/{digest}"), "*/*", &what, descriptor.size)
+            .await;
         let bytes = bytes.map_err(|trouble| match trouble {
-            Trouble::TooLarge { what, .. } => Trouble::NoFilter(format!("{what} has more bytes than its manifest says")),
+            Trouble::TooLarge { what, .. } => {
+                Trouble::NoFilter(format!("{what} has more bytes than its manifest says"))
+            }
             other => other,
         })?;
         intact(bytes, digest, what)
@@ -189,7 +210,9 @@ impl Session {
     /// Those that refer to a manifest: as the registry knows them, or under the tag for registries that do not.
     pub(super) async fn referrers(&self, manifest: Digest) -> Result<Index, Trouble> {
         let what = format!("what refers to {manifest}");
-        let known = self.get(&format!("referrers/{manifest}"), INDEX, &what, LARGEST_MANIFEST).await;
+        let known = self
+            .get(&format!("referrers/{manifest}"), INDEX, &what, LARGEST_MANIFEST)
+            .await;
         let known = match known {
             // Proxies in front of registries deny what they do not know.
             Err(Trouble::Denied { .. }) => None,
@@ -211,7 +234,9 @@ impl Session {
     async fn signature(&self, entry: &Descriptor) -> Result<Option<Signature>, Trouble> {
         let digest = entry.digest().map_err(Trouble::NoFilter)?;
         let manifest = Manifest::parse(&self.manifest(digest).await?).map_err(Trouble::NoFilter)?;
-        let Some(layer) = manifest.layers.first() else { return Ok(None) };
+        let Some(layer) = manifest.layers.first() else {
+            return Ok(None);
+        };
         let bytes = self.blob(layer, LARGEST_SIGNATURE).await?;
         Ok(String::from_utf8(bytes).ok().map(Signature::Minisign))
     }
@@ -226,7 +251,7 @@ impl Session {
         Ok(Some(Signature::Cosign { payload, signature }))
     }
 
-    /// The versions that have a name, as the registry orders them.
+    /// The versions that have a name, 1.9 in front of 1.10.
     pub(super) async fn tags(&self) -> Result<Vec<String>, Trouble> {
         #[derive(Deserialize)]
         struct Page {
@@ -236,7 +261,14 @@ impl Session {
         let mut tags: Vec<String> = Vec::new();
         for _ in 0..MOST_PAGES {
             let last = tags.last().map(|last| format!("&last={last}")).unwrap_or_default();
-            let bytes = self.get(&format!("tags/list?n={MOST_TAGS}{last}"), "*/*", &what, LARGEST_MANIFEST).await?;
+            let bytes = self
+                .get(
+                    &format!("tags/list?n={MOST_TAGS}{last}"),
+                    "*/*",
+                    &what,
+                    LARGEST_MANIFEST,
+                )
+                .await?;
             let page: Page = serde_json::from_slice(&bytes)
                 .map_err(|error| Trouble::NoFilter(format!("the {what} cannot be read: {error}")))?;
             let page = page.tags.unwrap_or_default();
@@ -247,6 +279,7 @@ impl Session {
             }
         }
         tags.retain(|tag| !layout::is_attachment(tag));
+        tags.sort_by_cached_key(|tag| layout::order(tag));
         Ok(tags)
     }
 
@@ -254,7 +287,9 @@ impl Session {
         let digest = Digest::of(bytes).to_string();
         let what = format!("to take {digest} into {}", self.repository.path());
         let image = self.image("latest");
-        self.oci.store_auth_if_needed(image.resolve_registry(), &self.auth).await;
+        self.oci
+            .store_auth_if_needed(image.resolve_registry(), &self.auth)
+            .await;
         let there = self.oci.blob_exists(&image, &digest).await;
         if !there.map_err(|error| self.refused(error, &what))? {
             let pushed = self.oci.push_blob(&image, bytes.to_vec(), &digest).await;
@@ -264,7 +299,12 @@ impl Session {
     }
 
     /// Under a tag, or under its digest alone.
-    pub(super) async fn push_manifest(&self, tag: Option<&str>, media_type: &'static str, bytes: &[u8]) -> Result<Digest, Trouble> {
+    pub(super) async fn push_manifest(
+        &self,
+        tag: Option<&str>,
+        media_type: &'static str,
+        bytes: &[u8],
+    ) -> Result<Digest, Trouble> {
         let digest = Digest::of(bytes);
         let image = match tag {
             Some(tag) => self.image(tag),
@@ -274,7 +314,9 @@ impl Session {
             }
         };
         let what = format!("to take {image}");
-        self.oci.store_auth_if_needed(image.resolve_registry(), &self.auth).await;
+        self.oci
+            .store_auth_if_needed(image.resolve_registry(), &self.auth)
+            .await;
         let kind = HeaderValue::from_static(media_type);
         let pushed = self.oci.push_manifest_raw(&image, bytes.to_vec(), kind).await;
         pushed.map_err(|error| self.refused(error, &what))?;
@@ -294,8 +336,13 @@ impl Session {
     }
 
     async fn get(&self, path: &str, accept: &str, what: &str, most: u64) -> Result<Vec<u8>, Trouble> {
-        let mut response = self.send(self.http.get(self.url(path)).header(ACCEPT, accept), what).await?;
-        let too_large = || Trouble::TooLarge { what: what.to_owned(), most };
+        let mut response = self
+            .send(self.http.get(self.url(path)).header(ACCEPT, accept), what)
+            .await?;
+        let too_large = || Trouble::TooLarge {
+            what: what.to_owned(),
+            most,
+        };
         if response.content_length().is_some_and(|length| length > most) {
             return Err(too_large());
         }
@@ -357,7 +404,10 @@ impl Session {
 
     fn refused(&self, error: OciDistributionError, what: &str) -> Trouble {
         match error {
-            OciDistributionError::RequestError(error) => self.unreachable(&error),
+            OciDistributionError::RequestError(error) => match error.status() {
+                Some(status) => self.answered(status.as_u16(), what, &short(&error.to_string())),
+                None => self.unreachable(&error),
+            },
             OciDistributionError::AuthenticationFailure(_) | OciDistributionError::UnauthorizedError { .. } => {
                 self.answered(401, what, "")
             }
@@ -410,16 +460,17 @@ fn credentials(registry: &str) -> Result<RegistryAuth, Trouble> {
     };
     match get_credential_from_reader(BufReader::new(file), registry) {
         Ok(DockerCredential::UsernamePassword(user, password)) => Ok(RegistryAuth::Basic(user, password)),
-        Ok(DockerCredential::IdentityToken(_)) => {
-            Err(failed(&"it has an identity token, which is not supported: log in with a password or an access token"))
-        }
+        Ok(DockerCredential::IdentityToken(_)) => Err(failed(
+            &"it has an identity token, which is not supported: log in with a password or an access token",
+        )),
         Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(RegistryAuth::Anonymous),
         Err(error) => Err(failed(&error)),
     }
 }
 
 fn authorities(file: &Path) -> Result<Vec<Vec<u8>>, Trouble> {
-    let failed = |reason: String| Trouble::Here(format!("`authorities` of `[registries]`, {}: {reason}", file.display()));
+    let failed =
+        |reason: String| Trouble::Here(format!("`authorities` of `[registries]`, {}: {reason}", file.display()));
     let bytes = fs::read(file).map_err(|error| failed(error.to_string()))?;
     let blocks: Result<Vec<_>, _> = Pem::iter_from_buffer(&bytes).collect();
     let blocks = blocks.map_err(|error| failed(error.to_string()))?;
@@ -438,7 +489,10 @@ fn is_loopback(registry: &str) -> bool {
         _ => registry,
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// The beginning of a body that says what is wrong.
@@ -475,10 +529,24 @@ mod tests {
 
     #[test]
     fn only_what_stays_on_this_machine_is_loopback() {
-        for registry in ["localhost", "localhost:5000", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000", "[::1]"] {
+        for registry in [
+            "localhost",
+            "localhost:5000",
+            "127.0.0.1:5000",
+            "127.9.9.9",
+            "[::1]:5000",
+            "[::1]",
+        ] {
             assert!(is_loopback(registry), "{registry}");
         }
-        for registry in ["localhost.example", "registry.example:5000", "10.0.0.1", "0.0.0.0:5000", "[::]", "[2001:db8::1]:1"] {
+        for registry in [
+            "localhost.example",
+            "registry.example:5000",
+            "10.0.0.1",
+            "0.0.0.0:5000",
+            "[::]",
+            "[2001:db8::1]:1",
+        ] {
             assert!(!is_loopback(registry), "{registry}");
         }
     }

@@ -15,7 +15,11 @@ pub enum Trouble {
         "{registry} refuses {what} ({status}): log in with `docker login {registry}`, or give this process a Docker \
          configuration that may ($DOCKER_CONFIG)"
     )]
-    Denied { registry: String, what: String, status: u16 },
+    Denied {
+        registry: String,
+        what: String,
+        status: u16,
+    },
     #[error("{registry} answered {status} when asked for {what}: {said}")]
     Answer {
         registry: String,
@@ -26,7 +30,11 @@ pub enum Trouble {
     #[error("{what} has more than {most} bytes, which a filter may have")]
     TooLarge { what: String, most: u64 },
     #[error("{what} was expected to be {expected}, and is {found}: it has been changed on its way, or in the registry")]
-    Tampered { what: String, expected: Digest, found: Digest },
+    Tampered {
+        what: String,
+        expected: Digest,
+        found: Digest,
+    },
     #[error("{0}")]
     NoFilter(String),
     #[error("{0}")]
@@ -41,7 +49,9 @@ impl Trouble {
             Self::Answer { status, .. } => *status >= 500 || *status == 429,
             // A body that breaks off arrives as another one where its length is not known before.
             Self::Tampered { .. } => true,
-            Self::NotFound { .. } | Self::Denied { .. } | Self::TooLarge { .. } | Self::NoFilter(_) | Self::Here(_) => false,
+            Self::NotFound { .. } | Self::Denied { .. } | Self::TooLarge { .. } | Self::NoFilter(_) | Self::Here(_) => {
+                false
+            }
         }
     }
 }

@@ -15,7 +15,12 @@ impl Trust {
     ///
     /// # Errors
     /// Nobody whose signature counts; or a key cannot be read, and then nobody's does.
-    pub fn check(&self, source: &Source, candidate: Candidate<'_>, signatures: &[Signature]) -> anyhow::Result<Option<Verified>> {
+    pub fn check(
+        &self,
+        source: &Source,
+        candidate: Candidate<'_>,
+        signatures: &[Signature],
+    ) -> anyhow::Result<Option<Verified>> {
         let Some(rule) = self.rule(source) else { return Ok(None) };
         let keys = rule.keys.iter().map(load).collect::<anyhow::Result<Vec<PublicKey>>>()?;
         verify(candidate, signatures, &keys).map(Some).map_err(|refusal| {
@@ -55,17 +60,26 @@ impl Trust {
 fn applies(scope: &Scope, source: &Source) -> bool {
     match (scope, source) {
         (Scope::Repository(prefix), Source::Oci(reference)) => {
-            let repository = reference.repository.bare();
+            let repository = without_usual_port(&reference.repository.bare());
+            let prefix = without_usual_port(prefix);
             let rest = repository.strip_prefix(prefix.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         }
         // By the way that is typed, and by where it leads: a link from elsewhere needs a signature too, and so does one to there.
         (Scope::Path(scope), Source::File(file)) => {
             let (scopes, files) = (both(scope), both(file));
-            files.iter().any(|file| scopes.iter().any(|scope| file.starts_with(scope)))
+            files
+                .iter()
+                .any(|file| scopes.iter().any(|scope| file.starts_with(scope)))
         }
         (Scope::Repository(_), Source::File(_)) | (Scope::Path(_), Source::Oci(_)) => false,
     }
+}
+
+/// `registry.example:443` is `registry.example`, and nobody gets around a rule by typing it.
+fn without_usual_port(bare: &str) -> String {
+    let (registry, path) = bare.split_at(bare.find('/').unwrap_or(bare.len()));
+    format!("{}{path}", registry.strip_suffix(":443").unwrap_or(registry))
 }
 
 fn both(path: &Path) -> Vec<PathBuf> {
@@ -78,7 +92,12 @@ fn load(key: &KeySource) -> anyhow::Result<PublicKey> {
     match key {
         KeySource::Given(key) => Ok(key.clone()),
         KeySource::File(path) => {
-            let failed = || format!("no signature counts without the key in {} (`[[trust]]`)", path.display());
+            let failed = || {
+                format!(
+                    "no signature counts without the key in {} (`[[trust]]`)",
+                    path.display()
+                )
+            };
             let text = std::fs::read_to_string(path).with_context(failed)?;
             text.parse().with_context(failed)
         }
@@ -124,10 +143,36 @@ mod tests {
     #[test]
     fn a_prefix_ends_where_a_part_does() {
         for (prefix, inside, outside) in [
-            ("registry.example/team-a", "oci://registry.example/team-a/x:1", "oci://registry.example/team-ab/x:1"),
-            ("registry.example", "oci://registry.example/x:1", "oci://registry.example:5000/x:1"),
-            ("registry.example/a/x", "oci://registry.example/a/x:1", "oci://registry.example/a:1"),
-            ("registry.example/a", "oci://Registry.Example/a/b/c:1", "oci://other.example/registry.example/a:1"),
+            (
+                "registry.example/team-a",
+                "oci://registry.example/team-a/x:1",
+                "oci://registry.example/team-ab/x:1",
+            ),
+            (
+                "registry.example",
+                "oci://registry.example/x:1",
+                "oci://registry.example:5000/x:1",
+            ),
+            (
+                "registry.example/a/x",
+                "oci://registry.example/a/x:1",
+                "oci://registry.example/a:1",
+            ),
+            (
+                "registry.example/a",
+                "oci://Registry.Example/a/b/c:1",
+                "oci://other.example/registry.example/a:1",
+            ),
+            (
+                "registry.example:443",
+                "oci://registry.example/x:1",
+                "oci://registry.example:4430/x:1",
+            ),
+            (
+                "registry.example/a",
+                "oci://registry.example:443/a/x:1",
+                "oci://registry.example:443/b/x:1",
+            ),
         ] {
             assert!(applies(&repository(prefix), &oci(inside)), "{prefix} {inside}");
             assert!(!applies(&repository(prefix), &oci(outside)), "{prefix} {outside}");
@@ -205,7 +250,9 @@ mod tests {
             manifest: None,
             contract: "0.1.0",
         };
-        let error = trust.check(&oci("oci://registry.example/x:1"), candidate, &[]).unwrap_err();
+        let error = trust
+            .check(&oci("oci://registry.example/x:1"), candidate, &[])
+            .unwrap_err();
         assert!(error.to_string().contains("/nowhere/team.pub"), "{error}");
         assert_eq!(trust.files().count(), 1);
     }

@@ -138,7 +138,8 @@ pub fn registry_of(text: &str) -> Result<String, ReferenceError> {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (text, None),
     };
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_port =
+        |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
     if port.is_some_and(|port| !is_port(port)) {
         return Err(wrong());
     }
@@ -162,7 +163,8 @@ fn is_path(path: &str) -> bool {
         let ends = [bytes.first(), bytes.last()];
         let ends_in_words = ends.iter().all(|end| end.is_some_and(|byte| is_word(*byte)));
         let separators = part.split(|character: char| is_word(u8::try_from(character).unwrap_or(0)));
-        let is_separator = |separator: &str| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-');
+        let is_separator =
+            |separator: &str| matches!(separator, "" | "." | "_" | "__") || separator.bytes().all(|byte| byte == b'-');
         ends_in_words && separators.into_iter().all(is_separator)
     };
     path.len() <= 255 && path.split('/').all(is_part)
@@ -261,7 +263,10 @@ mod tests {
             ("oci://registry.example/x:1/y", "`1/y` is no tag"),
             ("oci://registry.example/x@sha256:12", "no digest"),
             ("oci://registry.example/x@sha512:12", "no digest"),
-            ("oci://registry.example/x", "add a tag, as in `oci://registry.example/x:1.2`"),
+            (
+                "oci://registry.example/x",
+                "add a tag, as in `oci://registry.example/x:1.2`",
+            ),
         ] {
             let error = text.parse::<Reference>().expect_err(text).to_string();
             assert!(error.contains(said), "{text}: {error}");
@@ -272,7 +277,10 @@ mod tests {
     fn a_repository_has_no_version() {
         let repository: Repository = "oci://registry.example:5000/team/x".parse().unwrap();
         assert_eq!(repository.bare(), "registry.example:5000/team/x");
-        for text in ["oci://registry.example/x:1", &format!("oci://registry.example/x@{DIGEST}")] {
+        for text in [
+            "oci://registry.example/x:1",
+            &format!("oci://registry.example/x@{DIGEST}"),
+        ] {
             assert_eq!(text.parse::<Repository>(), Err(ReferenceError::OneVersion), "{text}");
         }
     }

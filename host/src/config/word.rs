@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::diagnostics::{Problem, Problems, Reported};
-use super::reader::{Read, Value};
 use super::file::When;
+use super::reader::{Read, Value};
 use super::suggest;
 use super::{
     Accept, AtBudget, Balance, Connect, Grant, OnDown, OnError, ProxyVersion, Refusal, SentTlv, TlsStart, TlsVersion,

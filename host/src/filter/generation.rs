@@ -164,7 +164,9 @@ impl Filter {
         match self.publish(&material, occasion, begun, &mut files) {
             // What a tag means now does not load: at the start, what it meant before is better than nothing.
             Err(error) if self.generation() == 0 && material.origin == Origin::Registry => {
-                let Some(mut older) = self.older(&material) else { return Err(error) };
+                let Some(mut older) = self.older(&material) else {
+                    return Err(error);
+                };
                 older.behind = Some(format!("{error:#}"));
                 self.publish(&older, occasion, begun, &mut files)
             }
@@ -202,7 +204,9 @@ impl Filter {
 
     /// The last good one of its tag, where that is another one.
     fn older(&self, than: &Material) -> Option<Material> {
-        let Source::Oci(reference) = &self.kept.config.source else { return None };
+        let Source::Oci(reference) = &self.kept.config.source else {
+            return None;
+        };
         let cached = self.library.cached(reference, VERSION)?.ok()?;
         (cached.digest != than.digest).then_some(cached)
     }
@@ -244,7 +248,9 @@ impl Filter {
 
     /// It is loaded: what it came from is what this filter is, until there is something else.
     fn settle(&self, material: &Material, files: &mut Files) {
-        let Source::Oci(reference) = &self.kept.config.source else { return };
+        let Source::Oci(reference) = &self.kept.config.source else {
+            return;
+        };
         self.library.settle(reference, material);
         files.manifest = material.manifest;
         files.is_behind = material.behind.is_some();
@@ -254,9 +260,19 @@ impl Filter {
         let manifest = material.manifest.map(|manifest| manifest.to_string());
         let source = reference.to_string();
         match &material.behind {
-            None => tracing::info!(filter, source, manifest, signed_by, version, origin = ?material.origin, "filter pulled"),
+            None => {
+                tracing::info!(filter, source, manifest, signed_by, version, origin = ?material.origin, "filter pulled");
+            }
             Some(error) => {
-                tracing::warn!(filter, source, manifest, signed_by, version, error, "filter is the last good one, from the cache");
+                tracing::warn!(
+                    filter,
+                    source,
+                    manifest,
+                    signed_by,
+                    version,
+                    error,
+                    "filter is the last good one, from the cache"
+                );
             }
         }
     }

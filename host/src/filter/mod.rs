@@ -30,10 +30,10 @@ mod tally;
 mod transition;
 mod wasi;
 
-pub use about::About;
-pub use chain::{Chain, MUCH, Passed, Stop, View};
 #[cfg(test)]
 pub use crate::digest::Digest;
+pub use about::About;
+pub use chain::{Chain, MUCH, Passed, Stop, View};
 pub use component::VERSION as CONTRACT;
 pub use engine::Engine;
 pub use facts::{Attribute, Attributes, Facts, Value};

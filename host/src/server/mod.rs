@@ -314,8 +314,13 @@ impl Server {
     /// Asks registries for what is new, each filter by itself, for as long as it is polled: when it is time, when somebody wants
     /// it, and again where there was no answer. What does not come changes nothing.
     pub async fn pull_filters(&self) {
-        let from_registries = self.filters.iter().filter(|filter| filter.config().source.file().is_none());
-        let mut pulled: Vec<_> = from_registries.map(|filter| Box::pin(self.keep_pulled(filter))).collect();
+        let from_registries = self
+            .filters
+            .iter()
+            .filter(|filter| filter.config().source.file().is_none());
+        let mut pulled: Vec<_> = from_registries
+            .map(|filter| Box::pin(self.keep_pulled(filter)))
+            .collect();
         poll_fn(|cx| {
             pulled.iter_mut().for_each(|filter| _ = filter.as_mut().poll(cx));
             Poll::<()>::Pending
@@ -520,7 +525,11 @@ fn most_connections(descriptors: u64, listening: usize) -> usize {
     (descriptors.saturating_sub(others) / 2).max(1)
 }
 
-fn load_filters(config: &Config, upstreams: &Arc<Upstreams>, library: &Arc<Library>) -> anyhow::Result<Vec<Arc<Filter>>> {
+fn load_filters(
+    config: &Config,
+    upstreams: &Arc<Upstreams>,
+    library: &Arc<Library>,
+) -> anyhow::Result<Vec<Arc<Filter>>> {
     if config.filters.is_empty() {
         return Ok(Vec::new());
     }

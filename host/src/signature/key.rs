@@ -14,7 +14,10 @@ use crate::digest::Digest;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicKey {
     /// Ed25519, in minisign's format.
-    Minisign { id: String, key: minisign_verify::PublicKey },
+    Minisign {
+        id: String,
+        key: minisign_verify::PublicKey,
+    },
     /// ECDSA on P-256, as cosign's key pairs are: a point of the curve.
     Ecdsa { id: String, point: Vec<u8> },
 }
@@ -57,7 +60,11 @@ impl PublicKey {
             return Err(KeyError::Pem);
         }
         let (rest, info) = SubjectPublicKeyInfo::from_der(&pem.contents).map_err(|_| KeyError::Pem)?;
-        let curve = info.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
+        let curve = info
+            .algorithm
+            .parameters
+            .as_ref()
+            .and_then(|parameters| parameters.as_oid().ok());
         if !rest.is_empty() || info.algorithm.algorithm != OID_KEY_TYPE_EC_PUBLIC_KEY || curve != Some(OID_EC_P256) {
             return Err(KeyError::Algorithm);
         }
@@ -69,7 +76,7 @@ impl PublicKey {
     }
 
     fn from_minisign(text: &str) -> Result<Self, KeyError> {
-        let line = text.lines().map(str::trim).filter(|line| !line.is_empty()).last();
+        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());
         let line = line.ok_or(KeyError::Minisign)?;
         if text.contains("secret key") {
             return Err(KeyError::Private);

@@ -13,10 +13,10 @@ mod statement;
 use std::fmt;
 
 use crate::digest::Digest;
-pub use minisign::{signer, statement_in};
 #[cfg(test)]
 pub use key::KeyError;
 pub use key::PublicKey;
+pub use minisign::{signer, statement_in};
 pub use secret::{Pair, Password, SecretError, SecretKey};
 pub use statement::Statement;
 
@@ -90,7 +90,10 @@ pub enum Refusal {
     /// Signed by this key, and it does not fit.
     Forged(String),
     /// The signature is right, and about something else.
-    Other { key: String, says: String },
+    Other {
+        key: String,
+        says: String,
+    },
 }
 
 impl Refusal {
@@ -112,7 +115,10 @@ impl fmt::Display for Refusal {
             Self::Unreadable(why) => write!(f, "its signature cannot be read: {why}"),
             Self::OtherKey(None) => f.write_str("it is signed by another key"),
             Self::OtherKey(Some(id)) => write!(f, "it is signed by another key: {id}"),
-            Self::Forged(id) => write!(f, "its signature by key {id} is not of these bytes: one of them has been changed"),
+            Self::Forged(id) => write!(
+                f,
+                "its signature by key {id} is not of these bytes: one of them has been changed"
+            ),
             Self::Other { key, says } => write!(f, "its signature by key {key} is about something else: {says}"),
         }
     }

@@ -1,5 +1,8 @@
 //! Keys that sign.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::key::id_of;
 use super::{Signature, Statement};
 
@@ -35,7 +38,10 @@ impl Pair {
         Ok(Self {
             public: pair.pk.to_base64(),
             public_file: pair.pk.to_box()?.into_string(),
-            secret_file: pair.sk.to_box(Some(&format!("spliceway secret key {id}")))?.into_string(),
+            secret_file: pair
+                .sk
+                .to_box(Some(&format!("spliceway secret key {id}")))?
+                .into_string(),
             id,
         })
     }
@@ -51,18 +57,20 @@ impl SecretKey {
     /// It is no such key, or the password is another.
     pub fn open(file: &str, password: impl FnOnce() -> Result<Password, SecretError>) -> Result<Self, SecretError> {
         let file = || minisign::SecretKeyBox::from_string(file);
-        if let Ok(key) = file()?.into_unencrypted_secret_key() {
+        let line = file()?.into_string();
+        let key = secret_key(&line).ok_or(SecretError::NoKey)?;
+        if !key.is_encrypted() {
             return Ok(Self(key));
-        }
-        if !is_secret_key(&file()?.into_string()) {
-            return Err(SecretError::NoKey);
         }
         let password = match password()? {
             Password::Given(password) => Some(password),
             Password::Ask => None,
             Password::None => Some(String::new()),
         };
-        file()?.into_secret_key(password).map(Self).map_err(|_| SecretError::WrongPassword)
+        file()?
+            .into_secret_key(password)
+            .map(Self)
+            .map_err(|_| SecretError::WrongPassword)
     }
 
     pub fn id(&self) -> String {
@@ -75,14 +83,26 @@ impl SecretKey {
     /// The system has no random numbers.
     pub fn sign(&self, bytes: &[u8], statement: &Statement) -> Result<Signature, SecretError> {
         let comment = format!("signature from spliceway secret key {}", self.id());
-        let signed = minisign::sign(None, &self.0, bytes, Some(&statement.to_string()), Some(&comment))?;
+        // Of a key that has been damaged the two halves do not fit.
+        let public = minisign::PublicKey::from_secret_key(&self.0)?;
+        let signed = minisign::sign(
+            Some(&public),
+            &self.0,
+            bytes,
+            Some(&statement.to_string()),
+            Some(&comment),
+        )?;
         Ok(Signature::Minisign(signed.into_string()))
     }
 }
 
-/// Its second line is what minisign calls one: 158 bytes that begin with `Ed` and the way they are encrypted.
-fn is_secret_key(text: &str) -> bool {
-    text.lines().nth(1).is_some_and(|line| line.starts_with("RWR") && line.len() == 212)
+/// Its second line: 158 bytes that begin with the name of the algorithm. Where minisign writes it without a password, it has
+/// no checksum, which the library insists on.
+fn secret_key(text: &str) -> Option<minisign::SecretKey> {
+    const BYTES: usize = 158;
+    let bytes = STANDARD.decode(text.lines().nth(1)?.trim()).ok()?;
+    let is_one = bytes.len() == BYTES && bytes.starts_with(b"Ed");
+    is_one.then(|| minisign::SecretKey::from_bytes(&bytes).ok()).flatten()
 }
 
 /// Why there is no key, or no signature.

@@ -38,7 +38,9 @@ impl Statement {
         Ok(Self {
             name: find("name")?.ok_or_else(|| missing("name"))?,
             version: find("version")?,
-            digest: digest.parse().map_err(|error| format!("its trusted comment says no digest: {error}"))?,
+            digest: digest
+                .parse()
+                .map_err(|error| format!("its trusted comment says no digest: {error}"))?,
             contract: find("contract")?,
         })
     }

@@ -55,7 +55,10 @@ fn a_signature_by_one_of_several_keys_will_do() {
         assert_eq!(verified.version.as_deref(), Some("1.2.0"));
     }
     let both = [old.sign(&statement()), new.sign(&statement())];
-    assert!(verify(candidate("guard", BYTES), &both, &keys[1..]).is_ok(), "a rotation signs twice");
+    assert!(
+        verify(candidate("guard", BYTES), &both, &keys[1..]).is_ok(),
+        "a rotation signs twice"
+    );
 }
 
 #[test]
@@ -69,12 +72,21 @@ fn what_a_signature_is_not_about_is_refused() {
     let changed = refusal(good.clone(), "guard", b"\0asm ");
     assert_eq!(changed, Refusal::Forged(signer.public.id().to_owned()));
     let renamed = refusal(good.clone(), "router", BYTES).to_string();
-    assert!(renamed.contains("signed as \"guard\", and here it is \"router\""), "{renamed}");
+    assert!(
+        renamed.contains("signed as \"guard\", and here it is \"router\""),
+        "{renamed}"
+    );
 
-    let other = Statement { contract: Some("0.2.0".to_owned()), ..statement() };
+    let other = Statement {
+        contract: Some("0.2.0".to_owned()),
+        ..statement()
+    };
     let newer = refusal(signer.sign(&other), "guard", BYTES).to_string();
     assert!(newer.contains("version 0.2.0 of the contract"), "{newer}");
-    let other = Statement { digest: Digest::of(b""), ..statement() };
+    let other = Statement {
+        digest: Digest::of(b""),
+        ..statement()
+    };
     let digest = refusal(signer.sign(&other), "guard", BYTES).to_string();
     assert!(digest.contains(&Digest::of(b"").to_string()), "{digest}");
 }
@@ -82,9 +94,15 @@ fn what_a_signature_is_not_about_is_refused() {
 #[test]
 fn a_changed_comment_is_a_forged_signature() {
     let signer = Signer::new();
-    let Signature::Minisign(text) = signer.sign(&statement()) else { unreachable!() };
+    let Signature::Minisign(text) = signer.sign(&statement()) else {
+        unreachable!()
+    };
     let forged = Signature::Minisign(text.replace("name=guard", "name=other"));
-    let refusal = verify(candidate("other", BYTES), &[forged], &[signer.public.clone()]);
+    let refusal = verify(
+        candidate("other", BYTES),
+        &[forged],
+        std::slice::from_ref(&signer.public),
+    );
     assert_eq!(refusal, Err(Refusal::Forged(signer.public.id().to_owned())));
 }
 
@@ -98,15 +116,33 @@ fn the_key_that_has_signed_is_named() {
 #[test]
 fn a_signature_that_is_none_is_refused_and_no_panic() {
     let signer = Signer::new();
-    let Signature::Minisign(text) = signer.sign(&statement()) else { unreachable!() };
+    let Signature::Minisign(text) = signer.sign(&statement()) else {
+        unreachable!()
+    };
     for end in 0..text.trim_end().len() {
         let cut = Signature::Minisign(text.get(..end).unwrap_or_default().to_owned());
-        assert!(verify(candidate("guard", BYTES), &[cut], &[signer.public.clone()]).is_err(), "{end}");
+        assert!(
+            verify(candidate("guard", BYTES), &[cut], std::slice::from_ref(&signer.public)).is_err(),
+            "{end}"
+        );
     }
     // What a text of no ASCII does where a parser counts bytes.
-    for text in ["é", "untrusted comment: é\né\ntrusted comment: é\né\n", "\n\n\n\n", "a\nRUé\ntrusted comment: \n\n"] {
+    for text in [
+        "é",
+        "untrusted comment: é\né\ntrusted comment: é\né\n",
+        "\n\n\n\n",
+        "a\nRUé\ntrusted comment: \n\n",
+    ] {
         let wrong = Signature::Minisign(text.to_owned());
-        assert!(verify(candidate("guard", BYTES), &[wrong], &[signer.public.clone()]).is_err(), "{text}");
+        assert!(
+            verify(
+                candidate("guard", BYTES),
+                &[wrong],
+                std::slice::from_ref(&signer.public)
+            )
+            .is_err(),
+            "{text}"
+        );
     }
 }
 
@@ -114,7 +150,10 @@ fn a_signature_that_is_none_is_refused_and_no_panic() {
 fn a_statement_reads_what_it_writes_and_leaves_alone_what_minisign_adds() {
     let text = statement().to_string();
     assert_eq!(Statement::parse(&text), Ok(statement()));
-    assert_eq!(Statement::parse(&format!("timestamp:1\tfile:x.wasm\thashed {text}")), Ok(statement()));
+    assert_eq!(
+        Statement::parse(&format!("timestamp:1\tfile:x.wasm\thashed {text}")),
+        Ok(statement())
+    );
     for (comment, said) in [
         ("", "does not say `digest=`"),
         ("timestamp:1\tfile:guard.wasm\thashed", "does not say `digest=`"),
@@ -180,13 +219,26 @@ fn a_keyed_signature_of_cosigns_is_of_the_manifest_and_names_the_repository() {
     let check = |payload| verify(candidate("guard", BYTES), &[sign(payload)], &keys);
     let good = payload("registry.example:5000/team/guard", &manifest, cosign_kind());
     assert_eq!(check(good.clone()).unwrap().key, "ecdsa:test");
-    assert!(check(payload("registry.example:5000/team/guard:1.2", &manifest, cosign_kind())).is_ok());
+    assert!(
+        check(payload(
+            "registry.example:5000/team/guard:1.2",
+            &manifest,
+            cosign_kind()
+        ))
+        .is_ok()
+    );
 
     for (payload, said) in [
         (payload("r/team/other", &manifest, cosign_kind()), "signed as \"other\""),
         (payload("", &manifest, cosign_kind()), "signed as \"\""),
-        (payload("r/team/guard", &Digest::of(b"").to_string(), cosign_kind()), "and this is sha256:"),
-        (payload("r/team/guard", &manifest, "something else"), "it is a \"something else\""),
+        (
+            payload("r/team/guard", &Digest::of(b"").to_string(), cosign_kind()),
+            "and this is sha256:",
+        ),
+        (
+            payload("r/team/guard", &manifest, "something else"),
+            "it is a \"something else\"",
+        ),
         (b"{}".to_vec(), "it is of no image"),
     ] {
         let refusal = check(payload).unwrap_err().to_string();
@@ -194,10 +246,24 @@ fn a_keyed_signature_of_cosigns_is_of_the_manifest_and_names_the_repository() {
     }
     let (other, _) = ecdsa();
     let signature = other.sign(&SystemRandom::new(), &good).unwrap().as_ref().to_vec();
-    let foreign = Signature::Cosign { payload: good.clone(), signature };
-    assert_eq!(verify(candidate("guard", BYTES), &[foreign], &keys), Err(Refusal::OtherKey(None)));
-    let file = Candidate { manifest: None, ..candidate("guard", BYTES) };
-    assert!(verify(file, &[sign(good)], &keys).unwrap_err().to_string().contains("this is a file"));
+    let foreign = Signature::Cosign {
+        payload: good.clone(),
+        signature,
+    };
+    assert_eq!(
+        verify(candidate("guard", BYTES), &[foreign], &keys),
+        Err(Refusal::OtherKey(None))
+    );
+    let file = Candidate {
+        manifest: None,
+        ..candidate("guard", BYTES)
+    };
+    assert!(
+        verify(file, &[sign(good)], &keys)
+            .unwrap_err()
+            .to_string()
+            .contains("this is a file")
+    );
 }
 
 fn cosign_kind() -> &'static str {
@@ -211,7 +277,10 @@ fn a_key_of_cosigns_is_on_p_256() {
     assert_eq!(p256.parse::<PublicKey>(), Err(KeyError::Pem));
     let good = include_str!("tests/p256.pub");
     assert!(matches!(good.parse(), Ok(PublicKey::Ecdsa { .. })));
-    assert_eq!(include_str!("tests/p384.pub").parse::<PublicKey>(), Err(KeyError::Algorithm));
+    assert_eq!(
+        include_str!("tests/p384.pub").parse::<PublicKey>(),
+        Err(KeyError::Algorithm)
+    );
     assert_eq!(format!("{good}{good}").parse::<PublicKey>(), Err(KeyError::Pem));
     let private = good.replace("PUBLIC", "PRIVATE");
     assert_eq!(private.parse::<PublicKey>(), Err(KeyError::Private));

@@ -22,7 +22,9 @@ pub struct List {
 }
 
 pub fn list(asked: &List) -> anyhow::Result<()> {
-    let all = Session::run(&asked.reach.registries(), &asked.of, async |session| artifact::list(&session).await)?;
+    let all = Session::run(&asked.reach.registries(), &asked.of, async |session| {
+        artifact::list(&session).await
+    })?;
     match asked.json {
         true => say(&serde_json::to_string_pretty(&all)?),
         false => say(&table(&all)),
@@ -59,7 +61,10 @@ fn table(all: &[Listed]) -> String {
 
 /// Annotations come from strangers.
 fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '?' } else { character }).take(80).collect()
+    text.chars()
+        .map(|character| if character.is_control() { '?' } else { character })
+        .take(80)
+        .collect()
 }
 
 #[cfg(test)]
@@ -75,7 +80,10 @@ mod tests {
             contract: Some("0.1.0".to_owned()),
             signed_by: signed_by.iter().map(|&key| key.to_owned()).collect(),
         };
-        let all = [listed("1.2", Some("1.2.0"), &["E762", "cosign"]), listed("latest", Some("\u{1b}[2J"), &[])];
+        let all = [
+            listed("1.2", Some("1.2.0"), &["E762", "cosign"]),
+            listed("latest", Some("\u{1b}[2J"), &[]),
+        ];
         assert_eq!(
             table(&all),
             "TAG     VERSION  CONTRACT  SIGNED BY    DIGEST\n\

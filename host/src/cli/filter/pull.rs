@@ -13,8 +13,10 @@ use crate::config::{Reference, Source};
 use crate::signature::{PublicKey, Signature};
 
 #[derive(Debug, Args)]
-#[command(after_help = "A proxy needs no file: `source = \"oci://...\"` in its configuration pulls by itself. This is for a look, and \
-                        for machines that reach no registry.")]
+#[command(
+    after_help = "A proxy needs no file: `source = \"oci://...\"` in its configuration pulls by itself. This is for a look, and \
+                        for machines that reach no registry."
+)]
 pub struct Pull {
     /// oci://HOST/REPOSITORY:TAG, or oci://HOST/REPOSITORY@sha256:...
     #[arg(value_name = "oci://REFERENCE", value_parser = reference)]
@@ -54,7 +56,10 @@ pub fn pull(asked: &Pull) -> anyhow::Result<()> {
         // That of another version says nothing good about this one.
         None => _ = std::fs::remove_file(signature_file(&file)),
     }
-    let manifest = material.manifest.map(|manifest| manifest.to_string()).unwrap_or_default();
+    let manifest = material
+        .manifest
+        .map(|manifest| manifest.to_string())
+        .unwrap_or_default();
     let key = signed.as_ref().map(|signed| &signed.key);
     if asked.json {
         let said = json!({

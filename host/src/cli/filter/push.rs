@@ -16,8 +16,10 @@ use crate::filter::{CONTRACT, Interface};
 use crate::signature::{Signature, Statement, statement_in};
 
 #[derive(Debug, Args)]
-#[command(after_help = "The layout is the CNCF's for WebAssembly components, which `wkg oci pull` and `oras` know too. A signature beside \
-                        FILE (FILE.minisig) is published with it.")]
+#[command(
+    after_help = "The layout is the CNCF's for WebAssembly components, which `wkg oci pull` and `oras` know too. A signature beside \
+                        FILE (FILE.minisig) is published with it."
+)]
 pub struct Push {
     /// The component's file
     file: PathBuf,
@@ -59,13 +61,19 @@ pub struct Push {
 
 pub fn push(asked: &Push) -> anyhow::Result<()> {
     let Some(tag) = asked.to.moving_tag() else {
-        bail!("{} has a digest, which follows from what is pushed: push it by a tag", asked.to);
+        bail!(
+            "{} has a digest, which follows from what is pushed: push it by a tag",
+            asked.to
+        );
     };
     let material = Library::default().read(&asked.file)?;
     let interface = Interface::of(&material.bytes);
     let interface = interface.with_context(|| format!("{} is not pushed", asked.file.display()))?;
     let name = asked.to.repository.name();
-    let version = asked.version.clone().or_else(|| Some(tag.to_owned()).filter(|tag| tag != "latest"));
+    let version = asked
+        .version
+        .clone()
+        .or_else(|| Some(tag.to_owned()).filter(|tag| tag != "latest"));
     let signature = match &asked.sign {
         Some(key) => Some(signature(asked, key, &material, version.clone())?),
         None => published_with(asked, name, &material)?,

@@ -113,14 +113,23 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 pub fn write_new(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path);
     match file {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            bail!("{} is there already, and is not replaced: choose another name with --out", path.display())
+            bail!(
+                "{} is there already, and is not replaced: choose another name with --out",
+                path.display()
+            )
         }
         file => {
             let failed = || format!("cannot write {}", path.display());
-            file.with_context(failed)?.write_all(text.as_bytes()).with_context(failed)
+            file.with_context(failed)?
+                .write_all(text.as_bytes())
+                .with_context(failed)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `spliceway filter sign`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::Args;
@@ -14,8 +14,10 @@ use crate::filter::{CONTRACT, Interface};
 use crate::signature::{Signature, Statement};
 
 #[derive(Debug, Args)]
-#[command(after_help = "The signature of FILE is written to FILE.minisig, which `minisign -V` checks as well; that of a filter in a \
-                        registry is published beside it. Both say what the filter is called: it loads under no other name.")]
+#[command(
+    after_help = "The signature of FILE is written to FILE.minisig, which `minisign -V` checks as well; that of a filter in a \
+                        registry is published beside it. Both say what the filter is called: it loads under no other name."
+)]
 pub struct Sign {
     /// The component's file, or oci://HOST/REPOSITORY:TAG
     #[arg(value_name = "FILE|oci://REFERENCE", value_parser = source)]
@@ -68,7 +70,7 @@ pub fn sign(asked: &Sign) -> anyhow::Result<()> {
             format!("{}@{manifest}", reference.repository)
         }
         (source, _) => {
-            let file = signature_file(source.file().unwrap_or("".as_ref()));
+            let file = signature_file(source.file().unwrap_or_else(|| Path::new("")));
             write(&file, text.as_bytes())?;
             file.display().to_string()
         }

@@ -44,7 +44,10 @@ pub fn verify(asked: &Verify) -> anyhow::Result<()> {
         say(&format!("{said:#}"));
         return Ok(());
     }
-    let version = verified.version.map(|version| format!(" {version}")).unwrap_or_default();
+    let version = verified
+        .version
+        .map(|version| format!(" {version}"))
+        .unwrap_or_default();
     say(&format!(
         "{} is {}{version}, signed by key {}: {}",
         asked.filter,

@@ -18,8 +18,16 @@ fn a_filter_comes_from_a_file_or_from_a_registry() {
         ("source = 'f.wasm'", "/etc/spliceway/f.wasm", Pull::IfAbsent),
         ("source = 'oci:f.wasm'", "/etc/spliceway/oci:f.wasm", Pull::IfAbsent),
         ("source = 'oci://R.example/f:1'", "oci://r.example/f:1", Pull::IfAbsent),
-        ("source = 'oci://r.example/f:1'\npull = 'if-absent'", "oci://r.example/f:1", Pull::IfAbsent),
-        ("source = 'oci://r.example/f:1'\npull = 'always'", "oci://r.example/f:1", Pull::Always),
+        (
+            "source = 'oci://r.example/f:1'\npull = 'if-absent'",
+            "oci://r.example/f:1",
+            Pull::IfAbsent,
+        ),
+        (
+            "source = 'oci://r.example/f:1'\npull = 'always'",
+            "oci://r.example/f:1",
+            Pull::Always,
+        ),
         (
             "source = 'oci://r.example/f:1'\npull = { every = '1h 30m' }",
             "oci://r.example/f:1",
@@ -44,9 +52,13 @@ fn what_a_complete_file_says_of_registries_and_trust() {
             authorities: Some(PathBuf::from("/etc/spliceway/registry-ca.pem")),
         }
     );
-    let [team, ours] = &config.trust[..] else { panic!("{:?}", config.trust) };
+    let [team, ours] = &config.trust[..] else {
+        panic!("{:?}", config.trust)
+    };
     assert_eq!(team.scope, Scope::Repository("registry.example/team-a".to_owned()));
-    let [KeySource::Given(key), KeySource::File(file)] = &team.keys[..] else { panic!("{:?}", team.keys) };
+    let [KeySource::Given(key), KeySource::File(file)] = &team.keys[..] else {
+        panic!("{:?}", team.keys)
+    };
     assert_eq!(key.id(), "E7620F1842B4E81F");
     assert_eq!(file, &PathBuf::from("/etc/spliceway/keys/team-a.pub"));
     assert_eq!(ours.scope, Scope::Path(PathBuf::from("/etc/spliceway/filters/")));

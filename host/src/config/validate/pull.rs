@@ -27,7 +27,11 @@ pub fn source(given: Given<String>, directory: &Path, problems: &mut Problems) -
 const SOURCE: &str = "a path, as in \"filters/router.wasm\", or `oci://HOST/REPOSITORY:TAG`";
 
 /// Only what a tag means is asked for more than once.
-pub fn pull(given: Option<Given<file::Pull>>, source: &Result<Source, Reported>, problems: &mut Problems) -> Result<Pull, Reported> {
+pub fn pull(
+    given: Option<Given<file::Pull>>,
+    source: &Result<Source, Reported>,
+    problems: &mut Problems,
+) -> Result<Pull, Reported> {
     let Some(given) = given else { return Ok(Pull::default()) };
     let (typed, span) = apart(given.0?);
     let pull = match typed {

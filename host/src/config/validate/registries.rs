@@ -12,14 +12,23 @@ use crate::config::{Registries, file};
 pub fn registries(typed: file::Registries, directory: &Path, problems: &mut Problems) -> Result<Registries, Reported> {
     let cache = typed.cache.map(|given| {
         let (typed, span) = apart(given.0?);
-        path(&typed, span, "a path, as in \"/var/cache/spliceway\"", directory, problems)
+        path(
+            &typed,
+            span,
+            "a path, as in \"/var/cache/spliceway\"",
+            directory,
+            problems,
+        )
     });
     let cache = cache.transpose();
     let insecure = typed.insecure.map_or(Ok(Vec::new()), |given| {
         let hosts = given.value()?;
         all(hosts.into_iter().map(|host| registry(host, problems)))
     });
-    let authorities = typed.authorities.map(|given| pem(given, directory, problems)).transpose();
+    let authorities = typed
+        .authorities
+        .map(|given| pem(given, directory, problems))
+        .transpose();
     Ok(Registries {
         cache: cache?,
         insecure: insecure?,

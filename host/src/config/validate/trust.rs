@@ -46,7 +46,9 @@ fn prefix(given: Given<String>, problems: &mut Problems) -> Result<String, Repor
     let bare = typed.strip_prefix(SCHEME).unwrap_or(&typed);
     let bare = bare.strip_suffix('/').unwrap_or(bare);
     let parsed = match bare.contains('/') {
-        true => format!("{SCHEME}{bare}").parse::<Repository>().map(|prefix| prefix.bare()),
+        true => format!("{SCHEME}{bare}")
+            .parse::<Repository>()
+            .map(|prefix| prefix.bare()),
         false => registry_of(bare),
     };
     parsed.map_err(|error| {
@@ -60,7 +62,11 @@ fn folder(given: Given<String>, directory: &Path, problems: &mut Problems) -> Re
     path(&typed, span, "a path, as in \"filters/\"", directory, problems)
 }
 
-fn keys(given: Given<Vec<Given<String>>>, directory: &Path, problems: &mut Problems) -> Result<Vec<KeySource>, Reported> {
+fn keys(
+    given: Given<Vec<Given<String>>>,
+    directory: &Path,
+    problems: &mut Problems,
+) -> Result<Vec<KeySource>, Reported> {
     let (typed, span) = apart(given.0?);
     if typed.is_empty() {
         let problem = Problem::at(span, "no filter could have the signature of none");
