@@ -14,7 +14,8 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{
-    self, Address, Config, FilterConfig, ListenAddress, ListenerConfig, LoadError, UpstreamConfig, defaults,
+    self, Address, Config, FilterConfig, ListenAddress, ListenerConfig, LoadError, ReferenceError, SCHEME, Source,
+    UpstreamConfig, defaults,
 };
 use crate::observe::log;
 use crate::server::Ended;
@@ -93,9 +94,9 @@ struct Forward {
     #[arg(long = "upstream", value_name = "NAME=ADDRESS", value_parser = named_address)]
     upstreams: Vec<(String, Address)>,
 
-    /// A filter's file; may be repeated, and they are asked in this order
-    #[arg(long = "filter", value_name = "FILE")]
-    filters: Vec<PathBuf>,
+    /// A filter's file, or `oci://HOST/REPOSITORY:TAG`; may be repeated, and they are asked in this order
+    #[arg(long = "filter", value_name = "FILE", value_parser = source)]
+    filters: Vec<Source>,
 
     /// The configuration of the `--filter` before it, as JSON
     #[arg(long = "filter-config", value_name = "JSON", value_parser = json)]
@@ -269,18 +270,24 @@ fn paired(matches: &ArgMatches, configs: Vec<serde_json::Value>) -> Result<Vec<(
 }
 
 /// A filter is called after its file; a second one of that name gets a number.
-fn free_name(source: &Path, taken: &[FilterConfig]) -> String {
-    let stem = source
-        .file_stem()
-        .unwrap_or(source.as_os_str())
-        .to_string_lossy()
-        .into_owned();
+fn free_name(source: &Source, taken: &[FilterConfig]) -> String {
+    let stem = source.name();
     let is_free = |name: &String| taken.iter().all(|filter| filter.name != *name);
     let numbered = (2..).map(|number| format!("{stem}-{number}"));
     std::iter::once(stem.clone())
         .chain(numbered)
         .find(is_free)
         .unwrap_or_default()
+}
+
+fn source(text: &str) -> Result<Source, String> {
+    match text.starts_with(SCHEME) {
+        true => text
+            .parse()
+            .map(Source::Oci)
+            .map_err(|error: ReferenceError| error.to_string()),
+        false => Ok(Source::File(text.into())),
+    }
 }
 
 fn named_address(text: &str) -> Result<(String, Address), String> {

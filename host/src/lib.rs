@@ -42,6 +42,8 @@ mod filter;
 #[doc(hidden)]
 pub use filter::bench;
 
+mod artifact;
+mod digest;
 mod flow;
 mod limit;
 mod linger;
@@ -49,6 +51,7 @@ mod metrics;
 mod observe;
 mod outcome;
 mod protocol;
+mod signature;
 mod sys;
 mod watch;
 mod worker;

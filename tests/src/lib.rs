@@ -45,6 +45,7 @@ pub mod origin;
 mod peer;
 pub mod ports;
 mod proxy;
+pub mod registry;
 pub mod rivals;
 pub mod servers;
 pub mod terminal;

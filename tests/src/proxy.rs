@@ -43,6 +43,7 @@ pub struct Builder {
     user: Option<String>,
     descriptors: Option<u64>,
     stdout: Stdio,
+    environment: Vec<(String, String)>,
     listeners: usize,
     patience: Duration,
 }
@@ -148,6 +149,8 @@ impl Proxy {
     pub fn wait_for_guest(&self, filter: &str, accepts: impl Fn(&Event) -> bool) -> Event {
         let ours = [
             "filter published",
+            "filter pulled",
+            "filter not pulled",
             "filter rejected",
             "filter failed",
             "generation freed",
@@ -346,6 +349,7 @@ impl Builder {
             user: None,
             descriptors: None,
             stdout: Stdio::null(),
+            environment: Vec::new(),
             listeners: 1,
             patience: DEADLINE,
         }
@@ -413,6 +417,13 @@ impl Builder {
         self
     }
 
+    /// A variable of its environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.environment.push((name.to_owned(), value.to_string()));
+        self
+    }
+
     #[must_use]
     pub fn arguments(mut self, more: impl IntoIterator<Item = String>) -> Self {
         self.arguments.extend(more);
@@ -432,6 +443,7 @@ impl Builder {
         };
         command
             .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
             .args(["--log-format", "json", "--log-level", &self.log_level]);
         command
     }

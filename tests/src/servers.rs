@@ -25,7 +25,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it on a free port, and on another one where somebody outside of the tests was quicker.
     #[track_caller]
-    fn start(folder: &Path, end: Signal, command: impl Fn(u16) -> Command) -> Self {
+    pub(crate) fn start(folder: &Path, end: Signal, command: impl Fn(u16) -> Command) -> Self {
         let accepts = |port| {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
@@ -66,7 +66,7 @@ impl Server {
         panic!("five ports in a row were taken by somebody else");
     }
 
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port())
     }
 
@@ -78,14 +78,14 @@ impl Server {
     }
 
     /// Stops it without a word, as a crash does.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
     }
 
     /// Starts it again, where it was.
     #[track_caller]
-    fn restart(&mut self, mut command: Command) {
+    pub(crate) fn restart(&mut self, mut command: Command) {
         self.child = started(&mut command, self.port());
     }
 

@@ -78,8 +78,10 @@ impl Rounds<'_> {
         if let Some(text) = self.test(&candidate)? {
             told(Step::Test, &text);
         }
-        publish(&file, &self.config.source).map_err(broken(Step::Publish))?;
-        told(Step::Publish, &self.config.source.display().to_string());
+        let published = self.config.source.own_file();
+        let published = published.map_err(|error| Trouble::Broken(Step::Publish, error.into()))?;
+        publish(&file, published).map_err(broken(Step::Publish))?;
+        told(Step::Publish, &published.display().to_string());
         Ok(())
     }
 

@@ -35,7 +35,7 @@ pub struct Examination {
 /// # Errors
 /// It cannot be read.
 pub fn examine(engine: &Engine, config: FilterConfig) -> anyhow::Result<Examination> {
-    let file = config.source.clone();
+    let file = config.source.own_file()?.to_owned();
     let bytes = fs::read(&file).with_context(|| unreadable(&file))?;
     let about = examination(engine, &file, &config.grants)?;
     let mut found = Examination {

@@ -10,6 +10,7 @@ mod at_limit;
 pub mod defaults;
 mod diagnostics;
 mod file;
+mod filter_source;
 mod in_force;
 mod json;
 mod load;
@@ -25,6 +26,7 @@ mod percentage;
 mod proxy_protocol;
 mod ranges;
 mod reader;
+mod reference;
 mod route;
 mod server_name;
 mod source_address;
@@ -35,6 +37,7 @@ mod syntax;
 mod tests;
 mod tls;
 mod tlv_type;
+mod trust;
 mod units;
 mod upstream;
 mod validate;
@@ -47,12 +50,15 @@ use std::time::Duration;
 
 pub use address::{Address, ListenAddress};
 pub use file::schema;
+pub use filter_source::{Pull, Source};
 pub use load::{LoadError, load};
 pub use log_field::LogField;
 pub use log_format::TemplatePart;
 pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
+pub use reference::{Reference, ReferenceError, Repository, SCHEME, Version};
 pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition};
 pub use tls::{CertificateFiles, ClientAuth, TlsIn, TlsOut, TlsStart, TlsVersion};
+pub use trust::{KeySource, Scope, TrustConfig};
 pub use upstream::{
     Balance, Connect, Discovery, Health, OnDown, Passive, Queue, Retries, ServerConfig, ServerPlace, UpstreamConfig,
 };
@@ -72,6 +78,9 @@ pub struct Config {
     pub resolver: Resolver,
     /// Where the page of metrics is; `None`: nowhere.
     pub metrics: Option<ListenAddress>,
+    pub registries: Registries,
+    /// Where filters need a signature. Elsewhere they need none.
+    pub trust: Vec<TrustConfig>,
 }
 
 impl Default for Config {
@@ -87,6 +96,8 @@ impl Default for Config {
             access_log: None,
             resolver: defaults::RESOLVER,
             metrics: None,
+            registries: Registries::default(),
+            trust: Vec::new(),
         }
     }
 }
@@ -95,8 +106,11 @@ impl Default for Config {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FilterConfig {
     pub name: String,
-    /// The component's file. A relative path in a configuration file starts at that file's directory.
-    pub source: PathBuf,
+    /// The component's file, or where it is pulled from. A relative path in a configuration file starts at that file's
+    /// directory.
+    pub source: Source,
+    /// When a registry is asked for it.
+    pub pull: Pull,
     /// Given to the filter's `init` as JSON; `Null` where the file has none.
     pub config: serde_json::Value,
     pub on_error: OnError,
@@ -117,10 +131,11 @@ pub struct FilterConfig {
 
 impl FilterConfig {
     /// With every default.
-    pub fn new(name: &str, source: PathBuf) -> Self {
+    pub fn new(name: &str, source: impl Into<Source>) -> Self {
         Self {
             name: name.to_owned(),
-            source,
+            source: source.into(),
+            pull: Pull::default(),
             config: serde_json::Value::Null,
             on_error: OnError::default(),
             limits: defaults::FILTER_LIMITS,
@@ -132,6 +147,17 @@ impl FilterConfig {
             quarantine: Some(defaults::QUARANTINE),
         }
     }
+}
+
+/// How filters are pulled from registries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Registries {
+    /// Where they are kept; `None` is wherever the environment says.
+    pub cache: Option<PathBuf>,
+    /// `HOST` or `HOST:PORT`: spoken to without TLS.
+    pub insecure: Vec<String>,
+    /// A PEM file with authorities beside the system's.
+    pub authorities: Option<PathBuf>,
 }
 
 /// What becomes of a connection whose filter trapped, overran a limit or gave an answer that the contract forbids.

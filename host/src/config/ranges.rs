@@ -78,6 +78,10 @@ pub(super) const SPREAD: RangeInclusive<Period> = milliseconds(0)..=*TIMEOUT.end
 /// day for one.
 pub(super) const LOG_EVERY: RangeInclusive<Period> = milliseconds(1_000)..=milliseconds(24 * 3_600_000);
 
+/// A registry is not asked more often than a person could push, and seldom enough that it does not take the asking for an
+/// attack; whoever asks less than once a week means `always`.
+pub(super) const PULL_EVERY: RangeInclusive<Period> = milliseconds(1_000)..=milliseconds(7 * 24 * 3_600_000);
+
 /// What the kernel takes (MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL).
 pub(super) const KEEPALIVE: RangeInclusive<Period> = milliseconds(1_000)..=milliseconds(32_767_000);
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::diagnostics::{Problem, Problems, Reported};
+use super::file::When;
 use super::reader::{Read, Value};
 use super::suggest;
 use super::{
@@ -27,6 +28,10 @@ impl Words for OnError {
 
 impl Words for AtBudget {
     const WORDS: &'static [(&'static str, Self)] = &[("share", Self::Share), ("refuse", Self::Refuse)];
+}
+
+impl Words for When {
+    const WORDS: &'static [(&'static str, Self)] = &[("if-absent", Self::IfAbsent), ("always", Self::Always)];
 }
 
 impl Words for Grant {

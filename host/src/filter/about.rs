@@ -1,8 +1,9 @@
 //! What a filter that has loaded is, for whoever asks.
 
-use super::component::{Digest, TYPES, ours};
+use super::component::{TYPES, ours};
 use super::generation::Generation;
 use crate::config::FilterLimits;
+use crate::digest::Digest;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct About {

@@ -1,10 +1,8 @@
 //! From a file to code that can be instantiated, or to the reason why not.
 
 use std::fmt::Display;
-use std::path::Path;
 
-use anyhow::{Context, anyhow, bail, ensure};
-use sha2::{Digest as _, Sha256};
+use anyhow::{anyhow, bail, ensure};
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::abi::{inspector, lifecycle, observer, router, transformer};
@@ -14,48 +12,12 @@ use super::tally::Role;
 use super::{host, wasi};
 use crate::config::Grant;
 
-/// A file larger than this is not compiled: it would take minutes. A filter from Rust has 30 to 200 KiB, one from Python
-/// 18 MiB, which are an interpreter.
-const LARGEST_FILE: u64 = 32 << 20;
-
 /// A page of linear memory (WebAssembly core specification, 4.2.8).
 const PAGE: u64 = 64 << 10;
 
 /// The package whose interfaces a filter imports and exports, and the version that this host speaks.
 const PACKAGE: &str = "spliceway:filter/";
-const VERSION: &str = "0.1.0";
-
-/// The SHA-256 of a component's file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-}
-
-impl Display for Digest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-/// Reads a component's file.
-///
-/// # Errors
-/// It cannot be read, or is larger than any filter should be.
-pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let failed = || format!("cannot read {}", path.display());
-    let size = std::fs::metadata(path).with_context(failed)?.len();
-    ensure!(
-        size <= LARGEST_FILE,
-        "{} has {size} bytes: a filter may have {LARGEST_FILE}",
-        path.display()
-    );
-    std::fs::read(path).with_context(failed)
-}
+pub const VERSION: &str = "0.1.0";
 
 /// Which roles a component has, found by its exports.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use tokio::time::timeout_at;
 use super::Groups;
 use super::allowance::Allowance;
 use super::clock::Clock;
-use super::component::{Digest, Linked, link, read};
+use super::component::{Linked, VERSION, link};
 use super::engine::{Engine, Permit};
 use super::failure::{Failure, Kind};
 use super::families::Families;
@@ -25,7 +25,9 @@ use super::store::Table;
 use super::tally::{End, Role, Tally};
 use super::transition::{Loaded, Transition, Transitions, Withdrawal};
 use super::witness::Witness;
-use crate::config::{FilterConfig, FilterLimits, OnError};
+use crate::artifact::{Library, Material, Origin, Trouble};
+use crate::config::{FilterConfig, FilterLimits, OnError, Source};
+use crate::digest::Digest;
 
 /// A filter of the configuration, and the generations of it that serve now.
 pub struct Filter {
@@ -34,18 +36,28 @@ pub struct Filter {
     lineup: ArcSwapOption<Lineup>,
     rollout: Mutex<Rollout<Arc<Generation>>>,
     transitions: Transitions,
+    library: Arc<Library>,
     files: Mutex<Files>,
+    /// Somebody wants the registry to be asked.
+    wanted: Notify,
     /// Every one that lives, held here or by its connections.
     living: Mutex<Vec<Weak<Generation>>>,
 }
 
-/// What has been seen of the file, so that it is not compiled at every event in its directory.
+/// What has been seen of the source, so that it is not compiled at every event in its directory, or at every answer of its
+/// registry.
 #[derive(Default)]
 struct Files {
     /// The last one that loaded.
     loaded: Option<Digest>,
     /// The last one that could not.
     rejected: Option<Digest>,
+    /// The manifest of the last one that loaded, from a registry.
+    manifest: Option<Digest>,
+    /// Why the last one may not be loaded: said once.
+    refusal: Option<String>,
+    /// It is the cache's, since the registry did not answer or had nothing of use.
+    is_behind: bool,
 }
 
 /// What outlives a filter's generations: each of them holds on to it.
@@ -113,9 +125,14 @@ enum Rejection {
 pub struct ConfigRefused(pub String);
 
 impl Filter {
-    /// The slot, with nothing in it yet.
+    /// The slot, with nothing in it yet. It trusts what its source has.
     pub fn new(config: FilterConfig, engine: &Engine, groups: Arc<dyn Groups>) -> Self {
-        Self::observed(config, engine, groups, Clock::Running, None)
+        Self::from_library(config, engine, groups, Arc::default())
+    }
+
+    /// The same, for a configuration that says where pulled filters are kept and whom to trust.
+    pub fn from_library(config: FilterConfig, engine: &Engine, groups: Arc<dyn Groups>, library: Arc<Library>) -> Self {
+        Self::within(config, engine, groups, library, Clock::Running, None)
     }
 
     /// With a clock of its own, and with somebody who is told what would go to the log.
@@ -123,6 +140,17 @@ impl Filter {
         config: FilterConfig,
         engine: &Engine,
         groups: Arc<dyn Groups>,
+        clock: Clock,
+        witness: Option<Arc<Witness>>,
+    ) -> Self {
+        Self::within(config, engine, groups, Arc::default(), clock, witness)
+    }
+
+    fn within(
+        config: FilterConfig,
+        engine: &Engine,
+        groups: Arc<dyn Groups>,
+        library: Arc<Library>,
         clock: Clock,
         witness: Option<Arc<Witness>>,
     ) -> Self {
@@ -146,37 +174,102 @@ impl Filter {
             lineup: ArcSwapOption::empty(),
             rollout: Mutex::new(rollout),
             transitions: Transitions::default(),
+            library,
             files: Mutex::default(),
+            wanted: Notify::new(),
             living: Mutex::default(),
         }
     }
 
-    /// Looks at what is in the filter's file now. What is new is compiled, tried with its configuration, and published:
+    /// Looks at what its source has now: a file, or a registry. What is new is compiled, tried with its configuration, and published:
     /// connections that begin from here on use it, or some of them, where the configuration wants a canary. What is the
     /// stable generation again withdraws the canary. On request, what was rolled back or is in quarantine gets another
-    /// chance. Takes tens of milliseconds: not for a worker. Calls wait for one another, so that the last one to read the
-    /// file is the last one to publish.
+    /// chance. Takes tens of milliseconds, and as long as a registry takes: not for a worker. Calls wait for one another, so
+    /// that the last one to read the file is the last one to publish.
     ///
     /// # Errors
     /// It does not load, or its `init` refuses: what was published stays.
     pub fn reload(&self, occasion: Occasion) -> anyhow::Result<Reloaded> {
         let begun = Instant::now();
         let mut files = lock(&self.files);
-        let bytes = read(&self.kept.config.source)?;
-        let digest = Digest::of(&bytes);
-        if let Some(reloaded) = self.reload_known(digest, occasion, &mut files) {
+        let Some(material) = self.obtain(occasion, &mut files)? else {
+            return Ok(Reloaded::Unchanged);
+        };
+        match self.publish(&material, occasion, begun, &mut files) {
+            // What a tag means now does not load: at the start, what it meant before is better than nothing.
+            Err(error) if self.generation() == 0 && material.origin == Origin::Registry => {
+                let Some(mut older) = self.older(&material) else {
+                    return Err(error);
+                };
+                older.behind = Some(format!("{error:#}"));
+                self.publish(&older, occasion, begun, &mut files)
+            }
+            published => published,
+        }
+    }
+
+    /// What its source has, if it may be loaded; nothing where that is what is loaded already, or was refused already.
+    fn obtain(&self, occasion: Occasion, files: &mut Files) -> anyhow::Result<Option<Material>> {
+        let config = &self.kept.config;
+        let obtained = match &config.source {
+            Source::File(path) => {
+                let material = self.library.read(path)?;
+                self.library.check(&config.source, material, VERSION).map(Some)
+            }
+            Source::Oci(reference) => {
+                let held = files.manifest.filter(|_| occasion == Occasion::Event);
+                let first = self.generation() == 0;
+                self.library.pull(reference, config.pull, first, held, VERSION)
+            }
+        };
+        let obtained = obtained.with_context(|| config.source.to_string());
+        let is_passing = |error: &anyhow::Error| error.downcast_ref::<Trouble>().is_some_and(Trouble::is_passing);
+        let refusal = obtained.as_ref().err().filter(|error| !is_passing(error));
+        let refusal = refusal.map(|error| format!("{error:#}"));
+        let is_known = refusal.is_some() && refusal == files.refusal;
+        if obtained.is_ok() || refusal.is_some() {
+            files.refusal = refusal;
+        }
+        match obtained {
+            Err(_) if is_known && occasion == Occasion::Event => Ok(None),
+            obtained => obtained,
+        }
+    }
+
+    /// The last good one of its tag, where that is another one.
+    fn older(&self, than: &Material) -> Option<Material> {
+        let Source::Oci(reference) = &self.kept.config.source else {
+            return None;
+        };
+        let cached = self.library.cached(reference, VERSION)?.ok()?;
+        (cached.digest != than.digest).then_some(cached)
+    }
+
+    fn publish(
+        &self,
+        material: &Material,
+        occasion: Occasion,
+        begun: Instant,
+        files: &mut Files,
+    ) -> anyhow::Result<Reloaded> {
+        let digest = material.digest;
+        if let Some(reloaded) = self.reload_known(digest, occasion, files) {
+            if files.loaded == Some(digest) {
+                self.settle(material, files);
+            }
             return Ok(reloaded);
         }
         // Now, and not when the answer is there: a file on which the compiler panics is rejected too.
         files.rejected = Some(digest);
-        let generated = self.generate(&bytes, digest);
+        let generated = self.generate(&material.bytes, digest);
         if !matches!(generated, Err(Rejection::Lasting(_))) {
             files.rejected = None;
         }
         let generation = generated
             .map_err(|(Rejection::Lasting(error) | Rejection::Passing(error))| error)
-            .with_context(|| self.kept.config.source.display().to_string())?;
+            .with_context(|| self.kept.config.source.to_string())?;
         files.loaded = Some(digest);
+        self.settle(material, files);
         self.kept.last.store(generation.number, Ordering::Relaxed);
         self.remember(&generation);
         let loaded = Loaded {
@@ -210,6 +303,52 @@ impl Filter {
             .admit()
             .context("every instance that the machine affords is in use")?;
         Ok(Instance::schema(&generation, permit)?)
+    }
+
+    /// It is loaded: what it came from is what this filter is, until there is something else.
+    fn settle(&self, material: &Material, files: &mut Files) {
+        let Source::Oci(reference) = &self.kept.config.source else {
+            return;
+        };
+        self.library.settle(reference, material);
+        files.manifest = material.manifest;
+        files.is_behind = material.behind.is_some();
+        let filter = &*self.kept.name;
+        let signed_by = material.signed.as_ref().map(|signed| signed.key.as_str());
+        let version = material.signed.as_ref().and_then(|signed| signed.version.as_deref());
+        let manifest = material.manifest.map(|manifest| manifest.to_string());
+        let source = reference.to_string();
+        match &material.behind {
+            None => {
+                tracing::info!(filter, source, manifest, signed_by, version, origin = ?material.origin, "filter pulled");
+            }
+            Some(error) => {
+                tracing::warn!(
+                    filter,
+                    source,
+                    manifest,
+                    signed_by,
+                    version,
+                    error,
+                    "filter is the last good one, from the cache"
+                );
+            }
+        }
+    }
+
+    /// Whether the registry has to be asked again soon, since what serves is what the cache had.
+    pub fn is_behind(&self) -> bool {
+        lock(&self.files).is_behind
+    }
+
+    /// Somebody wants the registry to be asked: see [`wanted`](Self::wanted).
+    pub fn want(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Waits until somebody wants the registry to be asked.
+    pub async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// A file that needs no compiling.

@@ -18,6 +18,7 @@ mod families;
 mod generation;
 mod host;
 mod instance;
+mod interface;
 mod lineup;
 mod metrics;
 mod observers;
@@ -32,15 +33,16 @@ mod trial;
 mod wasi;
 mod witness;
 
+#[cfg(test)]
+pub use crate::digest::Digest;
 pub use about::About;
 pub use chain::{Chain, MUCH, Passed, Refused, Stop, View};
-#[cfg(test)]
-pub use component::Digest;
-pub use component::Examined;
+pub use component::{Examined, VERSION as CONTRACT};
 pub use engine::Engine;
 pub use facts::{Attribute, Attributes, Facts, Value};
 pub use failure::Kind as FailureKind;
 pub use generation::{ConfigRefused, Filter, Generation, Occasion, Reloaded};
+pub use interface::Interface;
 pub use metrics::Reading;
 pub use observers::{Closed, Observers};
 pub use router::{Decision, Window, ask, blame};

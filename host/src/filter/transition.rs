@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::component::Digest;
 use super::rollout::Seen;
+use crate::digest::Digest;
 
 /// Something that has happened to a generation.
 #[derive(Debug, Clone, PartialEq)]

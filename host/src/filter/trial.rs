@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::Clock;
-use super::component::{Digest, Examined, Linked, examine, link, read};
+use super::component::{Examined, Linked, examine, link};
 use super::failure::{Failure, Kind};
 use super::instance::{ClosedRecord, Instance, MovedRecord};
 use super::router::{Decision, Window, ask};
 use super::witness::{Heard, Witness};
 use super::{Attribute, Chain, Engine, Facts, Filter, Generation, Groups, Instances, Stop, Totals};
+use crate::artifact::Library;
 use crate::config::{FilterConfig, Grant};
+use crate::digest::Digest;
 
 /// A component that has been compiled and linked.
 pub struct Candidate {
@@ -60,11 +62,11 @@ pub struct Ended {
 /// # Errors
 /// It cannot be read.
 pub fn examination(engine: &Engine, file: &Path, grants: &[Grant]) -> anyhow::Result<Examination> {
-    let bytes = read(file)?;
+    let read = Library::default().read(file)?;
     Ok(Examination {
-        digest: Digest::of(&bytes),
-        size: bytes.len(),
-        examined: examine(engine, &bytes, grants),
+        digest: read.digest,
+        size: read.bytes.len(),
+        examined: examine(engine, &read.bytes, grants),
     })
 }
 
@@ -72,11 +74,11 @@ impl Candidate {
     /// # Errors
     /// It cannot be read, or is no component that may be loaded.
     pub fn load(engine: &Engine, file: &Path, grants: &[Grant]) -> anyhow::Result<Self> {
-        let bytes = read(file)?;
+        let read = Library::default().read(file)?;
         Ok(Self {
             engine: engine.clone(),
-            linked: link(engine, &bytes, grants)?,
-            digest: Digest::of(&bytes),
+            linked: link(engine, &read.bytes, grants)?,
+            digest: read.digest,
         })
     }
 

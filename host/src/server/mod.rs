@@ -5,6 +5,7 @@ mod thread;
 use std::future::poll_fn;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,7 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch as signal_all;
 use tokio::time::{sleep, timeout};
 
-use crate::config::{Config, Drain, FilterConfig, ListenerConfig};
+use crate::artifact::{Library, Patience, Trouble};
+use crate::config::{Config, Drain, FilterConfig, ListenerConfig, Source};
 use crate::filter::{About, Engine, Filter, Groups, Observers, Occasion, Reloaded};
 use crate::limit::Limiter;
 use crate::listener::{self, Crew, Listener};
@@ -53,6 +55,7 @@ pub struct Server {
     keeper: Option<Keeper>,
     stop: signal_all::Sender<()>,
     filters: Vec<Arc<Filter>>,
+    library: Arc<Library>,
     upstreams: Arc<Upstreams>,
     /// Threads that put into words what has become of connections.
     narrators: Vec<JoinHandle<()>>,
@@ -100,10 +103,12 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         {
             let mut watching = pin!(server.watch_files()?);
             let mut supervising = pin!(server.supervise_filters());
+            let mut pulling = pin!(server.pull_filters());
             loop {
                 tokio::select! {
                     () = &mut watching => {}
                     () = &mut supervising => {}
+                    () = &mut pulling => {}
                     _ = hangup.recv() => {
                         server.reopen_log();
                         server.reload_filters(Occasion::Request).await;
@@ -139,7 +144,8 @@ impl Server {
         anyhow::ensure!(problems.is_empty(), problems.join("\n"));
         let descriptors = raise_descriptor_limit();
         let upstreams = Arc::new(upstream::resolve(&config.upstreams, &config.resolver)?);
-        let filters = load_filters(config, &upstreams)?;
+        let library = Arc::new(Library::new(config));
+        let filters = load_filters(config, &upstreams, &library)?;
         let workers = config.workers.or_else(|| available_parallelism().ok());
         let workers = workers.map_or(1, NonZeroUsize::get);
 
@@ -224,6 +230,7 @@ impl Server {
             keeper,
             stop,
             filters: common.filters,
+            library,
             upstreams: common.upstreams,
             narrators: observing.into_iter().chain(writing).collect(),
             access_log: common.access_log,
@@ -250,7 +257,8 @@ impl Server {
     /// # Errors
     /// The files cannot be watched.
     pub fn watch_files(&self) -> anyhow::Result<impl Future<Output = ()>> {
-        let sources = self.filters.iter().map(|filter| filter.config().source.clone());
+        let sources = self.filters.iter().filter_map(|filter| filter.config().source.file());
+        let sources = sources.chain(self.library.key_files()).map(Path::to_owned);
         let certificates = self
             .with_certificates()
             .flat_map(|(_, certificates)| certificates.files());
@@ -279,9 +287,16 @@ impl Server {
         }
     }
 
-    /// Looks at every filter's file and publishes what is new. What does not load changes nothing.
+    /// Looks at every filter's file and publishes what is new. What does not load changes nothing. Filters from registries are
+    /// somebody else's business: they take their time.
     pub async fn reload_filters(&self, occasion: Occasion) {
         for filter in &self.filters {
+            if let Source::Oci(_) = filter.config().source {
+                if occasion == Occasion::Request {
+                    filter.want();
+                }
+                continue;
+            }
             let reloading = Arc::clone(filter);
             let reloaded = tokio::task::spawn_blocking(move || reloading.reload(occasion)).await;
             match reloaded.unwrap_or_else(|panicked| Err(panicked.into())) {
@@ -291,6 +306,66 @@ impl Server {
                     let generation = filter.generation();
                     let error = format!("{error:#}");
                     tracing::warn!(filter = %filter.name(), generation, error, "filter rejected");
+                }
+            }
+        }
+    }
+
+    /// Asks registries for what is new, each filter by itself, for as long as it is polled: when it is time, when somebody wants
+    /// it, and again where there was no answer. What does not come changes nothing.
+    pub async fn pull_filters(&self) {
+        let from_registries = self
+            .filters
+            .iter()
+            .filter(|filter| filter.config().source.file().is_none());
+        let mut pulled: Vec<_> = from_registries
+            .map(|filter| Box::pin(self.keep_pulled(filter)))
+            .collect();
+        poll_fn(|cx| {
+            pulled.iter_mut().for_each(|filter| _ = filter.as_mut().poll(cx));
+            Poll::<()>::Pending
+        })
+        .await;
+    }
+
+    async fn keep_pulled(&self, filter: &Arc<Filter>) {
+        let mut patience = Patience::default();
+        if filter.is_behind() {
+            patience.failed();
+        }
+        loop {
+            let wait = patience.wait(filter.config().pull, fastrand::f64());
+            let time = async {
+                match wait {
+                    Some(wait) => sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let occasion = tokio::select! {
+                () = filter.wanted() => Occasion::Request,
+                () = time => Occasion::Event,
+            };
+            let pulling = Arc::clone(filter);
+            let pulled = tokio::task::spawn_blocking(move || pulling.reload(occasion)).await;
+            match pulled.unwrap_or_else(|panicked| Err(panicked.into())) {
+                Ok(reloaded) => {
+                    patience.answered();
+                    if reloaded == Reloaded::Changed {
+                        self.retire();
+                    }
+                }
+                Err(error) => {
+                    let is_passing = error.downcast_ref::<Trouble>().is_some_and(Trouble::is_passing);
+                    match is_passing {
+                        true => patience.failed(),
+                        false => patience.answered(),
+                    }
+                    let generation = filter.generation();
+                    let error = format!("{error:#}");
+                    match is_passing {
+                        true => tracing::warn!(filter = %filter.name(), generation, error, "filter not pulled"),
+                        false => tracing::warn!(filter = %filter.name(), generation, error, "filter rejected"),
+                    }
                 }
             }
         }
@@ -450,7 +525,11 @@ fn most_connections(descriptors: u64, listening: usize) -> usize {
     (descriptors.saturating_sub(others) / 2).max(1)
 }
 
-fn load_filters(config: &Config, upstreams: &Arc<Upstreams>) -> anyhow::Result<Vec<Arc<Filter>>> {
+fn load_filters(
+    config: &Config,
+    upstreams: &Arc<Upstreams>,
+    library: &Arc<Library>,
+) -> anyhow::Result<Vec<Arc<Filter>>> {
     if config.filters.is_empty() {
         return Ok(Vec::new());
     }
@@ -458,13 +537,18 @@ fn load_filters(config: &Config, upstreams: &Arc<Upstreams>) -> anyhow::Result<V
     config
         .filters
         .iter()
-        .map(|filter| load_filter(filter, &engine, upstreams))
+        .map(|filter| load_filter(filter, &engine, upstreams, library))
         .collect()
 }
 
-fn load_filter(config: &FilterConfig, engine: &Engine, upstreams: &Arc<Upstreams>) -> anyhow::Result<Arc<Filter>> {
+fn load_filter(
+    config: &FilterConfig,
+    engine: &Engine,
+    upstreams: &Arc<Upstreams>,
+    library: &Arc<Library>,
+) -> anyhow::Result<Arc<Filter>> {
     let groups = Arc::clone(upstreams) as Arc<dyn Groups>;
-    let filter = Filter::new(config.clone(), engine, groups);
+    let filter = Filter::from_library(config.clone(), engine, groups, Arc::clone(library));
     filter
         .reload(Occasion::Request)
         .with_context(|| format!("filter \"{}\"", config.name))?;
@@ -481,7 +565,8 @@ pub fn check_filters(config: &Config) -> Vec<Result<About, String>> {
         Err(error) => return vec![Err(format!("{error:#}"))],
     };
     let nobody = Arc::new(Upstreams::default());
-    let load = |filter| match load_filter(filter, &engine, &nobody) {
+    let library = Arc::new(Library::new(config));
+    let load = |filter| match load_filter(filter, &engine, &nobody, &library) {
         Ok(filter) => Ok(filter.choose(None).about()),
         Err(error) => Err(format!("{error:#}")),
     };

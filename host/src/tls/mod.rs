@@ -59,6 +59,11 @@ pub trait Certificates: Send + Sync {
     fn reload(&self) -> anyhow::Result<bool>;
 }
 
+/// For libraries that speak TLS by themselves and ask for nobody's opinion. The first one to say counts.
+pub fn install_provider() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }

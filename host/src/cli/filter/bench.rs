@@ -82,11 +82,7 @@ pub fn bench(asked: Bench) -> ExitCode {
     let file = config.source.clone();
     match measure(&config, &chunk) {
         Ok(figures) if asked.json => say(&format!("{:#}", figures.json(chunk.len()))),
-        Ok(figures) => say(&format!(
-            "{}, on one core\n{}",
-            file.display(),
-            figures.table(chunk.len())
-        )),
+        Ok(figures) => say(&format!("{file}, on one core\n{}", figures.table(chunk.len()))),
         Err(error) => return complain(FAILED, &format!("{error:#}; `spliceway filter check` says more")),
     }
     ExitCode::SUCCESS

@@ -104,7 +104,8 @@ fn filter(asked: &Dev, manifest: &Manifest) -> Result<FilterConfig, String> {
     let config = config::load(path).map_err(|error| error.render(false))?;
     let full = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let own = full(&manifest.component());
-    let is_it = |filter: &&FilterConfig| filter.name == manifest.name || full(&filter.source) == own;
+    let has_file = |filter: &FilterConfig| filter.source.file().is_some_and(|file| full(file) == own);
+    let is_it = |filter: &&FilterConfig| filter.name == manifest.name || has_file(filter);
     let found = config.filters.iter().find(is_it);
     let only = || config.filters.first().filter(|_| config.filters.len() == 1);
     let found = found.or_else(only).cloned().ok_or_else(|| {

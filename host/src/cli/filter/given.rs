@@ -91,7 +91,10 @@ fn of_proxy(path: &Path, filter: &Path) -> Result<FilterConfig, String> {
     let config = config::load(path).map_err(|error| error.render(false))?;
     let full = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let (source, stem) = (full(filter), filter.file_stem().unwrap_or_default());
-    let by_source = config.filters.iter().find(|known| full(&known.source) == source);
+    let by_source = config
+        .filters
+        .iter()
+        .find(|known| known.source.file().is_some_and(|file| full(file) == source));
     let by_name = || config.filters.iter().find(|known| *known.name == *stem);
     let only = || config.filters.first().filter(|_| config.filters.len() == 1);
     let Some(found) = by_source.or_else(by_name).or_else(only) else {
@@ -102,7 +105,7 @@ fn of_proxy(path: &Path, filter: &Path) -> Result<FilterConfig, String> {
         ));
     };
     Ok(FilterConfig {
-        source: filter.to_owned(),
+        source: filter.to_owned().into(),
         quarantine: None,
         canary: None,
         ..found.clone()

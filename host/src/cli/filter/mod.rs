@@ -6,10 +6,17 @@ mod check;
 mod dev;
 mod given;
 mod inspect;
+mod keygen;
+mod list;
 mod new;
 mod page;
+mod pull;
+mod push;
 mod run;
+mod sharing;
+mod sign;
 mod test;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -34,6 +41,18 @@ pub enum Command {
     Dev(dev::Dev),
     /// Say what a filter is: its digest, roles, imports and the schema of its configuration
     Inspect(inspect::Inspect),
+    /// Make a pair of keys: one to sign with, and one for the configurations of those who trust it
+    Keygen(keygen::Keygen),
+    /// Sign a filter, in a file or in a registry
+    Sign(sign::Sign),
+    /// Say who has signed a filter
+    Verify(verify::Verify),
+    /// Publish a filter in a registry
+    Push(push::Push),
+    /// Get a filter from a registry into a file
+    Pull(pull::Pull),
+    /// Say which versions of a filter a registry has
+    List(list::List),
 }
 
 pub fn filter(asked: Command) -> ExitCode {
@@ -46,5 +65,11 @@ pub fn filter(asked: Command) -> ExitCode {
         Command::Bench(asked) => bench::bench(asked),
         Command::Dev(asked) => dev::dev(asked),
         Command::Inspect(asked) => inspect::inspect(asked),
+        Command::Keygen(asked) => sharing::end(keygen::keygen(&asked)),
+        Command::Sign(asked) => sharing::end(sign::sign(&asked)),
+        Command::Verify(asked) => sharing::end(verify::verify(&asked)),
+        Command::Push(asked) => sharing::end(push::push(&asked)),
+        Command::Pull(asked) => sharing::end(pull::pull(&asked)),
+        Command::List(asked) => sharing::end(list::list(&asked)),
     }
 }

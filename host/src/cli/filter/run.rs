@@ -161,7 +161,7 @@ pub fn run(asked: Run) -> ExitCode {
         config.limits.store_entries = begun.store as u64;
     }
     let tried = Engine::new().and_then(|engine| {
-        let candidate = Candidate::load(&engine, &file, &config.grants)?;
+        let candidate = Candidate::load(&engine, file.own_file()?, &config.grants)?;
         candidate.trial(config, Arc::new(groups(&begun)))
     });
     let trial = match tried {
@@ -169,7 +169,7 @@ pub fn run(asked: Run) -> ExitCode {
         Err(error) => {
             return complain(
                 FAILED,
-                &format!("{}: {error:#}; `spliceway filter check` says more", file.display()),
+                &format!("{file}: {error:#}; `spliceway filter check` says more"),
             );
         }
     };

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use super::Retire;
 use super::canary::Canary;
+use super::pull::Pull;
 use super::quarantine::Quarantine;
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::reader::{Given, Read, Value, read_table};
@@ -16,8 +17,13 @@ use crate::config::{AtBudget, Grant, OnError, defaults, ranges};
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Filter {
-    /// The component's file. A relative path starts at the directory of this file.
+    /// The component's file, or what lies in a registry: `oci://HOST/REPOSITORY:TAG`, `oci://HOST/REPOSITORY@sha256:...`. A
+    /// relative path starts at the directory of this file.
     pub source: Given<String>,
+    /// When the registry is asked what the tag means: `if-absent`, where the cache does not know; `always`, at each start
+    /// and reload; `{ every = "5m" }`, every so often as well. What has been pulled serves on where there is no answer.
+    #[schemars(extend("default" = "if-absent"))]
+    pub pull: Option<Given<Pull>>,
     /// The filter's own configuration, given to it as JSON; dates and times as strings. What it expects is in its
     /// `config-schema`, which `spliceway filter inspect` shows.
     pub config: Option<Given<Json>>,
@@ -56,6 +62,7 @@ impl Read for Filter {
     fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
         read_table(value, "a table, as in `[filters.NAME]`", problems, |table| Self {
             source: table.required("source"),
+            pull: table.optional("pull"),
             config: table.optional("config"),
             on_error: table.optional("on-error"),
             sessions_per_instance: table.optional("sessions-per-instance"),

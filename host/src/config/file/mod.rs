@@ -17,8 +17,10 @@ mod listener;
 mod metrics;
 mod passive;
 mod proxy_protocol;
+mod pull;
 mod quarantine;
 mod queue;
+mod registries;
 mod resolver;
 mod retire;
 mod retries;
@@ -28,6 +30,7 @@ mod socket_file;
 mod source;
 mod timeouts;
 mod tls;
+mod trust;
 mod upstream;
 
 use schemars::generate::SchemaSettings;
@@ -55,8 +58,10 @@ pub(super) use listener::Listener;
 pub(super) use metrics::Metrics;
 pub(super) use passive::Passive;
 pub(super) use proxy_protocol::{ProxyIn, ProxyOut};
+pub(super) use pull::{Pull, When};
 pub(super) use quarantine::Quarantine;
 pub(super) use queue::Queue;
+pub(super) use registries::Registries;
 pub(super) use resolver::Resolver;
 pub(super) use retire::Retire;
 pub(super) use retries::{Retries, RetriesTable};
@@ -66,6 +71,7 @@ pub(super) use socket_file::SocketFile;
 pub(super) use source::Source;
 pub(super) use timeouts::{TimeoutChanges, Timeouts};
 pub(super) use tls::{TlsIn, TlsOut, TlsOutTable};
+pub(super) use trust::Trust;
 pub(super) use upstream::Upstream;
 
 /// The JSON Schema of a configuration file, from which editors complete and check.
@@ -106,6 +112,10 @@ pub(super) struct File {
     pub(super) resolver: Option<Given<Resolver>>,
     /// A page for Prometheus. Without this table there is none.
     pub(super) metrics: Option<Given<Metrics>>,
+    /// How filters are pulled from registries.
+    pub(super) registries: Option<Given<Registries>>,
+    /// Whose signatures filters have to have.
+    pub(super) trust: Option<Given<Vec<Given<Trust>>>>,
 }
 
 impl File {
@@ -121,6 +131,8 @@ impl File {
             access_log: table.optional("access-log"),
             resolver: table.optional("resolver"),
             metrics: table.optional("metrics"),
+            registries: table.optional("registries"),
+            trust: table.optional("trust"),
         })
     }
 }

@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -63,7 +63,7 @@ fn every_key_arrives() {
 
     let router = &config.filters[0];
     assert_eq!(router.name, "router");
-    assert_eq!(router.source, PathBuf::from("/etc/spliceway/filters/router.wasm"));
+    assert_eq!(router.source, "/etc/spliceway/filters/router.wasm".into());
     assert_eq!(
         router.config,
         json!({
@@ -232,7 +232,7 @@ fn every_key_arrives() {
 fn what_is_left_out_has_its_default() {
     let config = accepted(COMPLETE);
     let audit = &config.filters[1];
-    assert_eq!(audit.source, PathBuf::from("/opt/audit.wasm"));
+    assert_eq!(audit.source, "/opt/audit.wasm".into());
     assert_eq!(audit.config, json!(null));
     assert_eq!(audit.on_error, OnError::Close);
     assert_eq!(audit.limits, defaults::FILTER_LIMITS);

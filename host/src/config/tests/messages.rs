@@ -15,7 +15,7 @@ error: unknown key `worker`
 1 | worker = 2
   | ^^^^^^ did you mean `workers`?
   |
-  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`, `metrics`
+  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`, `metrics`, `registries`, `trust`
 ",
     );
 }
@@ -34,7 +34,7 @@ error: unknown key `tls`
 1 | [tls]
   |  ^^^
   |
-  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`, `metrics`
+  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`, `metrics`, `registries`, `trust`
 ",
     );
 }
@@ -70,7 +70,7 @@ error: unknown key `suorce`
 2 | suorce = "f.wasm"
   | ^^^^^^ did you mean `source`?
   |
-  = note: known keys: `source`, `config`, `on-error`, `sessions-per-instance`, `at-budget`, `retire`, `grants`, `limits`, `canary`, `quarantine`
+  = note: known keys: `source`, `pull`, `config`, `on-error`, `sessions-per-instance`, `at-budget`, `retire`, `grants`, `limits`, `canary`, `quarantine`
 "#,
     );
 }
@@ -344,23 +344,6 @@ error: 9000h is out of range
 }
 
 #[test]
-fn a_filter_from_a_registry() {
-    with_listener(
-        r#"
-[filters.f]
-source = "oci://registry.example/team/f:1.2"
-"#,
-        r#"
-error: only files can be the source of a filter so far
- --> proxy.toml:2:10
-  |
-2 | source = "oci://registry.example/team/f:1.2"
-  |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ expected a path, as in "filters/router.wasm"
-"#,
-    );
-}
-
-#[test]
 fn a_filter_from_nowhere() {
     with_listener(
         r#"
@@ -372,7 +355,7 @@ error: this is no path of a file
  --> proxy.toml:2:10
   |
 2 | source = ""
-  |          ^^ expected a path, as in "filters/router.wasm"
+  |          ^^ expected a path, as in "filters/router.wasm", or `oci://HOST/REPOSITORY:TAG`
 "#,
     );
 }
@@ -878,7 +861,7 @@ fn everything_that_is_wrong_is_said_at_once_and_in_order() {
     let text = r#"workers = 0
 worker = 4
 [filters.Router]
-source = "oci://registry.example/router:1"
+source = "https://registry.example/router:1"
 config = { weight = inf, other = [nan] }
 on-error = "clsoe"
 sessions-per-instance = "one"
@@ -910,7 +893,7 @@ address = "0.0.0.0:5432"
             "1:11 0 is out of range",
             "2:1 unknown key `worker`",
             "3:10 `Router` cannot be a name",
-            "4:10 only files can be the source of a filter so far",
+            "4:10 a filter comes from a file or from a registry",
             "5:21 this number cannot be given to a filter",
             "5:35 this number cannot be given to a filter",
             "6:12 unknown value `clsoe`",

@@ -14,6 +14,7 @@ mod resolver;
 mod robustness;
 mod route;
 mod schema;
+mod sharing;
 mod tls;
 mod units;
 mod upstream;
@@ -56,6 +57,19 @@ timeout = "1s"
 address = "[::]:9464"
 expose = true
 
+[registries]
+cache = "pulled"
+insecure = ["Registry.internal:5000"]
+authorities = "registry-ca.pem"
+
+[[trust]]
+repository = "oci://registry.example/team-a/"
+keys = ["RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3", "keys/team-a.pub"]
+
+[[trust]]
+path = "filters/"
+keys = ["keys/ours.pub"]
+
 [filters.router]
 source = "filters/router.wasm"
 config = { default = "blue", since = 1979-05-27T07:32:00Z, share = 0.5, big = 18446744073709551615, tags = ["a", {}] }
@@ -77,6 +91,10 @@ store-bytes = "1GiB"
 
 [filters.audit]
 source = "/opt/audit.wasm"
+
+[filters.guard]
+source = "oci://registry.example:5000/team-a/redis-guard:1.2"
+pull = { every = "5m" }
 
 [upstreams.blue]
 balance = "least-connections"

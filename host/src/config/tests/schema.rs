@@ -7,14 +7,17 @@ use super::super::schema;
 use super::refused;
 
 /// Where each object of the schema stands in a file, with a key that no object has.
-const PLACES: [(&str, &str); 34] = [
+const PLACES: [(&str, &str); 37] = [
     ("", "zzzzzzzz = 1"),
     ("Limits", "[limits]\nzzzzzzzz = 1"),
     ("Drain", "[drain]\nzzzzzzzz = 1"),
     ("AccessLog", "[access-log]\nzzzzzzzz = 1"),
     ("Resolver", "[resolver]\nzzzzzzzz = 1"),
     ("Metrics", "[metrics]\nzzzzzzzz = 1"),
+    ("Registries", "[registries]\nzzzzzzzz = 1"),
+    ("Trust", "[[trust]]\nzzzzzzzz = 1"),
     ("Filter", "[filters.x]\nzzzzzzzz = 1"),
+    ("PullTable", "[filters.x]\n[filters.x.pull]\nzzzzzzzz = 1"),
     ("CanaryTable", "[filters.x]\n[filters.x.canary]\nzzzzzzzz = 1"),
     ("QuarantineTable", "[filters.x]\n[filters.x.quarantine]\nzzzzzzzz = 1"),
     ("FilterLimits", "[filters.x]\n[filters.x.limits]\nzzzzzzzz = 1"),

@@ -1,13 +1,14 @@
 //! `[filters.NAME]`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::canary::canary;
-use super::given::{apart, count_or_default, or_default, path, table_or_default, within, word_or_default};
+use super::given::{count_or_default, or_default, table_or_default, within, word_or_default};
 use super::names::FirstUse;
+use super::pull::{pull, source};
 use super::quarantine::quarantine;
 use super::retire::retire;
-use crate::config::diagnostics::{Problem, Problems, Reported, all};
+use crate::config::diagnostics::{Problems, Reported, all};
 use crate::config::named::Entry;
 use crate::config::reader::Given;
 use crate::config::units::{Period, Size};
@@ -17,6 +18,7 @@ use crate::config::{FilterConfig, FilterLimits, Grant, defaults, file, ranges};
 pub fn filter(entry: Entry<file::Filter>, directory: &Path, problems: &mut Problems) -> Result<FilterConfig, Reported> {
     let typed = entry.table.value()?;
     let source = source(typed.source, directory, problems);
+    let pull = pull(typed.pull, &source, problems);
     let config = typed.config.map_or(Ok(serde_json::Value::Null), Given::value);
     let on_error = word_or_default(typed.on_error);
     let limits = table_or_default(typed.limits).and_then(|typed| limits(typed, problems));
@@ -36,6 +38,7 @@ pub fn filter(entry: Entry<file::Filter>, directory: &Path, problems: &mut Probl
         .map_or_else(|| Ok(defaults::GRANTS.to_vec()), |given| grants(given, problems));
     let name = entry.name?.0;
     Ok(FilterConfig {
+        pull: pull?,
         config: config?,
         on_error: on_error?,
         limits: limits?,
@@ -48,17 +51,6 @@ pub fn filter(entry: Entry<file::Filter>, directory: &Path, problems: &mut Probl
         ..FilterConfig::new(&name, source?)
     })
 }
-
-fn source(given: Given<String>, directory: &Path, problems: &mut Problems) -> Result<PathBuf, Reported> {
-    let (source, span) = apart(given.0?);
-    if source.contains("://") {
-        let problem = Problem::at(span, "only files can be the source of a filter so far");
-        return Err(problems.report(problem.label(format!("expected {SOURCE}"))));
-    }
-    path(&source, span, SOURCE, directory, problems)
-}
-
-const SOURCE: &str = "a path, as in \"filters/router.wasm\"";
 
 fn grants(given: Given<Vec<Given<Word<Grant>>>>, problems: &mut Problems) -> Result<Vec<Grant>, Reported> {
     let mut granted = FirstUse::new(|grant: &Word<Grant>| format!("`{}` is granted already", Word::of(grant.0)));

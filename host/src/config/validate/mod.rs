@@ -16,8 +16,10 @@ mod names;
 mod order;
 mod passive;
 mod proxy_protocol;
+mod pull;
 mod quarantine;
 mod queue;
+mod registries;
 mod resolver;
 mod retire;
 mod retries;
@@ -28,6 +30,7 @@ mod socket_file;
 mod source;
 mod timeouts;
 mod tls;
+mod trust;
 mod upstream;
 mod vigilance;
 
@@ -45,8 +48,10 @@ use limits::limits;
 use listener::listeners;
 use metrics::metrics;
 use names::Names;
+use registries::registries;
 use resolver::resolver;
 use routes::shared_routes;
+use trust::trust;
 use upstream::upstream;
 
 /// The configuration that the file means. Relative paths in it start at `directory`.
@@ -73,6 +78,11 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         .map(|given| access_log(given.value()?, directory, problems))
         .transpose();
     let metrics = file.metrics.map(|given| metrics(given.value()?, problems)).transpose();
+    let registries = table_or_default(file.registries).and_then(|typed| registries(typed, directory, problems));
+    let trust = file.trust.map_or(Ok(Vec::new()), |given| {
+        let tables = given.value()?;
+        all(tables.into_iter().map(|typed| trust(typed, directory, problems)))
+    });
     Ok(Config {
         workers: workers?,
         filters: filters?,
@@ -83,6 +93,8 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         access_log: access_log?,
         resolver: resolver?,
         metrics: metrics?,
+        registries: registries?,
+        trust: trust?,
     })
 }
 

@@ -44,7 +44,7 @@ impl Scene {
             canary,
             quarantine,
             on_error,
-            ..FilterConfig::new("test", "test.wasm".into())
+            ..FilterConfig::new("test", "test.wasm")
         };
         Self {
             rollout: Rollout::new(&config),

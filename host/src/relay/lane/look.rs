@@ -38,7 +38,7 @@ impl Lane {
         (is_bulk && !chain.answers()).then_some(BUFFER)
     }
 
-    /// Shows up to `most` bytes that lie in the socket.
+    /// Shows up to `most` bytes that lie in the socket, and what lies behind them.
     pub(super) fn poll_look(
         &mut self,
         cx: &mut Context<'_>,
@@ -51,7 +51,7 @@ impl Lane {
             self.give_pipe_back();
             return Poll::Pending;
         };
-        let bytes = match peeked {
+        let mut bytes = match peeked {
             Ok((bytes @ 1.., _)) => bytes,
             Ok((0, _)) => {
                 // It is still there.
@@ -62,12 +62,16 @@ impl Lane {
         };
         let mut shown = self.show_in_place(cx, tools, &mut buffer[..bytes]);
         let mut ahead = tools.source.stream().ahead();
-        while let ControlFlow::Continue(()) = shown
+        let mut asked = most;
+        // One that is short has seen the last byte that is here.
+        while bytes == asked
+            && let ControlFlow::Continue(()) = shown
             && let Some((unseen, most)) = self.ahead(tools)
         {
+            asked = most;
             let offset = self.cleared + unseen;
             let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-            let bytes = match ahead.peek(offset, &mut buffer[..most]) {
+            bytes = match ahead.peek(offset, &mut buffer[..most]) {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) => break,
                 Err(error) => {
