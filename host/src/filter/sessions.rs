@@ -238,3 +238,54 @@ impl Drop for OpenSession {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::{Engine, Filter, Group, Groups, Occasion};
+    use super::*;
+    use crate::config::FilterConfig;
+
+    struct NoGroups;
+
+    impl Groups for NoGroups {
+        fn get(&self, _: &str) -> Option<Group> {
+            None
+        }
+
+        fn all(&self) -> Vec<Group> {
+            Vec::new()
+        }
+    }
+
+    /// Opens a session while there are instances, and one more when there are none.
+    fn beyond_the_budget(at_budget: AtBudget) -> Result<(), Kind> {
+        let component = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpus/v0.1/transformer-pass.wasm");
+        let engine = Engine::new().unwrap();
+        let config = FilterConfig {
+            at_budget,
+            ..FilterConfig::new("pass", component)
+        };
+        let filter = Filter::new(config, &engine, Arc::new(NoGroups));
+        filter.reload(Occasion::Request).unwrap();
+        let generation = filter.choose(None);
+        let facts = Arc::new(Facts::new(1, None, None, "test".into()));
+        let instances = Instances::default();
+        let open = || instances.open(&generation, Role::Transformer, &facts);
+
+        let first = open().unwrap();
+        let all: Vec<_> = std::iter::from_fn(|| engine.admit(1)).collect();
+        let second = open().map(drop).map_err(|failure| failure.kind);
+        drop(all);
+        assert!(open().is_ok(), "there are instances again");
+        drop(first);
+        second
+    }
+
+    #[test]
+    fn beyond_the_budget_a_session_shares_an_instance_or_is_refused() {
+        assert_eq!(beyond_the_budget(AtBudget::Share), Ok(()));
+        assert_eq!(beyond_the_budget(AtBudget::Refuse), Err(Kind::Budget));
+    }
+}
