@@ -45,7 +45,7 @@ pub struct Play<'a> {
 }
 
 enum State {
-    Routing(Routing),
+    Routing(Box<Routing>),
     /// `None` where nobody watches any more.
     Relaying(Option<Box<Chain>>),
     Over,
@@ -119,7 +119,7 @@ impl<'a> Play<'a> {
         };
         if trial.generation().is_router() {
             play.told.choice = Choice::Waits;
-            play.state = State::Routing(Routing::new(scene.detects));
+            play.state = State::Routing(Box::new(Routing::new(scene.detects)));
             play.ask();
         } else {
             play.open(Vec::new(), false);
@@ -223,7 +223,7 @@ impl<'a> Play<'a> {
                     self.fail("it asked for TLS, and answered with something else than an exchange");
                 }
                 Ok(Decision::Need(_)) if routing.is_last() => {
-                    self.decide(Choice::Passes, "passes: there will be no more")
+                    self.decide(Choice::Passes, "passes: there will be no more");
                 }
                 Ok(Decision::Need(more)) => {
                     routing.need(more);

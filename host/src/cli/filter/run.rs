@@ -149,8 +149,8 @@ fn attribute(typed: &str) -> Result<(String, Value), String> {
     Ok((key.to_owned(), value))
 }
 
-pub fn run(asked: Run) -> ExitCode {
-    let prepared = component(&asked.filter).and_then(|file| prepare(&asked, &file));
+pub fn run(asked: &Run) -> ExitCode {
+    let prepared = component(&asked.filter).and_then(|file| prepare(asked, &file));
     let (mut config, begun, steps) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return complain(WRONG, &error),
