@@ -29,6 +29,8 @@ pub struct Examination {
     pub digest: Digest,
     pub size: usize,
     pub examined: Examined,
+    /// Where nothing is wrong with it, but perhaps for grants that it lacks.
+    pub candidate: Option<Candidate>,
 }
 
 /// A filter that one worker has, and nobody else.
@@ -61,10 +63,18 @@ pub struct Ended {
 /// It cannot be read.
 pub fn examination(engine: &Engine, file: &Path, grants: &[Grant]) -> anyhow::Result<Examination> {
     let bytes = read(file)?;
+    let digest = Digest::of(&bytes);
+    let (examined, linked) = examine(engine, &bytes, grants);
+    let candidate = |linked| Candidate {
+        engine: engine.clone(),
+        linked,
+        digest,
+    };
     Ok(Examination {
-        digest: Digest::of(&bytes),
+        digest,
         size: bytes.len(),
-        examined: examine(engine, &bytes, grants),
+        examined,
+        candidate: linked.map(candidate),
     })
 }
 
