@@ -123,6 +123,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let usual = match cli.command {
         // What it has to say is its answer.
+        Command::Filter(filter::Command::Dev(_)) => "warn,filter=info",
         Command::Demo(_) | Command::Check(_) | Command::Filter(_) => "warn",
         _ => "info",
     };

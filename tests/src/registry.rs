@@ -15,6 +15,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::certificates::Identity;
 use crate::command::{lasting, run};
 use crate::servers::{Server, folder};
 
@@ -22,7 +23,8 @@ use crate::servers::{Server, folder};
 pub struct Registry {
     server: Server,
     folder: TempDir,
-    guarded: bool,
+    /// What its configuration says besides.
+    more: String,
 }
 
 /// Who may, where a registry asks: the password of the test vector of crypt_blowfish whose hash this is.
@@ -33,26 +35,39 @@ const HASH: &str = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW
 impl Registry {
     #[track_caller]
     pub fn start() -> Self {
-        Self::begin(false)
+        Self::begin(folder("registry"), String::new())
     }
 
     /// One that wants to know who pulls and pushes.
     #[track_caller]
     pub fn with_password() -> Self {
-        Self::begin(true)
+        let folder = folder("registry");
+        let file = folder.path().join("htpasswd");
+        fs::write(&file, format!("{USER}:{HASH}\n")).expect("a file in a folder of the test's");
+        let more = format!("auth:\n  htpasswd:\n    realm: tests\n    path: {}\n", file.display());
+        Self::begin(folder, more)
+    }
+
+    /// One that speaks TLS, as this server.
+    #[track_caller]
+    pub fn with_tls(identity: &Identity) -> Self {
+        let folder = folder("registry");
+        let [chain, key] = ["chain.pem", "key.pem"].map(|name| folder.path().join(name));
+        fs::write(&chain, identity.chain_pem()).expect("a file in a folder of the test's");
+        fs::write(&key, identity.key_pem()).expect("a file in a folder of the test's");
+        // It is a part of `http`, which stands last.
+        let more = format!(
+            "  tls:\n    certificate: {}\n    key: {}\n",
+            chain.display(),
+            key.display()
+        );
+        Self::begin(folder, more)
     }
 
     #[track_caller]
-    fn begin(guarded: bool) -> Self {
-        let folder = folder("registry");
-        let server = Server::start(folder.path(), Signal::TERM, |port| {
-            command(folder.path(), port, guarded)
-        });
-        Self {
-            server,
-            folder,
-            guarded,
-        }
+    fn begin(folder: TempDir, more: String) -> Self {
+        let server = Server::start(folder.path(), Signal::TERM, |port| command(folder.path(), port, &more));
+        Self { server, folder, more }
     }
 
     /// `127.0.0.1:PORT`
@@ -72,7 +87,7 @@ impl Registry {
     /// And back, where it was, with what it had.
     #[track_caller]
     pub fn restart(&mut self) {
-        let command = command(self.folder.path(), self.server.port(), self.guarded);
+        let command = command(self.folder.path(), self.server.port(), &self.more);
         self.server.restart(command);
     }
 
@@ -145,16 +160,11 @@ impl Registry {
     }
 }
 
-fn command(folder: &Path, port: u16, guarded: bool) -> Command {
-    let place = folder.display();
-    fs::write(folder.join("htpasswd"), format!("{USER}:{HASH}\n")).expect("a file in a folder of the test's");
-    let guard = match guarded {
-        true => format!("auth:\n  htpasswd:\n    realm: tests\n    path: {place}/htpasswd\n"),
-        false => String::new(),
-    };
+fn command(folder: &Path, port: u16, more: &str) -> Command {
     let text = format!(
-        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {place}\n\
-         http:\n  addr: 127.0.0.1:{port}\n{guard}"
+        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
+         http:\n  addr: 127.0.0.1:{port}\n{more}",
+        folder.display()
     );
     let config = folder.join("registry.yml");
     fs::write(&config, text).expect("a file in a folder of the test's");

@@ -104,6 +104,7 @@ impl Running {
             (Some("spliceway"), Some(second)) => ["run", "forward"].contains(&second) && !command.contains("--help"),
             (Some("socat"), _) => command.contains("LISTEN:"),
             (Some("redis-server"), _) => true,
+            (Some("env"), _) => command.contains(" docker-registry serve "),
             _ => false,
         }
     }
@@ -169,6 +170,7 @@ fn shell(folder: &Path) -> Command {
     command
         .current_dir(folder)
         .env("PATH", format!("{}:{path}", folder.join("bin").display()))
+        .env("XDG_CACHE_HOME", folder.join(".cache"))
         .env("PGCONNECT_TIMEOUT", "20");
     command
 }

@@ -52,6 +52,7 @@ documents! {
     routing_by_name: "examples/10-sni-routing/README.md",
     tls: "examples/11-tls/README.md",
     filters_in_production: "docs/filters-in-production.md",
+    sharing: "docs/sharing.md",
     filter_access_log: "filters/access-log/README.md",
     filter_postgres_router: "filters/postgres-router/README.md",
     filter_redis_guard: "filters/redis-guard/README.md",
@@ -59,7 +60,9 @@ documents! {
 
 #[test]
 fn no_document_is_forgotten() {
-    let mut found = vec!["README.md".to_owned(), "docs/filters-in-production.md".to_owned()];
+    let mut found = ["README.md", "docs/filters-in-production.md", "docs/sharing.md"]
+        .map(str::to_owned)
+        .to_vec();
     for folder in ["examples", "filters"] {
         let entries = fs::read_dir(artifacts::workspace().join(folder)).expect("the work tree can be read");
         for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use spliceway_tests::artifacts::filter;
 use spliceway_tests::bytes::{digest, variant};
+use spliceway_tests::certificates::Authority;
 use spliceway_tests::command::{Finished, lasting, run};
 use spliceway_tests::registry::{Breaker, Registry};
 use spliceway_tests::{Client, Proxy, Upstream, is_root, skip, spliceway};
@@ -568,6 +569,36 @@ fn plain_http_is_for_this_machine_and_for_those_who_are_named() {
         text(&bench.path("x.wasm")),
     ])
     .success();
+}
+
+#[test]
+fn a_registry_is_who_its_certificate_says() {
+    let authority = Authority::new("Registries' own");
+    // The kernel takes that address for this machine, and nobody else does: TLS is spoken.
+    let registry = Registry::with_tls(&authority.server(&["0.0.0.0"]));
+    let bench = Bench::new();
+    fs::write(bench.path("ca.pem"), authority.pem()).expect("a file of the test's");
+    let reference = format!("oci://0.0.0.0:{}/team/redis-guard:1", registry.port());
+    let finished = bench.pushed(&reference, 0, &[]);
+    assert_eq!(finished.code(), Some(1));
+    assert!(finished.stderr.contains("certificate"), "{}", finished.stderr);
+    let authorities = bench.path("ca.pem");
+    bench.push_to(&reference, 0, &["--authorities", text(&authorities)]);
+    let finished = bench.proxy(&reference, "", "").fail();
+    assert!(finished.stderr.contains("certificate"), "{}", finished.stderr);
+    let named = format!("authorities = \"{}\"", text(&authorities));
+    bench.guards(&bench.proxy(&reference, "", &named).start());
+}
+
+#[test]
+fn check_pulls_and_says_what_it_got() {
+    let registry = Registry::start();
+    let bench = Bench::new();
+    let pushed = bench.push(&registry, "1", 0, &[]);
+    let config = bench.path("spliceway.toml");
+    fs::write(&config, bench.config(&bench.reference(&registry, "1"), "", "")).expect("a file of the test's");
+    let said = spliceway(["check", "--config", text(&config)], SOON).success();
+    assert!(said.contains(pushed["digest"].as_str().expect("a digest")), "{said}");
 }
 
 #[test]

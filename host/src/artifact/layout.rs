@@ -91,7 +91,7 @@ impl Descriptor {
     pub fn digest(&self) -> Result<Digest, String> {
         self.digest
             .parse()
-            .map_err(|error| format!("its manifest names something by `{}`: {error}", self.digest))
+            .map_err(|error| format!("its manifest names something by `{}`: {error}", quoted(&self.digest)))
     }
 }
 
@@ -120,7 +120,7 @@ impl Manifest {
                 "it is no filter: expected one layer `{COMPONENT}`, found {}",
                 match found.is_empty() {
                     true => "none at all".to_owned(),
-                    false => format!("`{}`", found.join("`, `")),
+                    false => format!("`{}`", quoted(&found.join(", "))),
                 }
             )),
             (Some(_), Some(_)) => Err(format!("it has several layers `{COMPONENT}`, and a filter is one")),
@@ -152,6 +152,18 @@ impl Index {
     }
 }
 
+/// Somebody else's text in a message of ours.
+fn quoted(text: &str) -> String {
+    const LONG: usize = 200;
+    text.chars().take(LONG).flat_map(char::escape_debug).collect()
+}
+
+/// Whether what a registry calls a tag is one, and is not one of those that signatures have.
+pub(super) fn is_version(tag: &str) -> bool {
+    let is_character = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    (1..=128).contains(&tag.len()) && tag.bytes().all(is_character) && !tag.starts_with('.') && !is_attachment(tag)
+}
+
 /// The tag under which those that refer to a manifest are found where a registry has no better way.
 pub(super) fn fallback_tag(manifest: Digest) -> String {
     format!("sha256-{}", manifest.hex())
@@ -163,7 +175,7 @@ pub(super) fn cosign_tag(manifest: Digest) -> String {
 }
 
 /// Whether a tag is one of those: no version of a filter.
-pub(super) fn is_attachment(tag: &str) -> bool {
+fn is_attachment(tag: &str) -> bool {
     let digits = tag
         .strip_prefix("sha256-")
         .map(|rest| rest.split('.').next().unwrap_or(rest));
@@ -187,7 +199,7 @@ pub(super) fn order(tag: &str) -> Vec<(u128, String)> {
 mod tests {
     use super::*;
 
-    /// What `wkg oci push` 0.16 writes (oci-wasm 0.6), and what Docker does.
+    /// As oci-wasm 0.6 builds it, with which `wkg oci push` does.
     const WKG: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
         "config":{"mediaType":"application/vnd.wasm.config.v0+json","digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","size":362},
         "layers":[{"mediaType":"application/wasm","digest":"sha256:1111111111111111111111111111111111111111111111111111111111111111","size":41}],
@@ -235,6 +247,12 @@ mod tests {
                 .unwrap_err()
                 .contains("../../1111")
         );
+        let long = Descriptor {
+            digest: "\u{1b}".repeat(1 << 20),
+            ..Descriptor::of(MANIFEST, b"")
+        };
+        let said = long.digest().unwrap_err();
+        assert!(said.len() < 2000 && !said.contains('\u{1b}'), "{} bytes", said.len());
     }
 
     #[test]
@@ -242,7 +260,11 @@ mod tests {
         let digest = Digest::of(b"");
         assert!(is_attachment(&fallback_tag(digest)) && is_attachment(&cosign_tag(digest)));
         for version in ["1.2", "latest", "sha256-12", "sha256"] {
-            assert!(!is_attachment(version), "{version}");
+            assert!(is_version(version), "{version}");
+        }
+        let long = "1".repeat(129);
+        for hostile in ["", "..", "../../v2", "1?n=2", "\u{1b}[2J", &long, &fallback_tag(digest)] {
+            assert!(!is_version(hostile), "{hostile}");
         }
     }
 

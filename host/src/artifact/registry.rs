@@ -218,12 +218,14 @@ impl Session {
             Err(Trouble::Denied { .. }) => None,
             known => absent_is_none(known)?,
         };
-        let bytes = match known {
-            Some(bytes) => Some(bytes),
-            None => self.fallback(manifest).await?,
-        };
-        let index = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        Ok(index.unwrap_or_else(|| Index::new(Vec::new())))
+        let index = |bytes: Vec<u8>| serde_json::from_slice(&bytes).ok();
+        Ok(match known.and_then(index) {
+            Some(index) => index,
+            None => {
+                let fallback = self.fallback(manifest).await?.and_then(index);
+                fallback.unwrap_or_else(|| Index::new(Vec::new()))
+            }
+        })
     }
 
     pub(super) async fn fallback(&self, manifest: Digest) -> Result<Option<Vec<u8>>, Trouble> {
@@ -278,7 +280,7 @@ impl Session {
                 break;
             }
         }
-        tags.retain(|tag| !layout::is_attachment(tag));
+        tags.retain(|tag| layout::is_version(tag));
         tags.sort_by_cached_key(|tag| layout::order(tag));
         Ok(tags)
     }

@@ -323,11 +323,9 @@ fn component(manifest: &Manifest, messages: impl BufRead) -> Option<PathBuf> {
         let is_own = message["manifest_path"].as_str().map(Path::new) == Some(own.as_path());
         if message["reason"] == "compiler-artifact" && is_own {
             let files = message["filenames"].as_array().map(Vec::as_slice).unwrap_or_default();
-            let files = files.iter().filter_map(Value::as_str).map(PathBuf::from);
-            component = files
-                .filter(|file| file.extension().is_some_and(|extension| extension == "wasm"))
-                .last()
-                .or(component);
+            let mut files = files.iter().filter_map(Value::as_str).map(PathBuf::from);
+            let is_wasm = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "wasm");
+            component = files.find(is_wasm).or(component);
         }
     }
     component

@@ -2,17 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
 use spliceway_transcript::{Failure, load, run};
 
-use super::build::{Build, Profile, build, publish};
+use super::build::{Build, Profile, build, manifest, publish};
+use super::play::Upstreams;
 use super::transcripts::Component;
 use crate::config::FilterConfig;
 use crate::filter::{Candidate, Engine};
-
-use super::play::Upstreams;
 
 /// What every round does the same.
 pub struct Rounds<'a> {
@@ -61,12 +61,12 @@ impl Step {
 }
 
 impl Rounds<'_> {
-    /// Builds, checks, tests and publishes, and tells what it has done. What was published before stays where it is if any of
+    /// Builds, checks, tests and publishes, and tells what it has done; whether it is something else than before. What was published before stays where it is if any of
     /// it does not work.
     ///
     /// # Errors
     /// What does not work.
-    pub fn round(&self, tell: &mut dyn FnMut(Step, Duration, &str)) -> Result<(), Trouble> {
+    pub fn round(&self, tell: &mut dyn FnMut(Step, Duration, &str)) -> Result<bool, Trouble> {
         let mut begun = Instant::now();
         let mut told = |step, text: &str| tell(step, std::mem::replace(&mut begun, Instant::now()).elapsed(), text);
         let broken = |step| move |error| Trouble::Broken(step, error);
@@ -80,14 +80,14 @@ impl Rounds<'_> {
         }
         let published = self.config.source.own_file();
         let published = published.map_err(|error| Trouble::Broken(Step::Publish, error.into()))?;
-        publish(&file, published).map_err(broken(Step::Publish))?;
+        let is_new = publish(&file, published).map_err(broken(Step::Publish))?;
         told(Step::Publish, &published.display().to_string());
-        Ok(())
+        Ok(is_new)
     }
 
     /// Beside the component that others use: it is quickly made, and not so quick itself.
     fn build(&self) -> anyhow::Result<PathBuf> {
-        let manifest = super::build::manifest(self.directory)?;
+        let manifest = manifest(self.directory)?;
         let out = manifest
             .target_directory()
             .join("filters/dev")
@@ -103,7 +103,7 @@ impl Rounds<'_> {
 
     fn check(&self, file: &Path) -> anyhow::Result<Candidate> {
         let candidate = Candidate::load(self.engine, file, &self.config.grants)?;
-        candidate.trial(self.config.clone(), std::sync::Arc::<Upstreams>::default())?;
+        candidate.trial(self.config.clone(), Arc::<Upstreams>::default())?;
         Ok(candidate)
     }
 

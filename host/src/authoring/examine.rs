@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::play::Upstreams;
 use super::sections::{Kind, Producers, producers};
-use crate::config::{FilterConfig, Grant};
+use crate::config::FilterConfig;
 use crate::filter::{Candidate, ConfigRefused, Engine, Examined, Trial, examination};
 
 /// What a file is. Of one that does not load, as much as can be told.
@@ -50,7 +50,9 @@ pub fn examine(engine: &Engine, config: FilterConfig) -> anyhow::Result<Examinat
         refusal: None,
         file,
     };
-    found.try_out(engine, config);
+    if let Some(candidate) = &about.candidate {
+        found.try_out(candidate, config);
+    }
     Ok(found)
 }
 
@@ -67,12 +69,7 @@ impl Examination {
     }
 
     /// Also where it lacks a grant: what else is wrong is to be said at once.
-    fn try_out(&mut self, engine: &Engine, config: FilterConfig) {
-        let candidate = match Candidate::load(engine, &self.file, &Grant::ALL) {
-            Ok(candidate) => candidate,
-            Err(error) if self.problems.is_empty() => return self.problems.push(format!("{error:#}")),
-            Err(_) => return,
-        };
+    fn try_out(&mut self, candidate: &Candidate, config: FilterConfig) {
         match candidate.schema(config.clone(), nobody()) {
             Ok(None) => {}
             Ok(Some(text)) => match serde_json::from_str(&text) {

@@ -45,7 +45,7 @@ pub struct Play<'a> {
 }
 
 enum State {
-    Routing(Routing),
+    Routing(Box<Routing>),
     /// `None` where nobody watches any more.
     Relaying(Option<Box<Chain>>),
     Over,
@@ -55,6 +55,8 @@ struct Routing {
     window: Window,
     /// What the window has no room for.
     behind: Vec<u8>,
+    /// Nothing comes behind that.
+    ends: bool,
     /// How many bytes it must have before the router is asked again.
     wanted: usize,
     sight: Option<Sight>,
@@ -117,7 +119,7 @@ impl<'a> Play<'a> {
         };
         if trial.generation().is_router() {
             play.told.choice = Choice::Waits;
-            play.state = State::Routing(Routing::new(scene.detects));
+            play.state = State::Routing(Box::new(Routing::new(scene.detects)));
             play.ask();
         } else {
             play.open(Vec::new(), false);
@@ -150,7 +152,8 @@ impl<'a> Play<'a> {
         }
         match (&mut self.state, direction) {
             (State::Routing(routing), Direction::Up) => {
-                routing.window.finished = routing.behind.is_empty();
+                routing.ends = true;
+                routing.refill();
                 self.ask();
             }
             (State::Routing(_), Direction::Down) => self.fail(TOO_EARLY),
@@ -220,7 +223,7 @@ impl<'a> Play<'a> {
                     self.fail("it asked for TLS, and answered with something else than an exchange");
                 }
                 Ok(Decision::Need(_)) if routing.is_last() => {
-                    self.decide(Choice::Passes, "passes: there will be no more")
+                    self.decide(Choice::Passes, "passes: there will be no more");
                 }
                 Ok(Decision::Need(more)) => {
                     routing.need(more);
@@ -373,6 +376,7 @@ impl Routing {
                 full: false,
             },
             behind: Vec::new(),
+            ends: false,
             wanted: 0,
             sight: detects.then(|| Sight::new(limits, true)),
             found: None,
@@ -397,6 +401,7 @@ impl Routing {
     fn refill(&mut self) {
         let room = WINDOW.saturating_sub(self.window.bytes.len()).min(self.behind.len());
         self.window.bytes.extend(self.behind.drain(..room));
+        self.window.finished = self.ends && self.behind.is_empty();
     }
 
     /// Lets the filter know what the window says of the connection.

@@ -82,11 +82,11 @@ fn fields(content: &mut Reader<'_>, producers: &mut Producers) -> Option<()> {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn section(&mut self) -> Option<(u8, Reader<'a>)> {
+    fn section(&mut self) -> Option<(u8, Self)> {
         let (id, rest) = self.0.split_first()?;
         self.0 = rest;
         let size = self.number()?;
-        Some((*id, Reader(self.bytes(size)?)))
+        Some((*id, Self(self.bytes(size)?)))
     }
 
     fn text(&mut self) -> Option<&'a str> {

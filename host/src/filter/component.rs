@@ -108,59 +108,73 @@ pub struct Examined {
     pub problems: Vec<String>,
 }
 
-/// Everything that [`link`] would say, not just the first of it.
-pub(super) fn examine(engine: &Engine, bytes: &[u8], grants: &[Grant]) -> Examined {
+/// Everything that [`link`] would say, not just the first of it; and what it would give, grants aside.
+pub(super) fn examine(engine: &Engine, bytes: &[u8], grants: &[Grant]) -> (Examined, Option<Linked>) {
+    let mut examined = Examined::default();
     let component = match compile(engine, bytes) {
         Ok(component) => component,
         Err(error) => {
-            return Examined {
-                problems: vec![format!("{error:#}")],
-                ..Examined::default()
-            };
+            examined.problems.push(format!("{error:#}"));
+            return (examined, None);
         }
     };
-    let kind = component.component_type();
-    let names = |(name, _): (&str, _)| name.to_owned();
-    let all_exports: Vec<String> = kind.exports(engine.wasmtime()).map(names).collect();
-    let all_imports: Vec<String> = kind
-        .imports(engine.wasmtime())
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    let checks = [
-        exports(engine, &component).err(),
-        imports(engine, &component).err(),
-        check_grants(&all_imports, grants).err(),
-        check_size(&component).err(),
+    examined.read(engine, &component);
+    let (exports, imports) = (exports(engine, &component), imports(engine, &component));
+    let (granted, memories) = (check_grants(&examined.imports, grants), check_size(&component));
+    let wrong = [
+        exports.as_ref().err(),
+        imports.as_ref().err(),
+        granted.as_ref().err(),
+        memories.as_ref().err(),
     ];
-    let mut problems: Vec<String> = checks.into_iter().flatten().map(|error| format!("{error:#}")).collect();
-    // What cannot be linked for a reason named above need not be said twice.
-    if problems.is_empty()
-        && let Err(error) = instantiable(engine, &component, &all_roles(&all_exports), all_imports.clone())
-    {
-        problems.push(format!("it cannot be linked: {error:#}"));
-    }
-    let is_role = |export: &str| {
-        Role::ALL
-            .into_iter()
-            .find(|role| contract(export).is_some_and(|(name, _)| name == role.name()))
+    let wrong = wrong.into_iter().flatten().map(|error| format!("{error:#}"));
+    examined.problems.extend(wrong);
+    let (Ok(exports), Ok(imports), Ok(memories)) = (exports, imports, memories) else {
+        return (examined, None);
     };
-    let mut contracts: Vec<String> = all_exports
-        .iter()
-        .chain(&all_imports)
-        .filter_map(|name| Some(contract(name)?.1.to_owned()))
-        .collect();
-    contracts.sort();
-    contracts.dedup();
-    Examined {
-        roles: Role::ALL
-            .into_iter()
-            .filter(|role| all_exports.iter().any(|export| is_role(export) == Some(*role)))
-            .map(Role::name)
-            .collect(),
-        contracts,
-        imports: all_imports,
-        exports: all_exports,
-        problems,
+    match instantiable(engine, &component, &exports, imports) {
+        Ok(linked) => {
+            let size = bytes.len();
+            (
+                examined,
+                Some(Linked {
+                    memories,
+                    size,
+                    ..linked
+                }),
+            )
+        }
+        Err(error) => {
+            examined.problems.push(format!("it cannot be linked: {error:#}"));
+            (examined, None)
+        }
+    }
+}
+
+impl Examined {
+    /// What the component says of itself.
+    fn read(&mut self, engine: &Engine, component: &Component) {
+        let kind = component.component_type();
+        self.exports = kind
+            .exports(engine.wasmtime())
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        self.imports = kind
+            .imports(engine.wasmtime())
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        let ours: Vec<_> = self.exports.iter().filter_map(|name| contract(name)).collect();
+        let is_exported = |role: &Role| ours.iter().any(|(name, _)| *name == role.name());
+        self.roles = Role::ALL.into_iter().filter(is_exported).map(Role::name).collect();
+        let imported = self.imports.iter().filter_map(|name| contract(name));
+        self.contracts = ours
+            .iter()
+            .copied()
+            .chain(imported)
+            .map(|(_, version)| version.to_owned())
+            .collect();
+        self.contracts.sort();
+        self.contracts.dedup();
     }
 }
 
@@ -168,13 +182,6 @@ pub(super) fn examine(engine: &Engine, bytes: &[u8], grants: &[Grant]) -> Examin
 fn contract(name: &str) -> Option<(&str, &str)> {
     let name = name.strip_prefix(PACKAGE)?;
     Some(name.split_once('@').unwrap_or((name, "")))
-}
-
-fn all_roles(exports: &[String]) -> Vec<String> {
-    exports
-        .iter()
-        .filter_map(|export| Some(contract(export)?.0.to_owned()))
-        .collect()
 }
 
 fn instantiable(

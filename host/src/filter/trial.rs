@@ -31,6 +31,8 @@ pub struct Examination {
     pub digest: Digest,
     pub size: usize,
     pub examined: Examined,
+    /// Where nothing is wrong with it, but perhaps for grants that it lacks.
+    pub candidate: Option<Candidate>,
 }
 
 /// A filter that one worker has, and nobody else.
@@ -63,10 +65,17 @@ pub struct Ended {
 /// It cannot be read.
 pub fn examination(engine: &Engine, file: &Path, grants: &[Grant]) -> anyhow::Result<Examination> {
     let read = Library::default().read(file)?;
+    let (examined, linked) = examine(engine, &read.bytes, grants);
+    let candidate = |linked| Candidate {
+        engine: engine.clone(),
+        linked,
+        digest: read.digest,
+    };
     Ok(Examination {
         digest: read.digest,
         size: read.bytes.len(),
-        examined: examine(engine, &read.bytes, grants),
+        examined,
+        candidate: linked.map(candidate),
     })
 }
 

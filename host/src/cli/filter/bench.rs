@@ -12,8 +12,8 @@ use crate::authoring::bytes::{unescape, unhex};
 use crate::cli::check::size;
 use crate::cli::{FAILED, WRONG, complain, say, say_error};
 use crate::config::FilterConfig;
-use crate::filter::Role;
 use crate::filter::bench::{Loaded, Session, best};
+use crate::filter::{Role, Verdict};
 
 #[derive(Debug, Args)]
 #[command(
@@ -60,8 +60,10 @@ const LARGEST: usize = 16 << 10;
 struct Figures {
     /// Opened, shown a chunk, closed: isolated, and shared.
     connection: Option<[f64; 2]>,
-    /// Of a connection that lives. `None` where the filter does not want to see a second one, too.
+    /// Of a connection that lives.
     chunk: Option<[f64; 2]>,
+    /// Why that is not measured, of a filter that watches.
+    not_again: Option<&'static str>,
     decision: Option<f64>,
     /// For each connection of a batch.
     observed: Option<f64>,
@@ -111,13 +113,15 @@ fn measure(config: &FilterConfig, chunk: &[u8]) -> anyhow::Result<Figures> {
     let watches = [Role::Inspector, Role::Transformer]
         .iter()
         .any(|role| generation.has_role(*role));
+    let not_again = not_again(&isolated, chunk);
     let both = |measure: fn(&Loaded, &[u8]) -> Option<f64>| {
         let figures = measure(&isolated, chunk).zip(measure(&shared, chunk));
         figures.filter(|_| watches).map(|(isolated, shared)| [isolated, shared])
     };
     Ok(Figures {
         connection: both(|filter, chunk| Some(connection(filter, chunk))),
-        chunk: both(chunks),
+        chunk: both(chunks).filter(|_| not_again.is_none()),
+        not_again: not_again.filter(|_| watches),
         decision: generation.is_router().then(|| best(|| isolated.decide(chunk))),
         observed: isolated.observer(BATCH).map(|observe| best(observe) / BATCH as f64),
         instance: best(|| isolated.instance()),
@@ -129,10 +133,27 @@ fn connection(filter: &Loaded, chunk: &[u8]) -> f64 {
     best(|| filter.session().map(|mut session| session.show(filter, chunk)))
 }
 
+/// Why a filter is not shown a second chunk like that, if it is not.
+fn not_again(filter: &Loaded, chunk: &[u8]) -> Option<&'static str> {
+    let mut session = filter.session();
+    if let Some(session) = &mut session {
+        session.show(filter, chunk);
+    }
+    let totals = filter.generation().tally().totals();
+    let answered = |verdict: Verdict| totals.verdicts.iter().any(|verdicts| verdicts[verdict as usize] > 0);
+    if answered(Verdict::Refuse) {
+        return Some("it refuses them: --text or --hex says others");
+    }
+    if answered(Verdict::Hold) {
+        return Some("it holds them back: --text or --hex says others");
+    }
+    let watches = session.is_some_and(|session| session.watches());
+    (!watches).then_some("it does not look at them")
+}
+
 fn chunks(filter: &Loaded, chunk: &[u8]) -> Option<f64> {
     let mut sessions: Vec<Session> = (0..LIVE).map_while(|_| filter.session()).collect();
     sessions.iter_mut().for_each(|session| _ = session.show(filter, chunk));
-    sessions.retain(Session::watches);
     if sessions.is_empty() {
         return None;
     }
@@ -145,7 +166,9 @@ fn chunks(filter: &Loaded, chunk: &[u8]) -> Option<f64> {
 /// What an instance has that serves a connection.
 fn memory(filter: &Loaded) -> u64 {
     let _session = filter.session();
-    filter.decide(b"");
+    if filter.generation().is_router() {
+        filter.decide(b"");
+    }
     let totals = filter.generation().tally().totals();
     totals.memory / totals.instances.max(1)
 }
@@ -164,8 +187,11 @@ impl Figures {
         }
         match &self.chunk {
             Some(figures) => row(&format!("{chunk} more bytes, of {LIVE} connections"), figures),
-            None if self.connection.is_some() => row("more bytes: it does not look at them", &[]),
-            None => {}
+            None => {
+                if let Some(why) = self.not_again {
+                    row(&format!("more bytes: {why}"), &[]);
+                }
+            }
         }
         if let Some(figure) = self.decision {
             row(&format!("a router's answer to {chunk} bytes"), &[figure]);
@@ -188,6 +214,7 @@ impl Figures {
             "nanoseconds": {
                 "connection": pair(self.connection),
                 "chunk": pair(self.chunk),
+
                 "router-decision": self.decision,
                 "observed-connection": self.observed,
                 "instance": self.instance,

@@ -145,8 +145,8 @@ async fn rounds(asked: &Dev, config: &FilterConfig, manifest: &Manifest) -> anyh
     for round in 1.. {
         // Before it is read: what changes in between is noticed.
         let watched = watch(&seen.paths())?;
-        if attempt(asked, config, &engine).await {
-            serve(asked, config, &mut proxy, saved).await?;
+        if let Some(is_new) = attempt(asked, config, &engine).await {
+            serve(asked, config, &mut proxy, saved, is_new).await?;
         } else if let Some(proxy) = &proxy {
             let generation = proxy.generation(&config.name).unwrap_or(0);
             line("serves", None, &format!("the last good one: generation {generation}"));
@@ -171,8 +171,8 @@ async fn rounds(asked: &Dev, config: &FilterConfig, manifest: &Manifest) -> anyh
     bail!("there were too many rounds")
 }
 
-/// Whether there is a component that works. Off this thread, which serves.
-async fn attempt(asked: &Dev, config: &FilterConfig, engine: &Engine) -> bool {
+/// Whether there is a component that works, and whether it is another one than before. Off this thread, which serves.
+async fn attempt(asked: &Dev, config: &FilterConfig, engine: &Engine) -> Option<bool> {
     let (engine, directory, config) = (engine.clone(), asked.directory.clone(), config.clone());
     let tests = !asked.no_test;
     let attempted = tokio::task::spawn_blocking(move || {
@@ -184,14 +184,14 @@ async fn attempt(asked: &Dev, config: &FilterConfig, engine: &Engine) -> bool {
         };
         let tell = &mut |step: Step, time, text: &str| line(step.name(), Some(time), text);
         match rounds.round(tell) {
-            Ok(()) => true,
+            Ok(is_new) => Some(is_new),
             Err(trouble) => {
                 say(&words(&trouble));
-                false
+                None
             }
         }
     });
-    attempted.await.unwrap_or(false)
+    attempted.await.unwrap_or(None)
 }
 
 fn words(trouble: &Trouble) -> String {
@@ -210,28 +210,32 @@ async fn serve(
     config: &FilterConfig,
     proxy: &mut Option<Server>,
     saved: Option<SystemTime>,
+    is_new: bool,
 ) -> anyhow::Result<()> {
     let Some(listen) = &asked.listen else {
-        line(
-            "ready",
-            since(saved),
-            "a proxy that runs with this configuration takes it now",
-        );
+        let ready = "a proxy that runs with this configuration takes it now";
+        line("ready", None, &format!("{ready}{}", since(saved)));
         return Ok(());
     };
     if let Some(proxy) = proxy {
+        let before = proxy.generation(&config.name);
         proxy.reload_filters(Occasion::Request).await;
-        let generation = proxy.generation(&config.name).unwrap_or(0);
-        line(
-            "live",
-            since(saved),
-            &format!("generation {generation}, since it was saved"),
-        );
+        let generation = proxy.generation(&config.name);
+        let number = generation.unwrap_or(0);
+        match (is_new, before == generation) {
+            (true, true) => line("kept", None, &format!("generation {number}: the proxy has said why")),
+            (true, false) => line("live", None, &format!("generation {number}{}", since(saved))),
+            (false, _) => line(
+                "live",
+                None,
+                &format!("generation {number}: the component is as before"),
+            ),
+        }
         return Ok(());
     }
     let server = Server::start(&between(listen, &asked.upstream, config))?;
     if let Some((address, _)) = server.listener(LISTENER) {
-        line("live", since(saved), &format!("generation 1, on {address}"));
+        line("live", None, &format!("generation 1{}, on {address}", since(saved)));
     }
     *proxy = Some(server);
     Ok(())
@@ -261,8 +265,9 @@ fn between(listen: &ListenAddress, upstreams: &[(String, Address)], filter: &Fil
     }
 }
 
-fn since(saved: Option<SystemTime>) -> Option<Duration> {
-    saved.and_then(|saved| saved.elapsed().ok())
+fn since(saved: Option<SystemTime>) -> String {
+    let elapsed = saved.and_then(|saved| saved.elapsed().ok());
+    elapsed.map_or_else(String::new, |elapsed| format!(", {} after it was saved", took(elapsed)))
 }
 
 /// One step, and how long it took.

@@ -86,7 +86,7 @@ pub fn rows(found: &Examination) -> Vec<(&'static str, Vec<String>)> {
 }
 
 fn makers(found: &Examination) -> Vec<String> {
-    let tools = found.producers.iter().flat_map(|(_, tools)| tools);
+    let tools = found.producers.values().flatten();
     tools
         .map(|(tool, version)| match version.as_str() {
             "" => tool.clone(),

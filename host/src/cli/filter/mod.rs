@@ -34,7 +34,7 @@ pub enum Command {
     /// Play transcripts to a filter in the proxy's own engine: whole, cut at every byte, and in random pieces
     Test(test::Test),
     /// Show bytes to a filter, and say what it does with them
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// Measure what a filter costs: for each call, for each connection, and in memory
     Bench(bench::Bench),
     /// Build, check, test and replace a filter in a proxy that runs, whenever its crate changes
@@ -61,7 +61,7 @@ pub fn filter(asked: Command) -> ExitCode {
         Command::Build(asked) => build::build(asked),
         Command::Check(asked) => check::check(asked),
         Command::Test(asked) => test::test(asked),
-        Command::Run(asked) => run::run(asked),
+        Command::Run(asked) => run::run(&asked),
         Command::Bench(asked) => bench::bench(asked),
         Command::Dev(asked) => dev::dev(asked),
         Command::Inspect(asked) => inspect::inspect(asked),

@@ -75,7 +75,7 @@ pub fn new(mut asked: New) -> ExitCode {
 /// The nearest directory that is there.
 fn above(directory: &Path) -> &Path {
     let there = directory.ancestors().find(|above| above.is_dir());
-    there.unwrap_or(Path::new("."))
+    there.unwrap_or_else(|| Path::new("."))
 }
 
 impl From<Role> for filter::Role {

@@ -149,8 +149,8 @@ fn attribute(typed: &str) -> Result<(String, Value), String> {
     Ok((key.to_owned(), value))
 }
 
-pub fn run(asked: Run) -> ExitCode {
-    let prepared = component(&asked.filter).and_then(|file| prepare(&asked, &file));
+pub fn run(asked: &Run) -> ExitCode {
+    let prepared = component(&asked.filter).and_then(|file| prepare(asked, &file));
     let (mut config, begun, steps) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return complain(WRONG, &error),
@@ -214,13 +214,13 @@ fn prepare(asked: &Run, file: &Path) -> Result<(FilterConfig, Begun, Vec<Step>),
 
 /// As a transcript would name them.
 fn upstreams(names: &[String]) -> Result<BTreeMap<String, spliceway_transcript::Upstream>, String> {
-    let case = json!({ "case": [{ "name": "run", "given": { "upstreams": names }, "play": [] }] });
+    let case = json!({ "case": [{ "name": "run", "given": { "upstreams": names }, "play": [], "expect": {} }] });
     Ok(one_case(&case)?.0.upstreams)
 }
 
 fn closed(text: &str) -> Result<Vec<Step>, String> {
     let closed: Json = serde_json::from_str(text).map_err(|error| format!("--closed: this is no JSON: {error}"))?;
-    let case = json!({ "case": [{ "name": "run", "play": [{ "closed": closed }] }] });
+    let case = json!({ "case": [{ "name": "run", "play": [{ "closed": closed }], "expect": {} }] });
     one_case(&case)
         .map(|(_, steps)| steps)
         .map_err(|error| format!("--closed: {error}"))
