@@ -52,17 +52,31 @@ documents! {
     routing_by_name: "examples/10-sni-routing/README.md",
     tls: "examples/11-tls/README.md",
     filters_in_production: "docs/filters-in-production.md",
+    filter_commands: "docs/filter-cli.md",
     sharing: "docs/sharing.md",
     filter_access_log: "filters/access-log/README.md",
+    filter_connect_rate: "filters/connect-rate/README.md",
+    filter_ip_reputation: "filters/ip-reputation/README.md",
+    filter_mqtt_guard: "filters/mqtt-guard/README.md",
+    filter_mysql_router: "filters/mysql-router/README.md",
     filter_postgres_router: "filters/postgres-router/README.md",
+    filter_redact: "filters/redact/README.md",
     filter_redis_guard: "filters/redis-guard/README.md",
+    filter_sni_tenant: "filters/sni-tenant/README.md",
+    filter_ssh_banner: "filters/ssh-banner/README.md",
+    filter_vpce_router: "filters/vpce-router/README.md",
 }
 
 #[test]
 fn no_document_is_forgotten() {
-    let mut found = ["README.md", "docs/filters-in-production.md", "docs/sharing.md"]
-        .map(str::to_owned)
-        .to_vec();
+    let mut found = [
+        "README.md",
+        "docs/filter-cli.md",
+        "docs/filters-in-production.md",
+        "docs/sharing.md",
+    ]
+    .map(str::to_owned)
+    .to_vec();
     for folder in ["examples", "filters"] {
         let entries = fs::read_dir(artifacts::workspace().join(folder)).expect("the work tree can be read");
         for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
