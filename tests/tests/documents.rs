@@ -53,8 +53,16 @@ documents! {
     tls: "examples/11-tls/README.md",
     filters_in_production: "docs/filters-in-production.md",
     filter_access_log: "filters/access-log/README.md",
+    filter_connect_rate: "filters/connect-rate/README.md",
+    filter_ip_reputation: "filters/ip-reputation/README.md",
+    filter_mqtt_guard: "filters/mqtt-guard/README.md",
+    filter_mysql_router: "filters/mysql-router/README.md",
     filter_postgres_router: "filters/postgres-router/README.md",
+    filter_redact: "filters/redact/README.md",
     filter_redis_guard: "filters/redis-guard/README.md",
+    filter_sni_tenant: "filters/sni-tenant/README.md",
+    filter_ssh_banner: "filters/ssh-banner/README.md",
+    filter_vpce_router: "filters/vpce-router/README.md",
 }
 
 #[test]
