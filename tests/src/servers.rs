@@ -411,6 +411,124 @@ impl OpenSsl {
     }
 }
 
+/// MariaDB, with a user "app" whose password is "secret", and the database "blue".
+pub struct Mariadb {
+    server: Server,
+    folder: TempDir,
+}
+
+impl Mariadb {
+    #[track_caller]
+    pub fn start() -> Self {
+        let folder = folder("mariadb");
+        let data = format!("--datadir={}", folder.path().join("data").display());
+        let user = if is_root() { &["--user=root"][..] } else { &[] };
+        run(
+            lasting("mariadb-install-db")
+                .args([
+                    "--no-defaults",
+                    &data,
+                    "--auth-root-authentication-method=normal",
+                    "--skip-test-db",
+                ])
+                .args(user),
+            Duration::from_secs(120),
+        )
+        .success();
+        let begin = folder.path().join("begin.sql");
+        let statements = "CREATE DATABASE blue;\nCREATE USER app IDENTIFIED BY 'secret';\nGRANT ALL ON *.* TO app;\n";
+        fs::write(&begin, statements).expect("a file in a folder of the test's");
+        let server = Server::start(folder.path(), Signal::TERM, |port| {
+            let mut command = lasting("/usr/sbin/mariadbd");
+            command
+                .args(["--no-defaults", &data, "--bind-address=127.0.0.1", "--skip-log-bin"])
+                .arg(format!("--port={port}"))
+                .arg(format!("--socket={}", folder.path().join("socket").display()))
+                .arg(format!("--init-file={}", begin.display()))
+                .args(user);
+            command
+        });
+        Self { server, folder }
+    }
+
+    pub fn address(&self) -> String {
+        self.server.address()
+    }
+
+    /// Runs one statement as "app" through any port.
+    #[track_caller]
+    pub fn sql(&self, port: u16, password: &str, database: &str, statement: &str) -> Finished {
+        run(
+            lasting("mariadb")
+                .args(["--no-defaults", "--skip-column-names", "--host=127.0.0.1", "--user=app"])
+                .args([&format!("--port={port}"), &format!("--password={password}")])
+                .args(["--execute", statement, database])
+                .current_dir(self.folder.path()),
+            Duration::from_secs(60),
+        )
+    }
+}
+
+/// The MQTT broker of Eclipse.
+pub struct Mosquitto {
+    server: Server,
+    _folder: TempDir,
+}
+
+impl Mosquitto {
+    #[track_caller]
+    pub fn start() -> Self {
+        let folder = folder("mosquitto");
+        let server = Server::start(folder.path(), Signal::TERM, |port| {
+            let file = folder.path().join(format!("{port}.conf"));
+            let config = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+            fs::write(&file, config).expect("a file in a folder of the test's");
+            let mut command = lasting("/usr/sbin/mosquitto");
+            command.arg("-c").arg(file);
+            command
+        });
+        Self {
+            server,
+            _folder: folder,
+        }
+    }
+
+    pub fn address(&self) -> String {
+        self.server.address()
+    }
+
+    /// Publishes one retained message through any port.
+    #[track_caller]
+    pub fn publish(port: u16, client: &str, topic: &str, message: &str) -> Finished {
+        run(
+            lasting("mosquitto_pub")
+                .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-V", "5", "-q", "1", "-r"])
+                .args(["-i", client, "-t", topic, "-m", message]),
+            Duration::from_secs(30),
+        )
+    }
+
+    /// Waits for one message through any port.
+    #[track_caller]
+    pub fn subscribe(port: u16, client: &str, topic: &str) -> Finished {
+        run(
+            lasting("mosquitto_sub").args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+                "-C",
+                "1",
+                "-i",
+                client,
+                "-t",
+                topic,
+            ]),
+            Duration::from_secs(30),
+        )
+    }
+}
+
 /// OpenSSH's sshd, for the user that runs the tests, with keys made for it.
 pub struct Sshd {
     server: Server,

@@ -94,8 +94,8 @@ fn behind_tls_packets_are_renumbered_until_both_agree() {
         b"\x01\0\0\x07z",
     ];
     let mut scene = tenants().up(answer(2, "app", "")).down(server(u32::MAX));
-    for index in 0..5 {
-        scene = scene.down(server_says[index]);
+    for (index, said) in server_says.into_iter().enumerate() {
+        scene = scene.down(said);
         scene = client_says
             .get(index)
             .into_iter()
