@@ -65,7 +65,7 @@ fn applies(scope: &Scope, source: &Source) -> bool {
             let rest = repository.strip_prefix(prefix.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         }
-        // By the way that is typed, and by where it leads: a link from elsewhere needs a signature too, and so does one to there.
+        // By the way that is typed, and by where it leads: a link from elsewhere needs a signature too, and one to elsewhere.
         (Scope::Path(scope), Source::File(file)) => {
             let (scopes, files) = (both(scope), both(file));
             files

@@ -181,10 +181,10 @@ impl Filter {
         }
     }
 
-    /// Looks at what its source has now: a file, or a registry. What is new is compiled, tried with its configuration, and published:
-    /// connections that begin from here on use it, or some of them, where the configuration wants a canary. What is the
-    /// stable generation again withdraws the canary. On request, what was rolled back or is in quarantine gets another
-    /// chance. Takes tens of milliseconds, and as long as a registry takes: not for a worker. Calls wait for one another, so
+    /// Looks at what its source has now: a file, or a registry. What is new is compiled, tried with its configuration, and
+    /// published: connections that begin from here on use it, or some of them, where the configuration wants a canary. What
+    /// is the stable generation again withdraws the canary. On request, what was rolled back or is in quarantine gets
+    /// another chance. Takes tens of milliseconds, and as long as a registry takes: not for a worker. Calls wait for one another, so
     /// that the last one to read the file is the last one to publish.
     ///
     /// # Errors
