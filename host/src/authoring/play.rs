@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Detection, defaults};
+use crate::config::defaults;
 use crate::detect::{Found, Sight};
 use crate::filter::{
     Attribute, Attributes, Chain, Decision, Ended, Facts, Group, Groups, Passed, Refused, Role, Stop, Totals, Trial,
@@ -261,8 +261,15 @@ impl<'a> Play<'a> {
             format!("takes {consumed} and replies with {replied}{tls}"),
         );
         if wants_tls {
-            // Once.
-            self.facts.offer_tls(false);
+            self.secure();
+        }
+    }
+
+    /// What comes from here on is what is decrypted; and there is no TLS in it to be had.
+    fn secure(&mut self) {
+        self.facts.offer_tls(false);
+        if let State::Routing(routing) = &mut self.state {
+            routing.sight = self.scene.detects.then(sight);
         }
     }
 
@@ -366,7 +373,6 @@ const TOO_EARLY: &str = "an upstream says nothing before the router has chosen i
 
 impl Routing {
     fn new(detects: bool) -> Self {
-        let limits: Detection = defaults::DETECTION;
         Self {
             window: Window {
                 bytes: Vec::new(),
@@ -378,7 +384,7 @@ impl Routing {
             behind: Vec::new(),
             ends: false,
             wanted: 0,
-            sight: detects.then(|| Sight::new(limits, true)),
+            sight: detects.then(sight),
             found: None,
         }
     }
@@ -414,6 +420,10 @@ impl Routing {
             found.into_iter().for_each(|found| facts.learn(Arc::new(found)));
         }
     }
+}
+
+fn sight() -> Sight {
+    Sight::new(defaults::DETECTION, true)
 }
 
 fn watches(trial: &Trial) -> bool {

@@ -126,7 +126,7 @@ fn component(path: &Path) -> Result<PathBuf, (u8, String)> {
 
 /// The transcripts of a filter for which none are named.
 fn beside(filter: &Path) -> PathBuf {
-    match filter.is_dir() {
+    match filter.is_dir() && filter != Path::new(".") {
         true => filter.join("transcripts"),
         false => PathBuf::from("transcripts"),
     }
