@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::command::lasting;
 use crate::kernel::{State, connections};
-use crate::{DEADLINE, artifacts, eventually};
+use crate::{artifacts, eventually};
 
 /// One bash for one document: what a command leaves behind (a variable, an open descriptor) is there for the next one.
 pub struct Terminal {
@@ -26,6 +26,9 @@ pub struct Answer {
     pub text: String,
     pub status: i32,
 }
+
+/// A command may compile a crate.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Printed after each command; no command prints it by itself.
 const END: &str = "-- end of command";
@@ -65,12 +68,12 @@ impl Terminal {
         fs::write(&self.typed, command).expect("a file in a folder of the test's");
         let line = format!(". {} </dev/null; printf '\\n{END} %s\\n' $?\n", self.typed.display());
         self.stdin.write_all(line.as_bytes()).expect("bash reads");
-        let until = Instant::now() + DEADLINE;
+        let until = Instant::now() + PATIENCE;
         let mut said = Vec::new();
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let Ok(line) = self.lines.recv_timeout(left) else {
-                panic!("no end of `{command}` within {DEADLINE:?}\n{}", said.join("\n"));
+                panic!("no end of `{command}` within {PATIENCE:?}\n{}", said.join("\n"));
             };
             if let Some(status) = line.strip_prefix(END) {
                 let text = said.join("\n").trim_end().to_owned();
@@ -171,6 +174,8 @@ fn shell(folder: &Path) -> Command {
         .current_dir(folder)
         .env("PATH", format!("{}:{path}", folder.join("bin").display()))
         .env("XDG_CACHE_HOME", folder.join(".cache"))
+        // The SDK of this work tree, as for whoever makes a crate in a checkout.
+        .env("SPLICEWAY_SDK", artifacts::workspace().join("sdk"))
         .env("PGCONNECT_TIMEOUT", "20");
     command
 }

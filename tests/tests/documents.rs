@@ -53,6 +53,7 @@ documents! {
     tls: "examples/11-tls/README.md",
     filters_in_production: "docs/filters-in-production.md",
     filter_commands: "docs/filter-cli.md",
+    the_guide: "docs/filters.md",
     sharing: "docs/sharing.md",
     filter_access_log: "filters/access-log/README.md",
     filter_connect_rate: "filters/connect-rate/README.md",
@@ -73,6 +74,7 @@ fn no_document_is_forgotten() {
         "README.md",
         "docs/filter-cli.md",
         "docs/filters-in-production.md",
+        "docs/filters.md",
         "docs/sharing.md",
     ]
     .map(str::to_owned)
