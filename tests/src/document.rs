@@ -86,13 +86,15 @@ impl Block {
         let console = self.language == "console";
         let mut steps: Vec<Step> = Vec::new();
         let mut continued = false;
+        // What ends the text that a command is given.
+        let mut end: Option<String> = None;
         for line in self.text.lines() {
             let command = match console {
                 true => line.strip_prefix("$ "),
                 false => (!line.is_empty() && !line.starts_with('#')).then_some(line),
             };
             match (command, steps.last_mut()) {
-                (_, Some(step)) if continued => step.command = format!("{}\n{line}", step.command),
+                (_, Some(step)) if continued || end.is_some() => step.command = format!("{}\n{line}", step.command),
                 (Some(command), _) => steps.push(Step {
                     command: command.to_owned(),
                     expected: Vec::new(),
@@ -101,6 +103,11 @@ impl Block {
                 (None, _) => {}
             }
             continued = line.ends_with('\\');
+            if end.as_deref() == Some(line) {
+                end = None;
+            } else if let Some((_, word)) = line.split_once("<<'") {
+                end = word.strip_suffix('\'').map(str::to_owned);
+            }
         }
         steps
     }
