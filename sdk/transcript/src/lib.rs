@@ -19,7 +19,7 @@
 //! A network delivers bytes in pieces of its own choice, so that a case is played more than once: whole, cut in two at each
 //! place, in single bytes, and in random pieces ([`Case::variants`]). What comes of it must be the same each time.
 //!
-//! This crate reads cases ([`load`]), cuts them, and judges what came of them ([`judge`], [`run`]). Who plays them is a
+//! This crate reads cases ([`load`]), cuts them, and judges what came of them ([`judge()`], [`run()`]). Who plays them is a
 //! [`Player`]: the SDK's, which calls a filter's code natively, and the proxy's, which runs its component.
 
 #![warn(missing_docs)]
