@@ -132,6 +132,8 @@ impl Peer {
                 Ok((0, _)) => break End::Fin,
                 Ok((count, _)) => bytes.extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => break End::Reset,
+                // Somebody stopped this process and let it go on: with a timeout, the call is not begun anew (signal(7)).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => panic!("neither more nor an end after {} bytes: {error}", bytes.len()),
             }
             if !pause.is_zero() {

@@ -9,7 +9,7 @@ use super::cache::Cache;
 use super::layout::Manifest;
 use super::registry::Session;
 use super::trust::Trust;
-use super::{LARGEST_COMPONENT, Patience, Trouble, signature_file};
+use super::{LARGEST_COMPONENT, LARGEST_SIGNATURE, Patience, Trouble, signature_file};
 use crate::config::{Config, Pull, Reference, Registries, Source, Version};
 use crate::digest::Digest;
 use crate::signature::{Candidate, Signature, Verified};
@@ -75,7 +75,7 @@ impl Library {
             path.display()
         );
         let bytes = std::fs::read(path).with_context(failed)?;
-        let signature = std::fs::read_to_string(signature_file(path)).ok();
+        let signature = short_text(&signature_file(path));
         Ok(Material {
             digest: Digest::of(&bytes),
             bytes,
@@ -281,6 +281,12 @@ impl Material {
     pub fn signatures(&self) -> &[Signature] {
         &self.signatures
     }
+}
+
+/// What is no longer than a signature.
+fn short_text(path: &Path) -> Option<String> {
+    let size = std::fs::metadata(path).ok()?.len();
+    (size <= LARGEST_SIGNATURE).then(|| std::fs::read_to_string(path).ok())?
 }
 
 fn not_kept(reference: &Reference, error: &std::io::Error) {

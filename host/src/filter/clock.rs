@@ -1,4 +1,4 @@
-//! What time it is for a filter: the machine's, or what whoever tries it says.
+//! What time it is for a filter, and how its dice fall: as on the machine, or as whoever tries it says.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,11 +8,12 @@ use rustix::time::{ClockId, clock_gettime};
 pub enum Clock {
     /// The machine's.
     Running,
-    /// It stands still until it is told to go on.
+    /// It stands still until it is told to go on; and the dice fall alike each time.
     Told {
         begun: Instant,
         /// Nanoseconds since.
         elapsed: AtomicU64,
+        dice: AtomicU64,
     },
 }
 
@@ -24,6 +25,7 @@ impl Clock {
         Self::Told {
             begun: Instant::now(),
             elapsed: AtomicU64::new(0),
+            dice: AtomicU64::new(0),
         }
     }
 
@@ -40,7 +42,7 @@ impl Clock {
     pub fn now(&self) -> Instant {
         match self {
             Self::Running => Instant::now(),
-            Self::Told { begun, elapsed } => {
+            Self::Told { begun, elapsed, .. } => {
                 let elapsed = Duration::from_nanos(elapsed.load(Ordering::Relaxed));
                 begun.checked_add(elapsed).unwrap_or(*begun)
             }
@@ -65,6 +67,20 @@ impl Clock {
             Self::Told { elapsed, .. } => elapsed.load(Ordering::Relaxed),
         }
     }
+
+    /// Where it is told: SplitMix64, from the same seed as in the SDK's tests.
+    pub fn random(&self) -> u64 {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        match self {
+            Self::Running => fastrand::u64(..),
+            Self::Told { dice, .. } => {
+                let mut mixed = dice.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+                mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                mixed ^ (mixed >> 31)
+            }
+        }
+    }
 }
 
 fn nanoseconds(clock: ClockId) -> u64 {
@@ -79,6 +95,19 @@ fn nanoseconds(clock: ClockId) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn told_dice_fall_alike_each_time() {
+        let rolls = || {
+            let clock = Clock::told();
+            [clock.random(), clock.random()]
+        };
+        let [first, second] = rolls();
+        assert_eq!([first, second], rolls());
+        assert_ne!(first, second);
+        // The first number of SplitMix64 from the seed 0, as its author's program prints it.
+        assert_eq!(first, 0xe220_a839_7b1d_cdaf);
+    }
 
     #[test]
     fn told_time_passes_when_it_is_told_and_not_before() {

@@ -13,6 +13,6 @@ impl Host for State {
     }
 
     fn random(&mut self) -> u64 {
-        fastrand::u64(..)
+        self.generation.kept().clock.random()
     }
 }
