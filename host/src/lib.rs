@@ -11,6 +11,8 @@ mod config;
 mod demo;
 mod server;
 
+mod in_force;
+
 mod listener;
 
 mod connection;

@@ -294,18 +294,18 @@ fn stay(proxy: &Server) -> anyhow::Result<()> {
 }
 
 fn address(proxy: &Server, listener: &str) -> anyhow::Result<std::net::SocketAddr> {
-    match proxy.listener(listener).map(|(address, _)| address) {
-        Some(Peer::Tcp(address)) => Ok(*address),
+    match proxy.listener(listener).map(|listener| listener.address.clone()) {
+        Some(Peer::Tcp(address)) => Ok(address),
         _ => bail!("no listener {listener}"),
     }
 }
 
 /// What a listener has seen, once so many of its connections have ended.
 fn ended(proxy: &Server, listener: &str, connections: u64) -> anyhow::Result<Seen> {
-    let (_, counters) = proxy.listener(listener).context("no such listener")?;
+    let listener = proxy.listener(listener).context("no such listener")?;
     let begun = Instant::now();
     loop {
-        let seen = counters.seen();
+        let seen = listener.counters.seen();
         if seen.connections >= connections {
             return Ok(seen);
         }

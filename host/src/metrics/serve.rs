@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::net;
 use std::os::fd::OwnedFd;
 use std::os::unix;
-use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -26,9 +25,10 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::timeout;
 
-use super::Sources;
+use super::Snapshot;
 use super::page::{CONTENT_TYPE, page};
 use crate::config::{ListenAddress, ListenerConfig};
+use crate::in_force::Present;
 use crate::listener;
 use crate::sys::Peer;
 
@@ -68,7 +68,7 @@ impl Bound {
 impl Exporter {
     /// # Errors
     /// There is no thread, or nothing to wait with, to be had.
-    pub fn start(bound: Bound, sources: Sources) -> anyhow::Result<Self> {
+    pub fn start(bound: Bound, present: Present) -> anyhow::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (started, starting) = channel();
         let Bound { socket, address } = bound;
@@ -86,7 +86,7 @@ impl Exporter {
                     let _ = started.send(Ok(()));
                     runtime.block_on(async {
                         tokio::select! {
-                            () = listening.serve(answers(sources)) => {}
+                            () = listening.serve(answers(present)) => {}
                             _ = stopped => {}
                         }
                     });
@@ -110,15 +110,15 @@ impl Exporter {
 }
 
 /// What is asked for, and what is answered.
-fn answers(sources: Sources) -> Router {
+fn answers(present: Present) -> Router {
     Router::new()
         .route("/metrics", get(scrape))
         .fallback(async || (StatusCode::NOT_FOUND, "The metrics are at /metrics.\n"))
-        .with_state(Arc::new(sources))
+        .with_state(present)
 }
 
-async fn scrape(State(sources): State<Arc<Sources>>) -> Response {
-    match page(sources.snapshot()) {
+async fn scrape(State(present): State<Present>) -> Response {
+    match page(Snapshot::of(&present.load())) {
         Ok(page) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response(),
         Err(error) => {
             tracing::warn!(%error, "the metrics cannot be put into words");

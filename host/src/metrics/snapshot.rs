@@ -1,16 +1,8 @@
 //! Everything that a page tells, read at one time.
 
-use std::sync::Arc;
-
 use crate::filter::{Filter, Reading, Totals};
-use crate::observe::{Counters, Seen};
-
-/// Whose counters are read.
-#[derive(Clone)]
-pub struct Sources {
-    pub filters: Vec<Arc<Filter>>,
-    pub listeners: Vec<(Arc<str>, Arc<Counters>)>,
-}
+use crate::in_force::InForce;
+use crate::observe::Seen;
 
 #[derive(Debug, Default)]
 pub struct Snapshot {
@@ -50,15 +42,15 @@ pub struct Custom {
     pub reading: Reading,
 }
 
-impl Sources {
-    pub fn snapshot(&self) -> Snapshot {
-        let listeners = self.listeners.iter().map(|(name, counters)| ListenerSeen {
-            name: name.to_string(),
-            seen: counters.seen(),
+impl Snapshot {
+    pub fn of(in_force: &InForce) -> Self {
+        let listeners = in_force.listeners.iter().map(|listener| ListenerSeen {
+            name: listener.name.to_string(),
+            seen: listener.counters.seen(),
         });
-        Snapshot {
+        Self {
             listeners: listeners.collect(),
-            filters: self.filters.iter().map(|filter| look_at(filter)).collect(),
+            filters: in_force.filters.iter().map(|filter| look_at(filter)).collect(),
         }
     }
 }

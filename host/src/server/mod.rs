@@ -13,6 +13,7 @@ use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,15 +21,15 @@ use tokio::sync::watch as signal_all;
 use tokio::time::{sleep, timeout};
 
 use crate::artifact::{Library, Patience, Trouble};
-use crate::config::{Config, Drain, FilterConfig, ListenerConfig, Source};
+use crate::config::{Config, FilterConfig, ListenerConfig, Source};
 use crate::filter::{About, Engine, Filter, Groups, Observers, Occasion, Reloaded};
+use crate::in_force::{InForce, Listening, Present};
 use crate::limit::Limiter;
 use crate::listener::{self, Crew, Listener};
-use crate::metrics::{Bound, Exporter, Sources};
-use crate::observe::{AccessLog, Counters};
+use crate::metrics::{Bound, Exporter};
+use crate::observe::AccessLog;
 use crate::route::rules::Rules;
-use crate::sys::Peer;
-use crate::tls::{Certificates, Originator, Terminator};
+use crate::tls::{Originator, Terminator};
 use crate::upstream::{self, Keeper, Upstreams};
 use crate::watch::watch;
 use thread::{Command, Start, WorkerThread};
@@ -54,16 +55,12 @@ pub struct Server {
     /// Present where servers are watched.
     keeper: Option<Keeper>,
     stop: signal_all::Sender<()>,
-    filters: Vec<Arc<Filter>>,
-    library: Arc<Library>,
-    upstreams: Arc<Upstreams>,
+    present: Present,
     /// Threads that put into words what has become of connections.
     narrators: Vec<JoinHandle<()>>,
     access_log: Option<AccessLog>,
-    listening: Vec<Listening>,
     /// Answers until everything else is over. Present where there is a page of metrics.
     _exporter: Option<Exporter>,
-    drain: Drain,
 }
 
 /// How a server that was told to stop has ended.
@@ -75,14 +72,6 @@ pub enum Ended {
     CutOff,
     /// Connections were cut off before, because there was a hurry.
     Hurried,
-}
-
-/// A listener as the server remembers it. The listener itself is the workers', and gone when they are.
-struct Listening {
-    name: Arc<str>,
-    address: Peer,
-    counters: Arc<Counters>,
-    tls: Option<Arc<Terminator>>,
 }
 
 /// Runs a configuration until a signal ends it: the first one lets connections finish, a second one does not.
@@ -173,12 +162,12 @@ impl Server {
             for (share, socket) in shares.iter_mut().zip(sockets) {
                 share.push((Arc::clone(&listener), socket));
             }
-            listening.push(Listening {
+            listening.push(Arc::new(Listening {
                 name: Arc::clone(&listener.name),
                 address: bound,
                 counters: Arc::clone(&listener.counters),
                 tls: listener.tls.clone(),
-            });
+            }));
         }
         let (stop, stopped) = signal_all::channel(());
         let pipes = (PIPES / workers).max(1);
@@ -210,46 +199,42 @@ impl Server {
             // A worker that has ended already needs no waking.
             commands.iter().for_each(|worker| _ = worker.send(Command::Wake));
         })?;
-        let sources = Sources {
-            filters: common.filters.clone(),
-            listeners: listening
-                .iter()
-                .map(|listening| (Arc::clone(&listening.name), Arc::clone(&listening.counters)))
-                .collect(),
-        };
-        let exporter = metrics.map(|bound| Exporter::start(bound, sources)).transpose()?;
+        let present = Arc::new(ArcSwap::from_pointee(InForce {
+            config: config.clone(),
+            filters: common.filters,
+            library,
+            upstreams: common.upstreams,
+            listeners: listening,
+        }));
+        let exporter = metrics
+            .map(|bound| Exporter::start(bound, Arc::clone(&present)))
+            .transpose()?;
         if let Some(exporter) = &exporter {
             tracing::info!(address = %exporter.address(), "metrics are served");
         }
-        for Listening { name, address, .. } in &listening {
-            tracing::info!(listener = %name, %address, "listening");
+        for listening in &present.load().listeners {
+            tracing::info!(listener = %listening.name, address = %listening.address, "listening");
         }
         tracing::info!(workers = workers.len(), most_connections = most, descriptors, "ready");
         Ok(Self {
             workers,
             keeper,
             stop,
-            filters: common.filters,
-            library,
-            upstreams: common.upstreams,
+            present,
             narrators: observing.into_iter().chain(writing).collect(),
             access_log: common.access_log,
-            listening,
             _exporter: exporter,
-            drain: config.drain,
         })
     }
 
     /// Where a listener listens (with the port that the kernel chose for port 0), and what it has seen.
-    pub fn listener(&self, name: &str) -> Option<(&Peer, &Counters)> {
-        let found = self.listening.iter().find(|listening| &*listening.name == name);
-        found.map(|listening| (&listening.address, &*listening.counters))
+    pub fn listener(&self, name: &str) -> Option<Arc<Listening>> {
+        self.present.load().listener(name).cloned()
     }
 
     /// The number of a filter's generation that serves now.
     pub fn generation(&self, filter: &str) -> Option<u64> {
-        let found = self.filters.iter().find(|known| &**known.name() == filter);
-        found.map(|filter| filter.generation())
+        self.present.load().filter(filter).map(|filter| filter.generation())
     }
 
     /// Reloads filters and certificates whenever their files change, for as long as it is polled.
@@ -257,9 +242,13 @@ impl Server {
     /// # Errors
     /// The files cannot be watched.
     pub fn watch_files(&self) -> anyhow::Result<impl Future<Output = ()>> {
-        let sources = self.filters.iter().filter_map(|filter| filter.config().source.file());
-        let sources = sources.chain(self.library.key_files()).map(Path::to_owned);
-        let certificates = self
+        let in_force = self.present.load();
+        let sources = in_force
+            .filters
+            .iter()
+            .filter_map(|filter| filter.config().source.file());
+        let sources = sources.chain(in_force.library.key_files()).map(Path::to_owned);
+        let certificates = in_force
             .with_certificates()
             .flat_map(|(_, certificates)| certificates.files());
         let files: Vec<_> = sources.chain(certificates).collect();
@@ -290,7 +279,7 @@ impl Server {
     /// Looks at every filter's file and publishes what is new. What does not load changes nothing. Filters from registries are
     /// somebody else's business: they take their time.
     pub async fn reload_filters(&self, occasion: Occasion) {
-        for filter in &self.filters {
+        for filter in &self.present.load_full().filters {
             if let Source::Oci(_) = filter.config().source {
                 if occasion == Occasion::Request {
                     filter.want();
@@ -314,7 +303,8 @@ impl Server {
     /// Asks registries for what is new, each filter by itself, for as long as it is polled: when it is time, when somebody wants
     /// it, and again where there was no answer. What does not come changes nothing.
     pub async fn pull_filters(&self) {
-        let from_registries = self
+        let in_force = self.present.load_full();
+        let from_registries = in_force
             .filters
             .iter()
             .filter(|filter| filter.config().source.file().is_none());
@@ -379,7 +369,12 @@ impl Server {
                 self.retire();
             }
         };
-        let mut supervised: Vec<_> = self.filters.iter().map(|filter| Box::pin(supervise(filter))).collect();
+        let in_force = self.present.load_full();
+        let mut supervised: Vec<_> = in_force
+            .filters
+            .iter()
+            .map(|filter| Box::pin(supervise(filter)))
+            .collect();
         // Each of them looks at most every now and then, and nothing is done where there is nothing to see.
         poll_fn(|cx| {
             supervised.iter_mut().for_each(|filter| _ = filter.as_mut().poll(cx));
@@ -393,22 +388,9 @@ impl Server {
         self.workers.iter().for_each(|worker| worker.tell(Command::Retire));
     }
 
-    /// Everything that has certificates, and whose they are.
-    fn with_certificates(&self) -> impl Iterator<Item = (String, Arc<dyn Certificates>)> {
-        let listeners = self.listening.iter().filter_map(|listening| {
-            let tls = Arc::clone(listening.tls.as_ref()?) as Arc<dyn Certificates>;
-            Some((format!("listener \"{}\"", listening.name), tls))
-        });
-        let upstreams = self.upstreams.iter().filter_map(|upstream| {
-            let tls = Arc::clone(upstream.tls()?) as Arc<dyn Certificates>;
-            Some((format!("upstream \"{}\"", upstream.name()), tls))
-        });
-        listeners.chain(upstreams)
-    }
-
     /// Reads every certificate again, and uses what is new for new connections. What cannot be used changes nothing.
     pub async fn reload_certificates(&self) {
-        for (whose, certificates) in self.with_certificates() {
+        for (whose, certificates) in self.present.load_full().with_certificates() {
             let reloaded = tokio::task::spawn_blocking(move || certificates.reload()).await;
             match reloaded.unwrap_or_else(|panicked| Err(panicked.into())) {
                 Ok(false) => {}
@@ -429,10 +411,10 @@ impl Server {
         if let Some(keeper) = self.keeper.take() {
             keeper.stop();
         }
+        let in_force = self.present.load_full();
+        let drain = in_force.config.drain;
         let workers = std::mem::take(&mut self.workers);
-        workers
-            .iter()
-            .for_each(|worker| worker.tell(Command::Drain(self.drain)));
+        workers.iter().for_each(|worker| worker.tell(Command::Drain(drain)));
         let halt: Vec<_> = workers.iter().map(WorkerThread::commands).collect();
         let joined = tokio::task::spawn_blocking(move || {
             for worker in workers {
@@ -442,7 +424,7 @@ impl Server {
         });
         tokio::pin!(joined);
         let over = async {
-            match self.drain.hard {
+            match drain.hard {
                 Some(hard) => sleep(hard + LATE).await,
                 None => std::future::pending().await,
             }
@@ -469,13 +451,13 @@ impl Server {
         if timeout(LAST_WORDS, narrated).await.is_err() {
             tracing::warn!("the end of the access log is lost: it could not be written in time");
         }
-        for filter in &self.filters {
+        for filter in &in_force.filters {
             filter.log_metrics();
             filter.log_tallies();
         }
         let mut cut_off = 0;
-        for Listening { name, counters, .. } in &self.listening {
-            let seen = counters.seen();
+        for listening in &in_force.listeners {
+            let seen = listening.counters.seen();
             cut_off += seen.cut_off();
             let outcomes = seen
                 .outcomes
@@ -484,7 +466,7 @@ impl Server {
             let outcomes = outcomes.collect::<Vec<_>>().join(" ");
             let detected = Some(seen.detection).filter(|detection| detection.connections > 0);
             tracing::info!(
-                listener = %name,
+                listener = %listening.name,
                 connections = seen.connections,
                 outcomes,
                 detections = detected.map(|detected| detected.connections),

@@ -234,8 +234,9 @@ async fn serve(
         return Ok(());
     }
     let server = Server::start(&between(listen, &asked.upstream, config))?;
-    if let Some((address, _)) = server.listener(LISTENER) {
-        line("live", None, &format!("generation 1{}, on {address}", since(saved)));
+    if let Some(listener) = server.listener(LISTENER) {
+        let live = format!("generation 1{}, on {}", since(saved), listener.address);
+        line("live", None, &live);
     }
     *proxy = Some(server);
     Ok(())
