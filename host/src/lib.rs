@@ -54,4 +54,5 @@ mod protocol;
 mod signature;
 mod sys;
 mod watch;
+mod words;
 mod worker;

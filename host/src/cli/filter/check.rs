@@ -10,8 +10,9 @@ use super::given::{Given, component};
 use super::inspect::rows;
 use super::page::page;
 use crate::authoring::examine::examine;
-use crate::cli::{FAILED, WRONG, complain, count, say, say_error};
+use crate::cli::{FAILED, WRONG, complain, say, say_error};
 use crate::filter::Engine;
+use crate::words::count;
 
 #[derive(Debug, Args)]
 #[command(
