@@ -98,7 +98,7 @@ impl Candidate {
     /// failed.
     pub fn trial(&self, config: FilterConfig, groups: Arc<dyn Groups>) -> anyhow::Result<Trial> {
         let witness = Arc::<Witness>::default();
-        let filter = Filter::observed(config, &self.engine, groups, Clock::told(), Some(Arc::clone(&witness)));
+        let filter = self.slot(config, groups, &witness);
         filter.adopt(self.linked.clone(), self.digest)?;
         let generation = filter.choose(None);
         Ok(Trial {
@@ -114,9 +114,13 @@ impl Candidate {
     /// # Errors
     /// It failed when it was asked.
     pub fn schema(&self, config: FilterConfig, groups: Arc<dyn Groups>) -> anyhow::Result<Option<String>> {
-        let witness = Some(Arc::default());
-        let filter = Filter::observed(config, &self.engine, groups, Clock::told(), witness);
+        let filter = self.slot(config, groups, &Arc::default());
         filter.schema(self.linked.clone(), self.digest)
+    }
+
+    fn slot(&self, config: FilterConfig, groups: Arc<dyn Groups>, witness: &Arc<Witness>) -> Filter {
+        let (library, witness) = (Arc::default(), Some(Arc::clone(witness)));
+        Filter::within(config, &self.engine, groups, library, Clock::told(), witness)
     }
 }
 
