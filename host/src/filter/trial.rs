@@ -29,7 +29,7 @@ pub struct Candidate {
 /// What can be said of a file without its configuration, also of one that does not load.
 pub struct Examination {
     pub digest: Digest,
-    pub size: usize,
+    pub bytes: Vec<u8>,
     pub examined: Examined,
     /// Where nothing is wrong with it, but perhaps for grants that it lacks.
     pub candidate: Option<Candidate>,
@@ -73,9 +73,9 @@ pub fn examination(engine: &Engine, file: &Path, grants: &[Grant]) -> anyhow::Re
     };
     Ok(Examination {
         digest: read.digest,
-        size: read.bytes.len(),
         examined,
         candidate: linked.map(candidate),
+        bytes: read.bytes,
     })
 }
 
