@@ -19,6 +19,7 @@ use crate::config::{
 };
 use crate::observe::log;
 use crate::server::Ended;
+use crate::words::count;
 use crate::{demo, server};
 
 /// A TCP proxy whose connections move in the kernel until a WebAssembly filter asks to see them.
@@ -185,10 +186,6 @@ fn load(path: &Path) -> Result<Config, ExitCode> {
             LoadError::Unreadable { .. } | LoadError::NotText { .. } => complain(WRONG, &text),
         }
     })
-}
-
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 #[expect(clippy::print_stdout, reason = "the answer to a command belongs on standard output")]

@@ -56,4 +56,5 @@ mod protocol;
 mod signature;
 mod sys;
 mod watch;
+mod words;
 mod worker;

@@ -60,7 +60,7 @@ pub use fault_peer::{End, Heard};
 pub use logs::{Event, Transfer};
 pub use name_server::NameServer;
 pub use peer::{Client, Peer, Upstream};
-pub use proxy::{Builder, Proxy, spliceway};
+pub use proxy::{Builder, Proxy, filtered, spliceway};
 pub use tls_peer::{Credulous, TlsEnd, TlsHeard, TlsPeer, client_hello, showing, showing_to, trusting, trusting_as};
 pub use trace::Trace;
 pub use wait::{eventually, wait_until_exit};

@@ -10,12 +10,13 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::command::{Finished, lasting, lasting_as, run};
 use crate::kernel::{self, Connection, State, connections};
 use crate::logs::{Event, Logs, Transfer};
-use crate::{DEADLINE, Peer, artifacts, eventually, wait_until_exit};
+use crate::{DEADLINE, Peer, Upstream, artifacts, eventually, wait_until_exit};
 
 /// More than any test needs, and no more than a user may have where the tests run.
 const MANY_DESCRIPTORS: u64 = 20_000;
@@ -24,6 +25,14 @@ const MANY_DESCRIPTORS: u64 = 20_000;
 #[track_caller]
 pub fn spliceway<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>, within: Duration) -> Finished {
     run(lasting(artifacts::binary()).args(arguments), within)
+}
+
+/// A proxy with a chain of test guests, each with its configuration, in front of an upstream that the test plays.
+pub fn filtered(guests: &[(&str, Value)]) -> (Proxy, Upstream) {
+    let upstream = Upstream::listen();
+    let forward = Proxy::forward(upstream.address());
+    let filter = |proxy: Builder, (name, config): &(&str, Value)| proxy.filter_with(artifacts::guest(name), config);
+    (guests.iter().fold(forward, filter).start(), upstream)
 }
 
 /// A running proxy. Dropped, it is killed, and its log is printed if the test failed.

@@ -7,20 +7,9 @@ use serde_json::{Value, json};
 use spliceway_tests::artifacts::guest;
 use spliceway_tests::bytes::{digest, pattern};
 
-use spliceway_tests::{Client, Peer, Proxy, Trace, Upstream, alone, eventually, skip};
+use spliceway_tests::{Client, Peer, Proxy, Trace, Upstream, alone, eventually, filtered, skip};
 
 const MIB: usize = 1 << 20;
-
-fn inspecting(filters: &[(&str, Value)]) -> (Proxy, Upstream) {
-    let upstream = Upstream::listen();
-    let proxy = filters
-        .iter()
-        .fold(Proxy::forward(upstream.address()), |proxy, (name, config)| {
-            proxy.filter_with(guest(name), config)
-        })
-        .start();
-    (proxy, upstream)
-}
 
 /// Sends what `pieces` are, then FIN; returns what came out at the other end.
 fn send_through(client: &Peer, server: &mut Peer, pieces: &[&[u8]]) -> Vec<u8> {
@@ -36,7 +25,7 @@ fn send_through(client: &Peer, server: &mut Peer, pieces: &[&[u8]]) -> Vec<u8> {
 #[test]
 fn bulk_that_an_inspector_lets_through_is_spliced_and_counted_as_filtered() {
     let _alone = alone();
-    let (proxy, upstream) = inspecting(&[("inspector-script", json!({ "interest": "up", "verdict": "forward" }))]);
+    let (proxy, upstream) = filtered(&[("inspector-script", json!({ "interest": "up", "verdict": "forward" }))]);
     let client = Client::connect(proxy.address());
     let mut server = upstream.accept();
     let Some(trace) = Trace::attach(&proxy, "splice,sendto") else {
@@ -79,7 +68,7 @@ fn answer(call: &str) -> Option<u64> {
 fn whatever_inspectors_hold_and_skip_bulk_arrives_once_and_in_order() {
     let _alone = alone();
     let restless = || ("inspector-script", json!({ "verdict": "restless" }));
-    let (proxy, upstream) = inspecting(&[restless(), restless(), restless()]);
+    let (proxy, upstream) = filtered(&[restless(), restless(), restless()]);
     for round in 0..8 {
         let client = Client::connect(proxy.address());
         let mut server = upstream.accept();
@@ -137,7 +126,7 @@ fn messages_are_counted_and_skipped_however_many_lie_in_the_socket() {
 #[test]
 fn what_an_inspector_refuses_deep_in_bulk_never_reaches_the_server_and_all_before_does() {
     let _alone = alone();
-    let (proxy, upstream) = inspecting(&[("inspector-script", json!({ "verdict": "refuse", "pattern": "EVIL" }))]);
+    let (proxy, upstream) = filtered(&[("inspector-script", json!({ "verdict": "refuse", "pattern": "EVIL" }))]);
     for offset in [1 << 16, 300_000, 2 * MIB + 5] {
         let client = Client::connect(proxy.address());
         let mut server = upstream.accept();

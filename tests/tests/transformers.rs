@@ -5,24 +5,12 @@ use std::thread;
 use serde_json::{Value, json};
 use spliceway_tests::artifacts::guest;
 use spliceway_tests::bytes::{digest, pattern};
-use spliceway_tests::{Client, Peer, Proxy, Upstream, alone};
+use spliceway_tests::{Client, Peer, Proxy, Upstream, alone, filtered};
 
 const MIB: usize = 1 << 20;
 
-/// A chain of filters in front of an upstream that the test plays.
-fn chain(filters: &[(&str, Value)]) -> (Proxy, Upstream) {
-    let upstream = Upstream::listen();
-    let proxy = filters
-        .iter()
-        .fold(Proxy::forward(upstream.address()), |proxy, (name, config)| {
-            proxy.filter_with(guest(name), config)
-        })
-        .start();
-    (proxy, upstream)
-}
-
 fn transforming(script: Value) -> (Proxy, Upstream) {
-    chain(&[("transformer-script", script)])
+    filtered(&[("transformer-script", script)])
 }
 
 /// A client and its server, with the proxy between them.
@@ -187,7 +175,7 @@ fn until_complete(got: &mut Vec<u8>, bytes: usize, client: &mut Peer) {
 fn filters_of_a_chain_see_what_the_one_before_let_through_in_order_up_and_in_reverse_down() {
     // Up: doubled, then in capitals. Down: in capitals, then doubled. The inspector between them sees the difference.
     let shown = json!({ "interest": "both", "verdict": "forward" });
-    let (proxy, upstream) = chain(&[
+    let (proxy, upstream) = filtered(&[
         ("transformer-script", json!({ "do": "repeat", "times": 2 })),
         ("inspector-script", shown),
         (
@@ -214,7 +202,7 @@ fn filters_of_a_chain_see_what_the_one_before_let_through_in_order_up_and_in_rev
 
 #[test]
 fn an_answer_goes_through_the_filters_between_the_transformer_and_the_peer() {
-    let (proxy, upstream) = chain(&[
+    let (proxy, upstream) = filtered(&[
         ("transformer-script", json!({ "interest": "down", "do": "upper" })),
         (
             "transformer-script",
@@ -235,7 +223,7 @@ fn an_answer_goes_through_the_filters_between_the_transformer_and_the_peer() {
 #[test]
 fn one_that_detaches_leaves_the_others_in_place_and_the_last_one_leaves_the_relay() {
     let _alone = alone();
-    let (proxy, upstream) = chain(&[
+    let (proxy, upstream) = filtered(&[
         ("transformer-script", json!({ "do": "detach", "after": 1 })),
         (
             "inspector-script",
@@ -259,7 +247,7 @@ fn one_that_detaches_leaves_the_others_in_place_and_the_last_one_leaves_the_rela
 
 #[test]
 fn what_is_skipped_by_one_is_still_given_to_the_other() {
-    let (proxy, upstream) = chain(&[
+    let (proxy, upstream) = filtered(&[
         (
             "inspector-script",
             json!({ "interest": "up", "verdict": "skip", "bytes": 1_000_000 }),
@@ -279,7 +267,7 @@ fn whatever_filters_hold_skip_and_keep_back_every_byte_arrives_once_and_in_order
     let mix = || ("transformer-script", json!({ "do": "mix" }));
     let restless = || ("inspector-script", json!({ "verdict": "restless" }));
     // Mixed twice is as it came, so nothing in between may be out of order.
-    let (proxy, upstream) = chain(&[restless(), mix(), restless(), mix(), restless()]);
+    let (proxy, upstream) = filtered(&[restless(), mix(), restless(), mix(), restless()]);
     for round in 0..4 {
         let (mut client, mut server) = pair(&proxy, &upstream);
         let [up, down] = [pattern(round, 3 * MIB), pattern(round + 10, 3 * MIB)];
@@ -335,7 +323,7 @@ fn more_output_than_the_limit_is_an_error_of_the_filter() {
 
 #[test]
 fn two_that_answer_each_other_without_end_are_stopped() {
-    let (mut proxy, upstream) = chain(&[
+    let (mut proxy, upstream) = filtered(&[
         ("transformer-script", json!({ "interest": "down", "do": "return" })),
         ("transformer-script", json!({ "interest": "up", "do": "return" })),
     ]);

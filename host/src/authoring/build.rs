@@ -364,21 +364,21 @@ mod tests {
         serde_json::json!({
             "packages": [{
                 "name": "guard",
-                "manifest_path": "/work/guard/Cargo.toml",
+                "manifest_path": "/crates/guard/Cargo.toml",
                 "targets": [{ "crate_types": [crate_type] }],
                 "metadata": metadata,
             }],
-            "target_directory": "/work/target",
-            "workspace_root": "/work/nowhere",
+            "target_directory": "/crates/target",
+            "workspace_root": "/crates/nowhere",
         })
     }
 
     #[test]
     fn a_crate_may_name_its_target() {
-        let read = |value| read_manifest(&metadata("cdylib", value), Path::new("/work/guard/Cargo.toml")).unwrap();
+        let read = |value| read_manifest(&metadata("cdylib", value), Path::new("/crates/guard/Cargo.toml")).unwrap();
         let plain = read(Value::Null);
         assert_eq!(plain.target, TARGET);
-        assert_eq!(plain.component(), Path::new("/work/target/filters/guard.wasm"));
+        assert_eq!(plain.component(), Path::new("/crates/target/filters/guard.wasm"));
         let wasi = read(serde_json::json!({ "spliceway": { "target": "wasm32-wasip2" } }));
         assert_eq!(wasi.target, "wasm32-wasip2");
     }
@@ -389,13 +389,13 @@ mod tests {
             let error = read_manifest(&metadata(kind, Value::Null), Path::new(path)).unwrap_err();
             error.to_string()
         };
-        assert!(read("rlib", "/work/guard/Cargo.toml").contains("crate-type"));
-        assert!(read("cdylib", "/work/Cargo.toml").contains("has no [package]"));
+        assert!(read("rlib", "/crates/guard/Cargo.toml").contains("crate-type"));
+        assert!(read("cdylib", "/crates/Cargo.toml").contains("has no [package]"));
     }
 
     #[test]
     fn the_component_is_the_crate_s_own_and_not_a_dependency_s() {
-        let manifest = read_manifest(&metadata("cdylib", Value::Null), Path::new("/work/guard/Cargo.toml")).unwrap();
+        let manifest = read_manifest(&metadata("cdylib", Value::Null), Path::new("/crates/guard/Cargo.toml")).unwrap();
         let artifact = |path: &str, files: &[&str]| {
             let message = serde_json::json!({
                 "reason": "compiler-artifact", "manifest_path": path, "filenames": files,
@@ -405,7 +405,7 @@ mod tests {
         let messages = [
             artifact("/other/Cargo.toml", &["/other.wasm"]),
             "no JSON".to_owned(),
-            artifact("/work/guard/Cargo.toml", &["/guard.wasm", "/libguard.rlib"]),
+            artifact("/crates/guard/Cargo.toml", &["/guard.wasm", "/libguard.rlib"]),
         ];
         let found = component(&manifest, messages.join("\n").as_bytes());
         assert_eq!(found, Some("/guard.wasm".into()));

@@ -1,15 +1,15 @@
 //! Everything that can be found out about a filter's file, and everything that is wrong with it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::play::Upstreams;
 use super::sections::{Kind, Producers, producers};
-use crate::config::FilterConfig;
+use crate::config::{FilterConfig, FilterLimits};
 use crate::filter::{Candidate, ConfigRefused, Engine, Examined, Trial, examination};
 
 /// What a file is. Of one that does not load, as much as can be told.
@@ -26,6 +26,8 @@ pub struct Examination {
     pub metrics: Option<Vec<[String; 3]>>,
     /// What is wrong with the component itself.
     pub problems: Vec<String>,
+    /// As its configuration has them.
+    pub limits: FilterLimits,
     /// What it has against its configuration.
     pub refusal: Option<String>,
 }
@@ -36,17 +38,17 @@ pub struct Examination {
 /// It cannot be read.
 pub fn examine(engine: &Engine, config: FilterConfig) -> anyhow::Result<Examination> {
     let file = config.source.own_file()?.to_owned();
-    let bytes = fs::read(&file).with_context(|| unreadable(&file))?;
-    let about = examination(engine, &file, &config.grants)?;
+    let about = examination(engine, &file, &config.grants).map_err(advise)?;
     let mut found = Examination {
         digest: about.digest.to_string(),
-        size: about.size,
-        kind: Kind::of(&bytes),
+        size: about.bytes.len(),
+        kind: Kind::of(&about.bytes),
         problems: about.examined.problems.clone(),
         examined: about.examined,
-        producers: producers(&bytes),
+        producers: producers(&about.bytes),
         schema: None,
         metrics: None,
+        limits: config.limits,
         refusal: None,
         file,
     };
@@ -56,11 +58,15 @@ pub fn examine(engine: &Engine, config: FilterConfig) -> anyhow::Result<Examinat
     Ok(found)
 }
 
-fn unreadable(file: &Path) -> String {
-    format!(
-        "cannot read {}; `spliceway filter build` makes a component of a crate, in its target/filters",
-        file.display()
-    )
+/// What is not there may not have been built yet.
+fn advise(error: anyhow::Error) -> anyhow::Error {
+    let cause = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    match cause {
+        Some(io::ErrorKind::NotFound) => {
+            anyhow!("{error:#}; `spliceway filter build` makes a component of a crate, in its target/filters")
+        }
+        _ => error,
+    }
 }
 
 impl Examination {

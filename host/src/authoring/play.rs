@@ -16,6 +16,7 @@ use crate::filter::{
 };
 use crate::flow::Direction;
 use crate::route::{MOST_EXCHANGES, WINDOW, check_options};
+use crate::words::count;
 
 /// What is known of a connection when it begins.
 #[derive(Debug, Clone)]
@@ -227,7 +228,7 @@ impl<'a> Play<'a> {
                 }
                 Ok(Decision::Need(more)) => {
                     routing.need(more);
-                    self.answer(Role::Router, format!("needs {} more", plural(more, "byte")));
+                    self.answer(Role::Router, format!("needs {} more", count(more, "byte")));
                 }
                 Ok(Decision::Pass) => self.decide(Choice::Passes, "passes: the configuration decides"),
                 Ok(Decision::Route { upstream, options }) => self.choose(upstream, options),
@@ -254,7 +255,7 @@ impl<'a> Play<'a> {
         routing.wanted = 0;
         routing.refill();
         self.told.to_client.extend_from_slice(reply);
-        let (consumed, replied) = (plural(consume, "byte"), plural(reply.len(), "byte"));
+        let (consumed, replied) = (count(consume, "byte"), count(reply.len(), "byte"));
         let tls = if wants_tls { ", and goes on with TLS" } else { "" };
         self.answer(
             Role::Router,
@@ -451,10 +452,6 @@ fn verdicts(before: &Totals, after: &Totals) -> Vec<Answer> {
         }
     }
     answers
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 impl Groups for Upstreams {

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{FAILED, complain, count, load, say, say_error};
+use super::{FAILED, complain, load, say, say_error};
 use crate::config::{self, defaults};
 use crate::filter::About;
 use crate::server;
+use crate::words::count;
 
 #[derive(Debug, Args)]
 pub struct Check {

@@ -15,8 +15,9 @@ use anyhow::Context;
 use super::abi::types::Endpoint;
 use super::facts::Attribute;
 use super::failure::{Failure, Kind};
-use super::generation::{Filter, Generation};
+use super::generation::Generation;
 use super::instance::{ClosedRecord, Instance, MovedRecord};
+use super::slot::Filter;
 use crate::observe::{Moved, log};
 use crate::outcome::Outcome;
 

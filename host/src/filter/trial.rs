@@ -29,7 +29,7 @@ pub struct Candidate {
 /// What can be said of a file without its configuration, also of one that does not load.
 pub struct Examination {
     pub digest: Digest,
-    pub size: usize,
+    pub bytes: Vec<u8>,
     pub examined: Examined,
     /// Where nothing is wrong with it, but perhaps for grants that it lacks.
     pub candidate: Option<Candidate>,
@@ -73,9 +73,9 @@ pub fn examination(engine: &Engine, file: &Path, grants: &[Grant]) -> anyhow::Re
     };
     Ok(Examination {
         digest: read.digest,
-        size: read.bytes.len(),
         examined,
         candidate: linked.map(candidate),
+        bytes: read.bytes,
     })
 }
 
@@ -98,7 +98,7 @@ impl Candidate {
     /// failed.
     pub fn trial(&self, config: FilterConfig, groups: Arc<dyn Groups>) -> anyhow::Result<Trial> {
         let witness = Arc::<Witness>::default();
-        let filter = Filter::observed(config, &self.engine, groups, Clock::told(), Some(Arc::clone(&witness)));
+        let filter = self.slot(config, groups, &witness);
         filter.adopt(self.linked.clone(), self.digest)?;
         let generation = filter.choose(None);
         Ok(Trial {
@@ -114,9 +114,13 @@ impl Candidate {
     /// # Errors
     /// It failed when it was asked.
     pub fn schema(&self, config: FilterConfig, groups: Arc<dyn Groups>) -> anyhow::Result<Option<String>> {
-        let witness = Some(Arc::default());
-        let filter = Filter::observed(config, &self.engine, groups, Clock::told(), witness);
+        let filter = self.slot(config, groups, &Arc::default());
         filter.schema(self.linked.clone(), self.digest)
+    }
+
+    fn slot(&self, config: FilterConfig, groups: Arc<dyn Groups>, witness: &Arc<Witness>) -> Filter {
+        let (library, witness) = (Arc::default(), Some(Arc::clone(witness)));
+        Filter::within(config, &self.engine, groups, library, Clock::told(), witness)
     }
 }
 

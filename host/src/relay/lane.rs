@@ -271,16 +271,12 @@ impl Lane {
             while pipe.owed() > 0 {
                 match ready!(sink.poll_drain(cx, pipe)) {
                     Ok(bytes) => {
-                        let seen = self.seen.min(bytes as u64);
-                        self.seen -= seen;
-                        self.moved.filtered += seen;
-                        self.moved.spliced += bytes as u64 - seen;
+                        let unseen = count_seen(&mut self.seen, &mut self.moved, bytes as u64);
+                        self.moved.spliced += unseen;
                     }
                     Err(error) if refuses_splice(&error) => {
-                        let seen = self.seen.min(pipe.owed() as u64);
-                        self.seen -= seen;
-                        self.moved.filtered += seen;
-                        self.moved.copied += pipe.owed() as u64 - seen;
+                        let unseen = count_seen(&mut self.seen, &mut self.moved, pipe.owed() as u64);
+                        self.moved.copied += unseen;
                         self.backlog.push_front(&pipe.take()?);
                     }
                     Err(error) => return Poll::Ready(Err(error)),
@@ -365,10 +361,8 @@ impl Lane {
         let room = most.min(BUFFER);
         let (read, ended) = ready!(tools.source.poll_recv_to_end(cx, &mut buffer[..room]))?;
         self.look_at_first(tools, &buffer[..read]);
-        let seen = self.seen.min(read as u64);
-        self.seen -= seen;
-        self.moved.filtered += seen;
-        self.moved.copied += read as u64 - seen;
+        let unseen = count_seen(&mut self.seen, &mut self.moved, read as u64);
+        self.moved.copied += unseen;
         self.pass_on(cx, tools, &buffer[..read], ended);
         if ended && read > 0 && matches!(self.phase, Phase::Open) {
             self.phase = Phase::Ended;
@@ -403,8 +397,8 @@ impl Lane {
         }
     }
 
-    /// Writes what the sink takes now, and keeps the rest, or all where more is owed; FIN follows at once upon what is `last`. An error stays with the
-    /// socket, and the next flush meets it.
+    /// Writes what the sink takes now, and keeps the rest, or all where more is owed; FIN follows at once upon what is
+    /// `last`. An error stays with the socket, and the next flush meets it.
     fn pass_on(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, bytes: &[u8], last: bool) {
         if bytes.is_empty() {
             return;
@@ -540,6 +534,16 @@ impl Lane {
         self.added += onward.len().saturating_sub(bytes.len()) as u64;
         self.pass_on(cx, tools, onward, last);
     }
+}
+
+/// Bytes move on that lay in the source's socket. As many as filters have looked at there are counted as filtered; how many
+/// they have not is returned, to be counted by the way that they go.
+#[inline]
+fn count_seen(seen: &mut u64, moved: &mut Moved, bytes: u64) -> u64 {
+    let filtered = bytes.min(*seen);
+    *seen -= filtered;
+    moved.filtered += filtered;
+    bytes - filtered
 }
 
 fn continues(fed: Result<(), Stop>) -> ControlFlow<Ending> {

@@ -150,9 +150,10 @@ pub struct Expect {
     pub ending: Option<Ending>,
     /// What a refused client is told: all of it.
     pub reply: Option<Vec<u8>>,
-    /// All that the upstream receives. Of a connection that is refused, no more than this.
+    /// All that the upstream receives. Of a connection that is refused: the most that goes on before, over all the ways in
+    /// which the bytes may come. With other cuts it may be less, from the beginning of the same.
     pub upstream_receives: Option<Vec<u8>>,
-    /// All that the client receives, without the reply of a refusal. Of a connection that is refused, no more than this.
+    /// Likewise, all that the client receives, without the reply of a refusal.
     pub client_receives: Option<Vec<u8>>,
     /// These, and perhaps others.
     pub annotations: BTreeMap<String, Value>,

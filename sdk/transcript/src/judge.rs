@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Display;
 
-use crate::{Case, Decision, Direction, Ending, Observed, Refusal, Value};
+use crate::{Case, Cut, Decision, Direction, Ending, Observed, PerDirection, Refusal, Value};
 
 /// What was expected, and what came: a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,60 @@ pub(crate) fn compare(whole: &Observed, variant: &Observed) -> Vec<Mismatch> {
     );
     judge.same_bytes("the client receives", &whole.to_client, &variant.to_client, refused);
     judge.mismatches
+}
+
+/// The most that a peer has received of a connection that was refused, over all the ways in which its bytes came. How much
+/// goes on before a refusal depends on these; that nothing more ever does, and that as much as is expected once did, does not.
+#[derive(Default)]
+pub(crate) struct Most(PerDirection<Option<(Cut, Observed)>>);
+
+impl Most {
+    pub(crate) fn note(&mut self, cut: Cut, observed: &Observed) {
+        if observed.refusal.is_none() {
+            return;
+        }
+        for direction in Direction::ALL {
+            let most = self.0.of_mut(direction);
+            let reached = most.as_ref().map(|(_, most)| most.received(direction).len());
+            if reached.is_none_or(|reached| reached < observed.received(direction).len()) {
+                *most = Some((cut, observed.clone()));
+            }
+        }
+    }
+
+    /// What never came as far as the case expects, and the way in which it came the farthest. Each of the ways has been judged.
+    pub(crate) fn judge(&self, case: &Case) -> Option<(Cut, Vec<Mismatch>)> {
+        let short = |direction| {
+            let (cut, observed) = self.0.of(direction).as_ref()?;
+            let (refusal, came) = (observed.refusal.as_ref()?, observed.received(direction));
+            let (what, expected) = receiver(case, direction);
+            let expected = expected.filter(|expected| *expected != came)?;
+            let difference = Difference { expected, came };
+            let hint = hint(direction, refusal);
+            let text = format!("{what} less than that before the refusal, however the bytes come: {difference}{hint}");
+            Some((*cut, Mismatch(text)))
+        };
+        let (cuts, mismatches): (Vec<_>, Vec<_>) = Direction::ALL.into_iter().filter_map(short).unzip();
+        cuts.first().map(|cut| (*cut, mismatches))
+    }
+}
+
+/// Who receives what goes in a direction, and what that should be.
+fn receiver(case: &Case, direction: Direction) -> (&'static str, Option<&[u8]>) {
+    match direction {
+        Direction::Up => ("the upstream receives", case.expect.upstream_receives.as_deref()),
+        Direction::Down => ("the client receives", case.expect.client_receives.as_deref()),
+    }
+}
+
+/// Those who expect a refusal's reply where it does not belong.
+fn hint(direction: Direction, refusal: &Refusal) -> &'static str {
+    match direction {
+        Direction::Down if !refusal.reply.is_empty() => {
+            "; what the refusal itself tells it is apart: did you mean `reply`?"
+        }
+        _ => "",
+    }
 }
 
 #[derive(Default)]
@@ -151,23 +205,20 @@ impl Judge {
     }
 
     fn bytes(&mut self, case: &Case, observed: &Observed) {
-        let sides = [
-            (
-                "the upstream receives",
-                &case.expect.upstream_receives,
-                &observed.to_upstream,
-            ),
-            ("the client receives", &case.expect.client_receives, &observed.to_client),
-        ];
-        for (what, expected, came) in sides {
-            let Some(expected) = expected else { continue };
-            if observed.refusal.is_none() {
+        for direction in Direction::ALL {
+            let (what, expected) = receiver(case, direction);
+            let (Some(expected), came) = (expected, observed.received(direction)) else {
+                continue;
+            };
+            let Some(refusal) = &observed.refusal else {
                 self.exactly(what, expected, came);
-            } else if !expected.starts_with(came) {
+                continue;
+            };
+            if !expected.starts_with(came) {
+                let difference = Difference { expected, came };
+                let hint = hint(direction, refusal);
                 self.mismatch(format!(
-                    "{what}, before the refusal: expected the beginning of {}; {}",
-                    Excerpt(expected),
-                    Difference { expected, came }
+                    "{what} more than that, or something else, before the refusal: {difference}{hint}"
                 ));
             }
         }

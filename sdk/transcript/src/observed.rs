@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::{Ending, PerDirection, Value};
+use crate::{Direction, Ending, PerDirection, Value};
 
 /// What came of playing a variant: everything that a player can see from outside of a filter.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,6 +29,16 @@ pub struct Observed {
     pub failure: Option<String>,
     /// The filter refused its configuration: why. Then nothing was played.
     pub config_refused: Option<String>,
+}
+
+impl Observed {
+    /// What the peer at the end of this direction received.
+    pub(crate) fn received(&self, direction: Direction) -> &[u8] {
+        match direction {
+            Direction::Up => &self.to_upstream,
+            Direction::Down => &self.to_client,
+        }
+    }
 }
 
 /// What a router decided.

@@ -281,6 +281,15 @@ impl Reader<'_> {
                 "ending and reply are of a refusal: expected refused = \"a part of the reason\" beside them".to_owned(),
             );
         }
+        if expect.config_refused.is_some() {
+            let alone = Expect {
+                config_refused: expect.config_refused.clone(),
+                ..Expect::default()
+            };
+            if expect != alone {
+                return Err("config-refused: nothing else comes of a filter that refuses its configuration".to_owned());
+            }
+        }
         let decisions = [expect.upstream.is_some(), expect.passes, expect.waits];
         if decisions.into_iter().filter(|expected| *expected).count() > 1 {
             return Err("a router decides one thing: expected only one of upstream, passes and waits".to_owned());

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::judge::{Mismatch, compare, judge};
+use crate::judge::{Mismatch, Most, compare, judge};
 use crate::{Case, Cut, Observed, Variant};
 
 /// Who can play a case: the filter from its beginning, on a new connection, with an empty store.
@@ -36,13 +36,22 @@ pub struct Failure {
     pub mismatches: Vec<Mismatch>,
 }
 
-/// Plays all variants of a case, until one does not come to what the case expects, or to something else than the whole.
+/// Plays all variants of a case, until one does not come to what the case expects, or to something else than the whole. Of a
+/// connection that is refused, what is expected to have gone on before is what at least one of them lets through.
 ///
 /// # Errors
-/// The first variant that does not.
+/// The first variant that does not, or the one that came the nearest.
 pub fn run(case: &Case, player: &mut dyn Player, seed: u64) -> Result<Count, Failure> {
+    let failure = |cut, mismatches| Failure {
+        name: case.name.clone(),
+        file: case.file.clone(),
+        line: case.line,
+        cut,
+        mismatches,
+    };
     let mut count = Count::default();
     let mut whole: Option<Observed> = None;
+    let mut most = Most::default();
     for variant in case.variants(seed) {
         let observed = player.play(case, &variant);
         let mut mismatches = judge(case, &observed);
@@ -52,18 +61,16 @@ pub fn run(case: &Case, player: &mut dyn Player, seed: u64) -> Result<Count, Fai
             mismatches = compare(whole, &observed);
         }
         if !mismatches.is_empty() {
-            return Err(Failure {
-                name: case.name.clone(),
-                file: case.file.clone(),
-                line: case.line,
-                cut: variant.cut,
-                mismatches,
-            });
+            return Err(failure(variant.cut, mismatches));
         }
         count.variants += 1;
+        most.note(variant.cut, &observed);
         whole.get_or_insert(observed);
     }
-    Ok(count)
+    match most.judge(case) {
+        Some((cut, mismatches)) => Err(failure(cut, mismatches)),
+        None => Ok(count),
+    }
 }
 
 impl fmt::Display for Failure {
@@ -152,34 +159,54 @@ mod tests {
         );
     }
 
+    fn refused(observed: &mut Observed, reply: &str) {
+        observed.refusal = Some(Refusal {
+            reason: "no".to_owned(),
+            ending: crate::Ending::Graceful,
+            reply: reply.into(),
+        });
+    }
+
     #[test]
     fn how_much_goes_on_before_a_refusal_may_differ() {
-        let refusing = |variant: &Variant, observed: &mut Observed| {
-            observed.to_upstream.truncate(variant.steps.len() % 2);
-            observed.refusal = Some(Refusal {
-                reason: "no".to_owned(),
-                ending: crate::Ending::Graceful,
-                reply: Vec::new(),
-            });
+        let judged = |expect: &str| {
+            let refusing = |variant: &Variant, observed: &mut Observed| {
+                // Of three pieces two, of two one, of the whole nothing.
+                observed.to_upstream.truncate(variant.steps.len() - 1);
+                refused(observed, "");
+            };
+            run(&case(expect), &mut Forward(refusing), 1).map_err(|failure| failure.to_string())
         };
-        run(&case("{ refused = \"no\" }"), &mut Forward(refusing), 1).unwrap();
-        run(
-            &case("{ refused = \"no\", upstream-receives = \"ab\" }"),
-            &mut Forward(refusing),
-            1,
-        )
-        .unwrap();
-        let failure = run(
-            &case("{ refused = \"no\", upstream-receives = \"\" }"),
-            &mut Forward(refusing),
-            1,
-        )
-        .unwrap_err();
+        judged("{ refused = \"no\" }").unwrap();
+        judged("{ refused = \"no\", upstream-receives = \"ab\" }").unwrap();
+        let failure = judged("{ refused = \"no\", upstream-receives = \"\" }").unwrap_err();
         assert!(
-            failure
-                .to_string()
-                .contains("before the refusal: expected the beginning of \"\""),
+            failure.ends_with("more than that, or something else, before the refusal: expected \"\", came \"ab\""),
             "{failure}"
         );
+    }
+
+    #[test]
+    fn what_is_expected_before_a_refusal_must_have_gone_on_once() {
+        let judged = |expect: &str| {
+            let refusing = |variant: &Variant, observed: &mut Observed| {
+                observed.to_upstream.truncate(variant.steps.len() - 1);
+                refused(observed, "-ERR");
+            };
+            run(&case(expect), &mut Forward(refusing), 1).unwrap_err().to_string()
+        };
+        assert_eq!(
+            judged("{ refused = \"no\", upstream-receives = \"abc\" }"),
+            "x.toml:2: \"it is so\", in single bytes\n    the upstream receives less than that before the refusal, however the \
+             bytes come: expected \"abc\", came \"ab\""
+        );
+        let nonsense = judged("{ refused = \"no\", client-receives = \"-ERR\" }");
+        assert!(
+            nonsense.ends_with(
+                "expected \"-ERR\", came \"\"; what the refusal itself tells it is apart: did you mean `reply`?"
+            ),
+            "{nonsense}"
+        );
+        assert!(!judged("{ refused = \"no\", upstream-receives = \"x\" }").contains("reply"));
     }
 }

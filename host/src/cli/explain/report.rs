@@ -4,9 +4,9 @@ use std::fmt::{self, Write};
 
 use super::Said;
 use super::connection::{Connection, Decrypted};
-use crate::cli::count;
 use crate::config::{Detection, ListenerConfig, Refusal, RouteTarget};
 use crate::route::rules::{Awaited, Decided, Explanation, Finding, Known, Rules, Tls};
+use crate::words::count;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Report {

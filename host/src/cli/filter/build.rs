@@ -59,7 +59,7 @@ pub fn build(asked: Build) -> ExitCode {
             "name": built.name,
             "file": built.file,
             "digest": about.digest.to_string(),
-            "bytes": about.size,
+            "bytes": about.bytes.len(),
             "roles": examined.roles,
             "imports": examined.imports,
             "exports": examined.exports,
@@ -71,7 +71,7 @@ pub fn build(asked: Build) -> ExitCode {
         say(&format!("built {} in {}", built.file.display(), took(time)));
         let roles = examined.roles.iter().map(ToString::to_string).collect();
         say(&page(&[
-            ("size", vec![size(about.size)]),
+            ("size", vec![size(about.bytes.len())]),
             ("roles", roles),
             ("imports", imports),
             ("exports", exports),

@@ -1,17 +1,15 @@
 //! `spliceway filter check`
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::Value;
 
-use super::given::{Given, component};
 use super::inspect::rows;
 use super::page::page;
-use crate::authoring::examine::examine;
-use crate::cli::{FAILED, WRONG, complain, count, say, say_error};
-use crate::filter::Engine;
+use super::subject::Subject;
+use crate::cli::{FAILED, complain, say, say_error};
+use crate::words::count;
 
 #[derive(Debug, Args)]
 #[command(
@@ -19,30 +17,17 @@ use crate::filter::Engine;
                   Exit codes: 0: a proxy would load it; 1: it would not; 2: the command line is wrong."
 )]
 pub struct Check {
-    /// The component's file, or the directory of a crate that was built
-    #[arg(default_value = ".", value_name = "FILE|DIRECTORY")]
-    file: PathBuf,
-
     #[command(flatten)]
-    given: Given,
-
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    subject: Subject,
 }
 
-pub fn check(asked: Check) -> ExitCode {
-    let config = component(&asked.file).and_then(|file| asked.given.filter(&file));
-    let config = match config {
-        Ok(config) => config,
-        Err(error) => return complain(WRONG, &error),
-    };
-    let limits = config.limits;
-    let found = match Engine::new().and_then(|engine| examine(&engine, config)) {
+pub fn check(Check { subject }: Check) -> ExitCode {
+    let found = match subject.examine() {
         Ok(found) => found,
-        Err(error) => return complain(FAILED, &format!("{error:#}")),
+        Err(code) => return code,
     };
-    if asked.json {
+    let limits = found.limits;
+    if subject.json {
         let mut answer = found.json();
         let limits = limits
             .as_typed()
@@ -64,7 +49,7 @@ pub fn check(asked: Check) -> ExitCode {
         say(&format!("{}\n{}", found.file.display(), page(&rows)));
     }
     let mut problems = found.problems.clone();
-    problems.extend(found.refusal.as_ref().map(|refusal| match asked.given.config {
+    problems.extend(found.refusal.as_ref().map(|refusal| match subject.given.config {
         None => format!("{refusal}; none was given: --config says one"),
         Some(_) => refusal.clone(),
     }));

@@ -1,47 +1,32 @@
 //! `spliceway filter inspect`
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::given::{Given, component};
 use super::page::{page, short};
-use crate::authoring::examine::{Examination, examine};
+use super::subject::Subject;
+use crate::authoring::examine::Examination;
 use crate::cli::check::size;
-use crate::cli::{FAILED, WRONG, complain, say};
-use crate::filter::Engine;
+use crate::cli::say;
 
 #[derive(Debug, Args)]
 #[command(after_help = "A file that no proxy would load is inspected, too: as far as it goes, and with the reason.")]
 pub struct Inspect {
-    /// The component's file, or the directory of a crate that was built
-    #[arg(default_value = ".", value_name = "FILE|DIRECTORY")]
-    file: PathBuf,
-
     #[command(flatten)]
-    given: Given,
-
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    subject: Subject,
 }
 
-pub fn inspect(asked: Inspect) -> ExitCode {
-    let config = component(&asked.file).and_then(|file| asked.given.filter(&file));
-    let config = match config {
-        Ok(config) => config,
-        Err(error) => return complain(WRONG, &error),
-    };
-    match Engine::new().and_then(|engine| examine(&engine, config)) {
+pub fn inspect(Inspect { subject }: Inspect) -> ExitCode {
+    match subject.examine() {
         Ok(found) => {
-            say(&match asked.json {
+            say(&match subject.json {
                 true => format!("{:#}", found.json()),
                 false => text(&found),
             });
             ExitCode::SUCCESS
         }
-        Err(error) => complain(FAILED, &format!("{error:#}")),
+        Err(code) => code,
     }
 }
 

@@ -15,6 +15,7 @@ mod push;
 mod run;
 mod sharing;
 mod sign;
+mod subject;
 mod test;
 mod verify;
 

@@ -16,9 +16,10 @@ use crate::authoring::bytes::{excerpt, unescape, unhex};
 use crate::authoring::hello::client_hello;
 use crate::authoring::play::{Choice, Play, Scene, Told};
 use crate::authoring::transcripts::{groups, scene, take};
-use crate::cli::{FAILED, WRONG, complain, count, say, say_error};
+use crate::cli::{FAILED, WRONG, complain, say, say_error};
 use crate::config::FilterConfig;
 use crate::filter::{Attribute, Candidate, Engine, Heard, Trial};
+use crate::words::count;
 
 #[derive(Debug, Args)]
 #[command(

@@ -12,8 +12,9 @@ use super::given::Given;
 use super::page::took;
 use crate::authoring::build::{Build, Profile, build};
 use crate::authoring::transcripts::Component;
-use crate::cli::{FAILED, WRONG, complain, count, say};
+use crate::cli::{FAILED, WRONG, complain, say};
 use crate::filter::{Candidate, Engine};
+use crate::words::count;
 
 #[derive(Debug, Args)]
 #[command(

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::task::{Context, Poll};
 
 use super::super::Ending;
-use super::{Lane, Path, SMALL_IN_A_ROW, SPLICE, Tools, continues};
+use super::{Lane, Path, SMALL_IN_A_ROW, SPLICE, Tools, continues, count_seen};
 use crate::filter::View;
 use crate::worker::BUFFER;
 
@@ -139,10 +139,8 @@ impl Lane {
     fn take_cleared(&mut self, tools: &Tools<'_>) -> io::Result<()> {
         let mut cleared = vec![0; usize::try_from(self.cleared).unwrap_or(usize::MAX)];
         tools.source.stream().take(&mut cleared)?;
-        let seen = mem::take(&mut self.seen);
-        self.moved.filtered += seen;
-        self.moved.copied += self.cleared - seen;
-        self.cleared = 0;
+        let unseen = count_seen(&mut self.seen, &mut self.moved, mem::take(&mut self.cleared));
+        self.moved.copied += unseen;
         self.backlog.push(&cleared);
         Ok(())
     }

@@ -242,6 +242,11 @@ fn what_can_never_be_played_is_refused() {
         config,
         ["4: config-refused: a filter that refuses its configuration plays nothing"]
     );
+    let more = errors("[[case]]\nname = \"x\"\nexpect = { config-refused = \"x\", client-receives = \"y\" }");
+    assert_eq!(
+        more,
+        ["3: config-refused: nothing else comes of a filter that refuses its configuration"]
+    );
     for time in [
         "",
         "1",
