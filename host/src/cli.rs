@@ -138,12 +138,12 @@ pub fn main() -> ExitCode {
                 unreachable!("the command was parsed from these matches")
             };
             match forward.config(matches) {
-                Ok(config) => serve(&config),
+                Ok(config) => serve(&config, None),
                 Err(error) => complain(WRONG, &error),
             }
         }
-        Command::Run(File { config }) => match load(&config) {
-            Ok(config) => serve(&config),
+        Command::Run(File { config: file }) => match load(&file) {
+            Ok(config) => serve(&config, Some(&file)),
             Err(code) => code,
         },
         Command::Check(asked) => check::check(asked),
@@ -165,8 +165,8 @@ fn built_filters() -> PathBuf {
     target.join("filters")
 }
 
-fn serve(config: &Config) -> ExitCode {
-    match server::run(config) {
+fn serve(config: &Config, file: Option<&Path>) -> ExitCode {
+    match server::run(config, file) {
         Ok(Ended::Finished) => ExitCode::SUCCESS,
         Ok(Ended::CutOff) => ExitCode::from(CUT_OFF),
         Ok(Ended::Hurried) => ExitCode::from(HURRIED),

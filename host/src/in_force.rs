@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use crate::artifact::Library;
 use crate::config::Config;
 use crate::filter::Filter;
+use crate::listener::{Listener, Post};
 use crate::observe::Counters;
 use crate::sys::Peer;
 use crate::tls::{Certificates, Terminator};
@@ -31,6 +32,32 @@ pub struct Listening {
     pub address: Peer,
     pub counters: Arc<Counters>,
     pub tls: Option<Arc<Terminator>>,
+    /// Where it listens, and what serves there.
+    pub post: Arc<Post>,
+    listener: Arc<Listener>,
+}
+
+impl Listening {
+    pub fn new(listener: Arc<Listener>, address: Peer) -> Self {
+        Self::at(Arc::new(Post::new(Arc::clone(&listener))), listener, address)
+    }
+
+    /// Where there was another one before.
+    pub fn at(post: Arc<Post>, listener: Arc<Listener>, address: Peer) -> Self {
+        Self {
+            name: Arc::clone(&listener.name),
+            address,
+            counters: Arc::clone(&listener.counters),
+            tls: listener.tls.clone(),
+            post,
+            listener,
+        }
+    }
+
+    /// Its connections' own, whoever has the post by now.
+    pub fn listener(&self) -> &Arc<Listener> {
+        &self.listener
+    }
 }
 
 impl InForce {
@@ -43,15 +70,16 @@ impl InForce {
     }
 
     /// Everything that has certificates, and whose they are.
-    pub fn with_certificates(&self) -> impl Iterator<Item = (String, Arc<dyn Certificates>)> {
+    pub fn with_certificates(&self) -> Vec<(String, Arc<dyn Certificates>)> {
         let listeners = self.listeners.iter().filter_map(|listener| {
             let tls = Arc::clone(listener.tls.as_ref()?) as Arc<dyn Certificates>;
             Some((format!("listener \"{}\"", listener.name), tls))
         });
-        let upstreams = self.upstreams.iter().filter_map(|upstream| {
-            let tls = Arc::clone(upstream.tls()?) as Arc<dyn Certificates>;
+        let upstreams = self.upstreams.all();
+        let upstreams = upstreams.iter().filter_map(|upstream| {
+            let tls = upstream.tls()? as Arc<dyn Certificates>;
             Some((format!("upstream \"{}\"", upstream.name()), tls))
         });
-        listeners.chain(upstreams)
+        listeners.chain(upstreams).collect()
     }
 }

@@ -11,6 +11,8 @@ mod config;
 mod demo;
 mod server;
 
+mod reload;
+
 mod in_force;
 
 mod listener;
@@ -50,6 +52,7 @@ mod flow;
 mod limit;
 mod linger;
 mod metrics;
+mod notice;
 mod observe;
 mod outcome;
 mod protocol;

@@ -73,6 +73,8 @@ pub enum Cause {
     NoServer,
     /// Its server went down, and the upstream's connections do not stay then.
     ServerDown,
+    /// Its listener or its route was changed or removed by a reload, and the connections do not stay then.
+    Reconfigured,
     /// The process stopped.
     Interrupted,
     /// A mistake of ours: its task panicked.
@@ -150,6 +152,7 @@ impl fmt::Display for Outcome {
             Cause::NoUpstream => "no-upstream",
             Cause::NoServer => "no-server",
             Cause::ServerDown => "server-down",
+            Cause::Reconfigured => "reconfigured",
             Cause::Interrupted => "interrupted",
             Cause::Panicked => "panicked",
             Cause::Error => "error",

@@ -21,6 +21,7 @@ mod name_server;
 mod named;
 mod network;
 mod octets;
+mod on_change;
 mod pattern;
 mod percentage;
 mod proxy_protocol;
@@ -51,9 +52,12 @@ use std::time::Duration;
 pub use address::{Address, ListenAddress};
 pub use file::schema;
 pub use filter_source::{Pull, Source};
+#[cfg(test)]
+pub use load::parse;
 pub use load::{LoadError, load};
 pub use log_field::LogField;
 pub use log_format::TemplatePart;
+pub use on_change::OnChange;
 pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
 pub use reference::{Reference, ReferenceError, Repository, SCHEME, Version};
 pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition};
@@ -79,6 +83,8 @@ pub struct Config {
     /// Where the page of metrics is; `None`: nowhere.
     pub metrics: Option<ListenAddress>,
     pub registries: Registries,
+    /// Whether the file is read again whenever it changes.
+    pub watch: bool,
     /// Where filters need a signature. Elsewhere they need none.
     pub trust: Vec<TrustConfig>,
 }
@@ -97,6 +103,7 @@ impl Default for Config {
             resolver: defaults::RESOLVER,
             metrics: None,
             registries: Registries::default(),
+            watch: false,
             trust: Vec::new(),
         }
     }
@@ -311,6 +318,7 @@ pub struct ListenerConfig {
     pub detection: Detection,
     /// Whether it decrypts.
     pub tls: Option<TlsIn>,
+    pub on_change: OnChange,
 }
 
 impl ListenerConfig {
@@ -330,6 +338,7 @@ impl ListenerConfig {
             routes: Vec::new(),
             detection: defaults::DETECTION,
             tls: None,
+            on_change: OnChange::default(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! A group of servers that do the same, as it is meant.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Address, ProxyOut, TimeoutChanges, TlsOut, Vigilance, defaults};
+use super::{Address, OnChange, ProxyOut, TimeoutChanges, TlsOut, Vigilance, defaults};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamConfig {
@@ -37,6 +38,7 @@ pub struct UpstreamConfig {
     /// What becomes of a server's connections when it goes down.
     pub on_down: OnDown,
     pub discovery: Discovery,
+    pub on_change: OnChange,
 }
 
 impl UpstreamConfig {
@@ -61,6 +63,7 @@ impl UpstreamConfig {
             panic: 0,
             on_down: OnDown::default(),
             discovery: defaults::DISCOVERY,
+            on_change: OnChange::default(),
         }
     }
 }
@@ -114,6 +117,15 @@ pub enum ServerPlace {
     /// Those that the SRV records of this name list (RFC 2782), with their ports, weights, and priorities: the lowest
     /// priority is used, the others are backups.
     Srv(String),
+}
+
+impl fmt::Display for ServerPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Srv(name) => write!(f, "SRV {name}"),
+        }
+    }
 }
 
 /// When a server is connected to.

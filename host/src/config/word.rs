@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::diagnostics::{Problem, Problems, Reported};
-use super::file::When;
+use super::file::{Fate, When};
 use super::reader::{Read, Value};
 use super::suggest;
 use super::{
@@ -67,6 +67,10 @@ impl Words for Connect {
 impl Words for OnDown {
     const WORDS: &'static [(&'static str, Self)] =
         &[("keep", Self::Keep), ("drain", Self::Drain), ("kill", Self::Kill)];
+}
+
+impl Words for Fate {
+    const WORDS: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("kill", Self::Kill)];
 }
 
 impl Words for Accept {

@@ -79,6 +79,7 @@ fn expired(limit: Limit) -> Outcome {
         Limit::Drained => (Cause::Drained, None),
         Limit::DrainOver => (Cause::DrainOver, None),
         Limit::ServerDown => (Cause::ServerDown, Some(Side::Upstream)),
+        Limit::Reconfigured => (Cause::Reconfigured, None),
     };
     Outcome::new(Stage::Relay, cause, side)
 }

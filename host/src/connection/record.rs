@@ -270,7 +270,7 @@ fn short(route: usize) -> Option<u32> {
 fn end(outcome: Outcome, answered: bool) -> End {
     match outcome.cause {
         Cause::FilterRefused => End::Refused,
-        Cause::Drained | Cause::DrainOver | Cause::Interrupted | Cause::ServerDown => End::Usual,
+        Cause::Drained | Cause::DrainOver | Cause::Interrupted | Cause::ServerDown | Cause::Reconfigured => End::Usual,
         Cause::Finished | Cause::IdleTimeout | Cause::HalfClosedTimeout | Cause::LifetimeOver | Cause::Stalled
             if answered =>
         {

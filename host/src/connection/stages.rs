@@ -9,6 +9,7 @@ use crate::channel::Channel;
 use crate::config::Timeouts;
 use crate::filter::{Chain, Facts, Generation};
 use crate::listener::Listener;
+use crate::notice::Notice;
 use crate::proxy_header::Proxied;
 use crate::sys::Stream;
 use crate::upstream::{Upstream, Wish};
@@ -45,6 +46,8 @@ pub struct Routed {
     pub timeouts: Arc<Timeouts>,
     /// The route that it took.
     pub route: Option<usize>,
+    /// To the connections of its listener that took the same route.
+    pub notice: Arc<Notice>,
     /// Present where it is not known yet what the connection is: a server that speaks first may show it.
     pub unknown: Option<Arc<Facts>>,
 }

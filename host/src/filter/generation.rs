@@ -10,13 +10,15 @@ use super::families::Families;
 use super::rollout::{Judged, Place, Seen};
 use super::slot::Kept;
 use super::tally::{End, Role, Tally};
-use crate::config::{FilterLimits, OnError};
+use crate::config::{FilterConfig, FilterLimits, OnError};
 use crate::digest::Digest;
 
 /// One loaded version of a filter. A connection keeps the one that it began with; it is freed with the last of them, where
 /// its filter does not hold it as one that serves, that may return, or that is tried again.
 pub struct Generation {
     kept: Arc<Kept>,
+    /// Those of its filter when it was loaded.
+    terms: Arc<FilterConfig>,
     number: u64,
     digest: Digest,
     linked: Linked,
@@ -29,13 +31,14 @@ pub struct Generation {
 
 impl Generation {
     /// The next one of its filter; its number is taken when it serves.
-    pub(super) fn new(kept: &Arc<Kept>, linked: Linked, digest: Digest) -> Self {
+    pub(super) fn new(kept: &Arc<Kept>, terms: &Arc<FilterConfig>, linked: Linked, digest: Digest) -> Self {
         Self {
             kept: Arc::clone(kept),
+            terms: Arc::clone(terms),
             number: kept.last.load(Ordering::Relaxed) + 1,
             digest,
             linked,
-            config: kept.config.config.to_string(),
+            config: terms.config.to_string(),
             tally: Arc::default(),
             place: AtomicU8::new(Place::New as u8),
         }
@@ -108,6 +111,10 @@ impl Generation {
         standbys.find_map(|standby| standby.upgrade().filter(|standby| standby.number < self.number))
     }
 
+    pub(super) fn terms(&self) -> &FilterConfig {
+        &self.terms
+    }
+
     pub(super) fn kept(&self) -> &Kept {
         &self.kept
     }
@@ -123,15 +130,15 @@ impl Generation {
     }
 
     pub(super) fn on_error(&self) -> OnError {
-        self.kept.config.on_error
+        self.terms.on_error
     }
 
     pub(super) fn sessions_per_instance(&self) -> u32 {
-        self.kept.config.sessions_per_instance
+        self.terms.sessions_per_instance
     }
 
     pub(super) fn limits(&self) -> FilterLimits {
-        self.kept.config.limits
+        self.terms.limits
     }
 
     pub(super) fn config(&self) -> &str {

@@ -253,7 +253,7 @@ impl Instance {
 
     /// Whether it has served for long enough: it gets no new connections.
     pub fn is_spent(&self) -> bool {
-        let config = &self.generation().kept().config;
+        let config = self.generation().terms();
         let retire = &config.retire;
         let used = self
             .guest

@@ -48,7 +48,7 @@ pub use metrics::Reading;
 pub use observers::{Closed, Observers};
 pub use router::{Decision, Window, ask, blame};
 pub use sessions::Instances;
-pub use slot::{ConfigRefused, Filter, Occasion, Reloaded};
+pub use slot::{ConfigRefused, Filter, Occasion, Reloaded, Revision};
 pub use tally::{BUCKETS, End, Role, TIMED, Tally, Totals, Verdict};
 pub use trial::{Candidate, Ended, Trial, examination};
 pub use witness::Heard;

@@ -113,6 +113,13 @@ pub enum Place {
 }
 
 impl<G: Judged> Rollout<G> {
+    /// From now on it judges as this configuration wants it.
+    pub fn reconfigure(&mut self, config: &FilterConfig) {
+        self.canary.clone_from(&config.canary);
+        self.quarantine = config.quarantine;
+        self.goes_back = config.quarantine.is_some() || config.on_error == OnError::Previous;
+    }
+
     pub fn new(config: &FilterConfig) -> Self {
         Self {
             canary: config.canary.clone(),

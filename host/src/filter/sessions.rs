@@ -102,7 +102,7 @@ impl Instances {
 
     fn watcher(&self, generation: &Arc<Generation>) -> Result<(Rc<RefCell<Instance>>, bool), Failure> {
         let room = generation.sessions_per_instance();
-        let may_share = generation.kept().config.at_budget == AtBudget::Share;
+        let may_share = generation.terms().at_budget == AtBudget::Share;
         let mut watchers = self.watchers.borrow_mut();
         watchers.retain(Shared::may_serve);
         let known = watchers

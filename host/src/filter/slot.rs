@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
@@ -28,7 +28,7 @@ use crate::config::FilterConfig;
 use crate::digest::Digest;
 
 use source::Files;
-pub use source::{ConfigRefused, Occasion, Reloaded};
+pub use source::{ConfigRefused, Occasion, Reloaded, Revision};
 
 /// A filter of the configuration, and the generations of it that serve now.
 pub struct Filter {
@@ -37,7 +37,7 @@ pub struct Filter {
     lineup: ArcSwapOption<Lineup>,
     rollout: Mutex<Rollout<Arc<Generation>>>,
     transitions: Transitions,
-    library: Arc<Library>,
+    library: ArcSwap<Library>,
     files: Mutex<Files>,
     /// Somebody wants the registry to be asked.
     wanted: Notify,
@@ -48,7 +48,8 @@ pub struct Filter {
 /// What outlives a filter's generations: each of them holds on to it.
 pub(super) struct Kept {
     pub name: Arc<str>,
-    pub config: FilterConfig,
+    /// As the next generation gets it.
+    pub config: ArcSwap<FilterConfig>,
     pub table: Table,
     pub metrics: Metrics,
     pub log: Arc<Allowance>,
@@ -90,7 +91,7 @@ impl Filter {
         Self {
             kept: Arc::new(Kept {
                 name: config.name.as_str().into(),
-                config,
+                config: ArcSwap::from_pointee(config),
                 table: Table::new(limits.store_entries, limits.store_bytes),
                 metrics: Metrics::new(limits.metrics),
                 log: Arc::new(Allowance::new(limits.log_lines)),
@@ -105,7 +106,7 @@ impl Filter {
             lineup: ArcSwapOption::empty(),
             rollout: Mutex::new(rollout),
             transitions: Transitions::default(),
-            library,
+            library: ArcSwap::new(library),
             files: Mutex::default(),
             wanted: Notify::new(),
             living: Mutex::default(),
@@ -196,8 +197,13 @@ impl Filter {
         &self.kept.name
     }
 
-    pub fn config(&self) -> &FilterConfig {
-        &self.kept.config
+    /// Whether its generations come from this one.
+    pub fn is_of(&self, library: &Arc<Library>) -> bool {
+        Arc::ptr_eq(&self.library.load(), library)
+    }
+
+    pub fn config(&self) -> Arc<FilterConfig> {
+        self.kept.config.load_full()
     }
 
     /// The number of the stable generation; 0 where none was loaded yet.
@@ -208,7 +214,7 @@ impl Filter {
 
     /// From here on it serves, or is tried.
     fn serve(&self, generation: Arc<Generation>, loaded: Option<&Loaded>) -> Reloaded {
-        self.kept.last.store(generation.number(), Ordering::Relaxed);
+        self.kept.last.fetch_max(generation.number(), Ordering::Relaxed);
         self.remember(&generation);
         self.change(loaded, |rollout| rollout.publish(generation, Instant::now()))
     }
@@ -251,7 +257,8 @@ impl Filter {
         let weak = |generation: Option<&Arc<Generation>>| generation.map_or_else(Weak::new, Arc::downgrade);
         let standbys = [weak(Some(stable)), weak(rollout.previous())];
         self.kept.standbys.store(Some(Arc::new(standbys)));
-        let trying = |canary: &Arc<Generation>| Trying::new(Arc::clone(canary), self.kept.config.canary.as_ref());
+        let config = self.config();
+        let trying = |canary: &Arc<Generation>| Trying::new(Arc::clone(canary), config.canary.as_ref());
         self.lineup.store(Some(Arc::new(Lineup {
             stable: Arc::clone(stable),
             canary: rollout.canary().map(trying),

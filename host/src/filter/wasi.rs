@@ -54,7 +54,7 @@ impl Wasi {
         let [stdout, stderr] = printers.clone();
         let mut builder = WasiCtx::builder();
         builder.stdout(stdout).stderr(stderr).max_random_size(MOST_RANDOM);
-        let grants = &generation.kept().config.grants;
+        let grants = &generation.terms().grants;
         if !grants.contains(&Grant::WasiClocks) {
             builder.wall_clock(StoppedClock).monotonic_clock(StoppedClock);
         }

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::watch;
 
-use super::{Crew, Handed, Listener};
+use super::{Crew, Handed, Post};
 use crate::connection::{Accepted, serve};
 use crate::sys::{Acceptor, Stream};
 use crate::worker::Worker;
@@ -20,34 +19,29 @@ use crate::worker::Worker;
 /// connections that end give both back.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts connections until `stop` changes, and serves each of them in a task of its own, here or on a worker with fewer.
+/// Accepts connections until the post is closed, and serves each of them in a task of its own, here or on a worker with fewer.
 /// What waits in the accept queue by then is still accepted: its clients believe that they are connected.
-pub async fn accept(
-    listener: Arc<Listener>,
-    socket: OwnedFd,
-    worker: Rc<Worker>,
-    crew: Crew,
-    mut stop: watch::Receiver<()>,
-) {
+pub async fn accept(post: Arc<Post>, socket: OwnedFd, worker: Rc<Worker>, crew: Crew) {
+    let mut closed = post.closed();
     let acceptor = match Acceptor::new(socket) {
         Ok(acceptor) => acceptor,
-        Err(error) => return tracing::error!(listener = %listener.name, %error, "cannot accept connections"),
+        Err(error) => return tracing::error!(listener = %post.listener().name, %error, "cannot accept connections"),
     };
     // Asked each time: where connections come faster than they are taken, the branch below is never looked at.
-    while !stop.has_changed().unwrap_or(true) {
+    while !*closed.borrow() {
         let accepted = tokio::select! {
             biased;
             accepted = next(&acceptor, &crew) => accepted,
-            _ = stop.changed() => break,
+            _ = closed.changed() => break,
         };
-        begin_or_rest(accepted, &listener, &worker, &crew).await;
+        begin_or_rest(accepted, &post, &worker, &crew).await;
     }
     // Those who wait by now, and not those who go on coming.
     for _ in 0..acceptor.count_waiting() {
         let waiting = room(&crew).and_then(|()| acceptor.waiting());
         match waiting.transpose() {
             None => return,
-            Some(accepted) => begin_or_rest(accepted, &listener, &worker, &crew).await,
+            Some(accepted) => begin_or_rest(accepted, &post, &worker, &crew).await,
         }
     }
 }
@@ -67,14 +61,14 @@ fn room(crew: &Crew) -> io::Result<()> {
     }
 }
 
-async fn begin_or_rest(accepted: io::Result<Incoming>, listener: &Arc<Listener>, worker: &Rc<Worker>, crew: &Crew) {
-    let begun = accepted.and_then(|(socket, client)| match crew.share(listener, socket, client) {
+async fn begin_or_rest(accepted: io::Result<Incoming>, post: &Post, worker: &Rc<Worker>, crew: &Crew) {
+    let begun = accepted.and_then(|(socket, client)| match crew.share(&post.listener(), socket, client) {
         Some(ours) => begin(worker, ours),
         None => Ok(()),
     });
     if let Err(error) = begun {
         if crew.may_complain() {
-            tracing::warn!(listener = %listener.name, %error, "no connection can be accepted for now");
+            tracing::warn!(listener = %post.listener().name, %error, "no connection can be accepted for now");
         }
         tokio::time::sleep(PAUSE).await;
     }

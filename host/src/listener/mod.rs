@@ -2,6 +2,7 @@
 
 mod accept;
 mod crew;
+mod post;
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use crate::config::{Detection, ListenAddress, ListenerConfig, ProxyIn, Timeouts}
 use crate::detect::Sight;
 use crate::filter::{Filter, Observers};
 use crate::limit::Limiter;
+use crate::notice::Notice;
 use crate::observe::{AccessLog, Counters};
 use crate::route::rules::Rules;
 use crate::sys::{Peer, listen_tcp, listen_unix};
@@ -21,6 +23,7 @@ use crate::tls::Terminator;
 use crate::upstream::{Upstream, Upstreams};
 pub use accept::{accept, serve_handed};
 pub use crew::{Counted, Crew, Handed};
+pub use post::Post;
 
 /// What all connections of one listener share.
 pub struct Listener {
@@ -33,7 +36,7 @@ pub struct Listener {
     /// Where clients come through a proxy that says who they are.
     pub proxy_protocol: Option<ProxyIn>,
     /// Which of its connections go where, unless a filter decides otherwise.
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
     /// What `Target::Upstream` of `rules` stands for.
     pub targets: Vec<Arc<Upstream>>,
     pub detection: Detection,
@@ -45,17 +48,25 @@ pub struct Listener {
     pub tls: Option<Arc<Terminator>>,
     /// Its own, and those of all listeners together; none where nothing is limited.
     pub limiters: Vec<Arc<Limiter>>,
+    pub own_limiter: Option<Arc<Limiter>>,
     pub access_log: Option<AccessLog>,
     /// Present where there are filters.
     pub observers: Option<Observers>,
     /// Outlives it: what was seen is asked for when nobody listens any more.
     pub counters: Arc<Counters>,
+    /// To the connections of each of its routes, in their order, and to those of none behind them.
+    pub notices: Box<[Arc<Notice>]>,
 }
 
 impl Listener {
     /// Whether it has to be found out what a connection is before a filter is asked.
     pub fn inspects(&self) -> bool {
         self.tls.is_some() || !self.rules.is_empty()
+    }
+
+    /// To the connections that take this route, or none.
+    pub fn notice(&self, route: Option<usize>) -> &Arc<Notice> {
+        &self.notices[route.unwrap_or(self.notices.len() - 1)]
     }
 
     /// Of a client that has sent nothing.

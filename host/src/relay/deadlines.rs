@@ -24,6 +24,8 @@ pub enum Limit {
     DrainOver,
     /// Its server went down, and its connections do not stay.
     ServerDown,
+    /// Its listener or its route was changed or removed, and its connections do not stay.
+    Reconfigured,
 }
 
 /// What is to be done at a deadline.

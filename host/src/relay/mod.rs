@@ -24,13 +24,12 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use crate::channel::Channel;
-use crate::config::Vigilance;
-use crate::filter::{Chain, Facts, Stop};
+use crate::filter::{Chain, Stop};
 use crate::flow::{Direction, Side};
 use crate::linger;
 use crate::observe::Moved;
 use crate::sys::Coarse;
-use crate::upstream::{Connected, Server};
+use crate::upstream::Connected;
 use crate::worker::{Elapsed, Worker};
 
 use deadlines::{Deadlines, Due};
@@ -70,15 +69,16 @@ pub async fn run(
     every: Option<Duration>,
     report: &mut dyn FnMut(Moved, Moved),
 ) -> Transfer {
+    let filters = connected.routed.chain.take();
+    let header = connected.routed.header.take();
+    let seen = mem::take(&mut connected.routed.seen);
+    let connected = &*connected;
     let mut relay = Relay {
         worker,
-        client: &connected.routed.client,
-        upstream: &connected.socket,
-        server: connected.place.server(),
-        unknown: connected.routed.unknown.as_deref(),
+        connected,
         up: Lane::new(Direction::Up),
         down: Lane::new(Direction::Down),
-        filters: connected.routed.chain.take(),
+        filters,
         deadlines: Deadlines::new(
             Arc::clone(&connected.routed.timeouts),
             every,
@@ -92,25 +92,20 @@ pub async fn run(
     };
     // The header goes first, in one write with what was read from the client before there was an upstream, if anything was;
     // that goes the way of all others.
-    if let Some(header) = connected.routed.header.take() {
+    if let Some(header) = header {
         relay.up.announce(header);
     }
-    let seen = mem::take(&mut connected.routed.seen);
     let Relay { up, down, filters, .. } = &mut relay;
     if let Err(stop) = up.start_with(worker, seen, filters, down) {
         return relay.conclude(Ending::Stopped(stop)).await;
     }
-    let ending = relay.run(connected.routed.upstream.vigilance(), report).await;
+    let ending = relay.run(report).await;
     relay.conclude(ending).await
 }
 
 struct Relay<'a> {
     worker: &'a Worker,
-    client: &'a Channel,
-    upstream: &'a Channel,
-    server: &'a Server,
-    /// Where it is not known what the connection is.
-    unknown: Option<&'a Facts>,
+    connected: &'a Connected,
     up: Lane,
     down: Lane,
     filters: Option<Box<Chain>>,
@@ -124,22 +119,23 @@ struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
-    async fn run(&mut self, vigilance: &Vigilance, report: &mut dyn FnMut(Moved, Moved)) -> Ending {
+    async fn run(&mut self, report: &mut dyn FnMut(Moved, Moved)) -> Ending {
         let mut timer = self.worker.timers().timer();
         std::future::poll_fn(|cx| {
             if let Poll::Ready(ending) = self.poll(cx) {
                 return Poll::Ready(ending);
             }
             let now = Coarse::now();
-            let up = self.up.progress(self.upstream.owed());
-            let down = self.down.progress(self.client.owed());
+            let up = self.up.progress(self.upstream().owed());
+            let down = self.down.progress(self.client().owed());
             self.deadlines.observe(now, up, down);
             loop {
                 let (at, due) = self.next_deadline();
                 let Elapsed = ready!(timer.poll(cx, now, at));
                 match due {
                     Due::Settle => {
-                        self.upstream.stream().watch_over(vigilance);
+                        let vigilance = self.connected.routed.upstream.vigilance();
+                        self.upstream().stream().watch_over(&vigilance);
                         self.deadlines.settled();
                     }
                     Due::Probe(direction) => {
@@ -160,15 +156,17 @@ impl<'a> Relay<'a> {
         .await
     }
 
-    /// The process is about to end, or else the server of this connection is down.
+    /// The process is about to end, or else the server of this connection is down, or what it came through has changed.
     fn next_deadline(&self) -> (Coarse, Due) {
         if let draining @ Some(_) = self.worker.draining() {
             return self.deadlines.next(draining.as_ref());
         }
-        let ending = self.server.ending();
-        match self.deadlines.next(ending.as_ref()) {
-            (at, Due::Over(Limit::Drained | Limit::DrainOver)) => (at, Due::Over(Limit::ServerDown)),
-            other => other,
+        let Connected { routed, place, .. } = self.connected;
+        let notice = place.notice();
+        let notice = notice.or_else(|| Some((routed.notice.given()?, Limit::Reconfigured)));
+        match (self.deadlines.next(notice.as_ref().map(|(given, _)| given)), notice) {
+            ((at, Due::Over(Limit::Drained | Limit::DrainOver)), Some((_, limit))) => (at, Due::Over(limit)),
+            (other, _) => other,
         }
     }
 
@@ -188,10 +186,18 @@ impl<'a> Relay<'a> {
         Some(Ending::Failed { side, error })
     }
 
+    fn client(&self) -> &'a Channel {
+        &self.connected.routed.client
+    }
+
+    fn upstream(&self) -> &'a Channel {
+        &self.connected.socket
+    }
+
     fn socket(&self, side: Side) -> &'a Channel {
         match side {
-            Side::Client => self.client,
-            Side::Upstream => self.upstream,
+            Side::Client => self.client(),
+            Side::Upstream => self.upstream(),
         }
     }
 
@@ -213,15 +219,16 @@ impl<'a> Relay<'a> {
     }
 
     fn poll_lane(&mut self, cx: &mut Context<'_>, direction: Direction) -> Poll<Result<(), Ending>> {
-        let (lane, other, source, sink) = match direction {
-            Direction::Up => (&mut self.up, &mut self.down, self.client, self.upstream),
-            Direction::Down => (&mut self.down, &mut self.up, self.upstream, self.client),
+        let (source, sink) = (self.socket(direction.from()), self.socket(direction.to()));
+        let (lane, other) = match direction {
+            Direction::Up => (&mut self.up, &mut self.down),
+            Direction::Down => (&mut self.down, &mut self.up),
         };
         let tools = Tools {
             worker: self.worker,
             source,
             sink,
-            unknown: self.unknown,
+            unknown: self.connected.routed.unknown.as_deref(),
             filters: &mut self.filters,
             other,
             winding_down: self.winding_down,
@@ -292,8 +299,8 @@ impl<'a> Relay<'a> {
         let worker = self.worker;
         let delivered = std::future::poll_fn(|cx| {
             let flushed = self.poll(cx).is_ready();
-            let client = linger::poll_discard(cx, worker, self.client.stream());
-            let upstream = linger::poll_discard(cx, worker, self.upstream.stream());
+            let client = linger::poll_discard(cx, worker, self.client().stream());
+            let upstream = linger::poll_discard(cx, worker, self.upstream().stream());
             if flushed && client.is_ready() && upstream.is_ready() {
                 Poll::Ready(())
             } else {

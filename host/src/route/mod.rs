@@ -62,8 +62,10 @@ pub async fn choose(worker: &Worker, inspected: Inspected) -> Result<Routed, Out
         Ok(chain) => chain,
         Err(stop) => return Err(close(worker, &accepted, End::Stopped(stop)).await),
     };
-    let protocol = chosen.upstream.proxy_protocol();
-    let header = protocol.map(|protocol| outgoing(protocol, &accepted));
+    let terms = chosen.upstream.terms();
+    let header = terms.config.proxy_protocol.as_ref();
+    let header = header.map(|protocol| outgoing(protocol, &accepted));
+    drop(terms);
     Ok(Routed {
         id: accepted.id,
         timeouts: timeouts(&accepted.listener, &chosen),
@@ -73,6 +75,7 @@ pub async fn choose(worker: &Worker, inspected: Inspected) -> Result<Routed, Out
         unknown: accepted
             .facts
             .filter(|facts| seen.is_empty() && facts.known_as("protocol").is_none()),
+        notice: Arc::clone(accepted.listener.notice(route)),
         route,
         seen,
         chain,
@@ -107,11 +110,11 @@ async fn turn_away(worker: &Worker, accepted: &Accepted, seen: &[u8], refusal: R
 
 /// The listener's, as the upstream changes them, as the router changes those: shared where nothing is changed.
 fn timeouts(listener: &Listener, chosen: &Chosen) -> Arc<Timeouts> {
-    let changes = [chosen.upstream.timeouts(), &chosen.asked.timeouts];
-    if changes.iter().all(|changes| **changes == TimeoutChanges::default()) {
+    let changes = [chosen.upstream.timeouts(), chosen.asked.timeouts];
+    if changes.iter().all(|changes| *changes == TimeoutChanges::default()) {
         return Arc::clone(&listener.timeouts);
     }
-    Arc::new(changes.into_iter().fold(*listener.timeouts, Timeouts::with))
+    Arc::new(changes.iter().fold(*listener.timeouts, Timeouts::with))
 }
 
 /// A client's connections go to the same server where the upstream hashes, whatever ports they come from, unless a router
@@ -159,5 +162,5 @@ async fn close(worker: &Worker, accepted: &Accepted, end: End) -> Outcome {
 
 /// The upstream that a filter named, if the listener may use it.
 fn find(listener: &Listener, name: &str) -> Option<Arc<Upstream>> {
-    listener.upstreams.find(name).cloned()
+    listener.upstreams.find(name)
 }

@@ -1,14 +1,15 @@
 //! Builds everything from a configuration, runs it, and takes it down.
 
+mod check;
+mod filters;
+mod listeners;
+mod reload;
 mod thread;
 
-use std::future::poll_fn;
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
 
@@ -16,22 +17,22 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch as signal_all;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
-use crate::artifact::{Library, Patience, Trouble};
-use crate::config::{Config, FilterConfig, ListenerConfig, Source};
-use crate::filter::{About, Engine, Filter, Groups, Observers, Occasion, Reloaded};
+use crate::artifact::Library;
+use crate::config::Config;
+use crate::filter::{Engine, Observers, Occasion};
 use crate::in_force::{InForce, Listening, Present};
 use crate::limit::Limiter;
-use crate::listener::{self, Crew, Listener};
+use crate::listener::{self, Crew};
 use crate::metrics::{Bound, Exporter};
 use crate::observe::AccessLog;
-use crate::route::rules::Rules;
-use crate::tls::{Originator, Terminator};
-use crate::upstream::{self, Keeper, Upstreams};
+use crate::upstream::{self, Keeper};
 use crate::watch::watch;
+pub use check::{check_certificates, check_filters};
+use filters::load_filters;
+use listeners::{Common, tells_servers};
 use thread::{Command, Start, WorkerThread};
 
 /// How much longer than the end of the drain workers may take: for what is owed to be flushed, and for connections that have
@@ -54,13 +55,14 @@ pub struct Server {
     workers: Vec<WorkerThread>,
     /// Present where servers are watched.
     keeper: Option<Keeper>,
-    stop: signal_all::Sender<()>,
     present: Present,
+    common: Common,
+    /// Present once there was a filter.
+    engine: Option<Engine>,
     /// Threads that put into words what has become of connections.
     narrators: Vec<JoinHandle<()>>,
-    access_log: Option<AccessLog>,
     /// Answers until everything else is over. Present where there is a page of metrics.
-    _exporter: Option<Exporter>,
+    exporter: Option<Exporter>,
 }
 
 /// How a server that was told to stop has ended.
@@ -74,11 +76,12 @@ pub enum Ended {
     Hurried,
 }
 
-/// Runs a configuration until a signal ends it: the first one lets connections finish, a second one does not.
+/// Runs a configuration until a signal ends it: the first one lets connections finish, a second one does not. Where it is
+/// from a `file`, that is read again when it is time.
 ///
 /// # Errors
 /// It could not start: what cannot be bound, resolved or loaded.
-pub fn run(config: &Config) -> anyhow::Result<Ended> {
+pub fn run(config: &Config, file: Option<&Path>) -> anyhow::Result<Ended> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -88,27 +91,17 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let server = Server::start(config)?;
+        let mut server = Server::start(config)?;
+        while let Next::Reload = server
+            .attend(file, &mut hangup, &mut [&mut terminate, &mut interrupt])
+            .await?
         {
-            let mut watching = pin!(server.watch_files()?);
-            let mut supervising = pin!(server.supervise_filters());
-            let mut pulling = pin!(server.pull_filters());
-            loop {
-                tokio::select! {
-                    () = &mut watching => {}
-                    () = &mut supervising => {}
-                    () = &mut pulling => {}
-                    _ = hangup.recv() => {
-                        server.reopen_log();
-                        server.reload_filters(Occasion::Request).await;
-                        server.reload_certificates().await;
-                    }
-                    _ = terminate.recv() => break,
-                    _ = interrupt.recv() => break,
-                }
+            if let Some(file) = file {
+                server.reload(file).await;
             }
         }
-        tracing::info!(soft = ?config.drain.soft, hard = ?config.drain.hard, "stopping: connections may finish");
+        let drain = server.present.load().config.drain;
+        tracing::info!(soft = ?drain.soft, hard = ?drain.hard, "stopping: connections may finish");
         let again = async {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -120,6 +113,12 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
     // Without waiting for a thread that waits for somebody to read the access log.
     runtime.shutdown_background();
     ended
+}
+
+/// What somebody wants of a server.
+enum Next {
+    Reload,
+    Stop,
 }
 
 impl Server {
@@ -134,7 +133,8 @@ impl Server {
         let descriptors = raise_descriptor_limit();
         let upstreams = Arc::new(upstream::resolve(&config.upstreams, &config.resolver)?);
         let library = Arc::new(Library::new(config));
-        let filters = load_filters(config, &upstreams, &library)?;
+        let engine = (!config.filters.is_empty()).then(Engine::new).transpose()?;
+        let filters = load_filters(config, engine.as_ref(), &upstreams, &library)?;
         let workers = config.workers.or_else(|| available_parallelism().ok());
         let workers = workers.map_or(1, NonZeroUsize::get);
 
@@ -147,42 +147,21 @@ impl Server {
             Some(config) => AccessLog::start(config).map(|(log, thread)| (Some(log), Some(thread)))?,
         };
         let metrics = config.metrics.as_ref().map(Bound::new).transpose()?;
-        let mut shares: Vec<Vec<(Arc<Listener>, OwnedFd)>> = (0..workers).map(|_| Vec::new()).collect();
-        let mut listening = Vec::new();
         let common = Common {
             filters,
+            all: upstreams.all().to_vec(),
+            tells_servers: tells_servers(config),
             upstreams,
             limiter: Limiter::new(config.limits).map(Arc::new),
             observers,
             access_log,
         };
+        let mut places = Vec::new();
         for config in &config.listeners {
-            let (sockets, bound) = listener::bind(config, workers)?;
-            let listener = Arc::new(common.listener(config)?);
-            for (share, socket) in shares.iter_mut().zip(sockets) {
-                share.push((Arc::clone(&listener), socket));
-            }
-            listening.push(Arc::new(Listening {
-                name: Arc::clone(&listener.name),
-                address: bound,
-                counters: Arc::clone(&listener.counters),
-                tls: listener.tls.clone(),
-            }));
+            let (sockets, address) = listener::bind(config, workers)?;
+            let listener = common.listener(config, None)?.listener;
+            places.push((Listening::new(listener, address), sockets));
         }
-        let (stop, stopped) = signal_all::channel(());
-        let pipes = (PIPES / workers).max(1);
-        let start = |(index, (sockets, (crew, inbox)))| {
-            WorkerThread::start(Start {
-                index,
-                sockets,
-                crew,
-                inbox,
-                pipes,
-                upstreams: Arc::clone(&common.upstreams),
-                workers,
-                stop: stopped.clone(),
-            })
-        };
         let most = most_connections(descriptors, workers * config.listeners.len());
         if let Some(configured) = config.limits.connections.filter(|limit| *limit as usize > most) {
             tracing::warn!(
@@ -192,19 +171,36 @@ impl Server {
                 "the limit of open files allows fewer connections than `limits`"
             );
         }
-        let members = shares.into_iter().zip(Crew::gather(workers, most)).enumerate();
+        let pipes = (PIPES / workers).max(1);
+        let start = |(index, (crew, inbox))| {
+            WorkerThread::start(Start {
+                index,
+                crew,
+                inbox,
+                pipes,
+                upstreams: Arc::clone(&common.upstreams),
+                workers,
+            })
+        };
+        let members = Crew::gather(workers, most).into_iter().enumerate();
         let workers = members.map(start).collect::<anyhow::Result<Vec<WorkerThread>>>()?;
         let commands: Vec<_> = workers.iter().map(WorkerThread::commands).collect();
         let keeper = Keeper::start(&common.upstreams, move || {
             // A worker that has ended already needs no waking.
             commands.iter().for_each(|worker| _ = worker.send(Command::Wake));
         })?;
+        let listeners = places.into_iter().map(|(listening, sockets)| {
+            for (worker, socket) in workers.iter().zip(sockets) {
+                worker.tell(Command::Accept(Arc::clone(&listening.post), socket));
+            }
+            Arc::new(listening)
+        });
         let present = Arc::new(ArcSwap::from_pointee(InForce {
             config: config.clone(),
-            filters: common.filters,
+            filters: common.filters.clone(),
             library,
-            upstreams: common.upstreams,
-            listeners: listening,
+            upstreams: Arc::clone(&common.upstreams),
+            listeners: listeners.collect(),
         }));
         let exporter = metrics
             .map(|bound| Exporter::start(bound, Arc::clone(&present)))
@@ -218,12 +214,12 @@ impl Server {
         tracing::info!(workers = workers.len(), most_connections = most, descriptors, "ready");
         Ok(Self {
             workers,
-            keeper,
-            stop,
+            keeper: Some(keeper),
             present,
+            common,
+            engine,
             narrators: observing.into_iter().chain(writing).collect(),
-            access_log: common.access_log,
-            _exporter: exporter,
+            exporter,
         })
     }
 
@@ -246,10 +242,11 @@ impl Server {
         let sources = in_force
             .filters
             .iter()
-            .filter_map(|filter| filter.config().source.file());
-        let sources = sources.chain(in_force.library.key_files()).map(Path::to_owned);
+            .filter_map(|filter| filter.config().source.file().map(Path::to_owned));
+        let sources = sources.chain(in_force.library.key_files().map(Path::to_owned));
         let certificates = in_force
             .with_certificates()
+            .into_iter()
             .flat_map(|(_, certificates)| certificates.files());
         let files: Vec<_> = sources.chain(certificates).collect();
         let files = match files.is_empty() {
@@ -269,118 +266,54 @@ impl Server {
         })
     }
 
-    /// Opens the access log's file anew.
-    pub fn reopen_log(&self) {
-        if let Some(log) = &self.access_log {
-            log.reopen();
-        }
-    }
-
-    /// Looks at every filter's file and publishes what is new. What does not load changes nothing. Filters from registries are
-    /// somebody else's business: they take their time.
-    pub async fn reload_filters(&self, occasion: Occasion) {
-        for filter in &self.present.load_full().filters {
-            if let Source::Oci(_) = filter.config().source {
-                if occasion == Occasion::Request {
-                    filter.want();
-                }
-                continue;
-            }
-            let reloading = Arc::clone(filter);
-            let reloaded = tokio::task::spawn_blocking(move || reloading.reload(occasion)).await;
-            match reloaded.unwrap_or_else(|panicked| Err(panicked.into())) {
-                Ok(Reloaded::Unchanged) => {}
-                Ok(Reloaded::Changed) => self.retire(),
-                Err(error) => {
-                    let generation = filter.generation();
-                    let error = format!("{error:#}");
-                    tracing::warn!(filter = %filter.name(), generation, error, "filter rejected");
-                }
-            }
-        }
-    }
-
-    /// Asks registries for what is new, each filter by itself, for as long as it is polled: when it is time, when somebody wants
-    /// it, and again where there was no answer. What does not come changes nothing.
-    pub async fn pull_filters(&self) {
-        let in_force = self.present.load_full();
-        let from_registries = in_force
-            .filters
-            .iter()
-            .filter(|filter| filter.config().source.file().is_none());
-        let mut pulled: Vec<_> = from_registries
-            .map(|filter| Box::pin(self.keep_pulled(filter)))
-            .collect();
-        poll_fn(|cx| {
-            pulled.iter_mut().for_each(|filter| _ = filter.as_mut().poll(cx));
-            Poll::<()>::Pending
-        })
-        .await;
-    }
-
-    async fn keep_pulled(&self, filter: &Arc<Filter>) {
-        let mut patience = Patience::default();
-        if filter.is_behind() {
-            patience.failed();
-        }
-        loop {
-            let wait = patience.wait(filter.config().pull, fastrand::f64());
-            let time = async {
-                match wait {
-                    Some(wait) => sleep(wait).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let occasion = tokio::select! {
-                () = filter.wanted() => Occasion::Request,
-                () = time => Occasion::Event,
-            };
-            let pulling = Arc::clone(filter);
-            let pulled = tokio::task::spawn_blocking(move || pulling.reload(occasion)).await;
-            match pulled.unwrap_or_else(|panicked| Err(panicked.into())) {
-                Ok(reloaded) => {
-                    patience.answered();
-                    if reloaded == Reloaded::Changed {
-                        self.retire();
-                    }
-                }
-                Err(error) => {
-                    let is_passing = error.downcast_ref::<Trouble>().is_some_and(Trouble::is_passing);
-                    match is_passing {
-                        true => patience.failed(),
-                        false => patience.answered(),
-                    }
-                    let generation = filter.generation();
-                    let error = format!("{error:#}");
-                    match is_passing {
-                        true => tracing::warn!(filter = %filter.name(), generation, error, "filter not pulled"),
-                        false => tracing::warn!(filter = %filter.name(), generation, error, "filter rejected"),
-                    }
-                }
-            }
-        }
-    }
-
-    /// Lets every filter decide what becomes of its generations, for as long as it is polled: workers only count.
-    pub async fn supervise_filters(&self) {
-        let supervise = async |filter: &Filter| {
-            loop {
-                filter.supervise().await;
-                self.retire();
+    /// Keeps everything as the files have it, until somebody wants something else.
+    ///
+    /// # Errors
+    /// The files cannot be watched.
+    async fn attend(
+        &self,
+        file: Option<&Path>,
+        hangup: &mut Signal,
+        ends: &mut [&mut Signal; 2],
+    ) -> anyhow::Result<Next> {
+        let mut watching = pin!(self.watch_files()?);
+        let mut supervising = pin!(self.supervise_filters());
+        let mut pulling = pin!(self.pull_filters());
+        let configuration = file
+            .filter(|_| self.present.load().config.watch)
+            .map(|file| watch(&[file.to_owned()]));
+        let configuration = configuration.transpose()?;
+        let changed = async {
+            match &configuration {
+                Some(configuration) => configuration.changed().await,
+                None => std::future::pending().await,
             }
         };
-        let in_force = self.present.load_full();
-        let mut supervised: Vec<_> = in_force
-            .filters
-            .iter()
-            .map(|filter| Box::pin(supervise(filter)))
-            .collect();
-        // Each of them looks at most every now and then, and nothing is done where there is nothing to see.
-        poll_fn(|cx| {
-            supervised.iter_mut().for_each(|filter| _ = filter.as_mut().poll(cx));
-            Poll::<()>::Pending
-        })
-        .await;
+        let mut changed = pin!(changed);
+        let [terminate, interrupt] = ends;
+        loop {
+            tokio::select! {
+                () = &mut watching => {}
+                () = &mut supervising => {}
+                () = &mut pulling => {}
+                () = &mut changed => return Ok(Next::Reload),
+                _ = hangup.recv() => {
+                    self.reopen_log();
+                    self.reload_filters(Occasion::Request).await;
+                    self.reload_certificates().await;
+                    return Ok(Next::Reload);
+                }
+                _ = terminate.recv() => return Ok(Next::Stop),
+                _ = interrupt.recv() => return Ok(Next::Stop),
+            }
+        }
+    }
+
+    /// Opens the access log's file anew.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.common.access_log {
+            log.reopen();
+        }
     }
 
     /// Workers let go of what belongs to generations that connections do not begin with any more.
@@ -405,13 +338,12 @@ impl Server {
 
     /// Stops accepting and waits for connections to end: as long as the drain may take, or until `hurry`.
     pub async fn stop(mut self, hurry: impl Future<Output = ()>) -> Ended {
-        // The workers' receivers are gone if they have ended already.
-        let _ = self.stop.send(());
+        let in_force = self.present.load_full();
+        in_force.listeners.iter().for_each(|listening| listening.post.close());
         // A server that is about to lose its connections is not asked whether it lives (haproxy#1874).
         if let Some(keeper) = self.keeper.take() {
             keeper.stop();
         }
-        let in_force = self.present.load_full();
         let drain = in_force.config.drain;
         let workers = std::mem::take(&mut self.workers);
         workers.iter().for_each(|worker| worker.tell(Command::Drain(drain)));
@@ -442,7 +374,7 @@ impl Server {
             let _ = joined.await;
         }
         // Their queue's senders went with the workers' listeners: everything that ended is told before the process is over.
-        self.access_log = None;
+        self.common.access_log = None;
         let narrated = async {
             for narrator in self.narrators {
                 let _ = tokio::task::spawn_blocking(|| narrator.join()).await;
@@ -505,117 +437,4 @@ fn most_connections(descriptors: u64, listening: usize) -> usize {
     let others = RESERVED + 2 * PIPES + listening;
     let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
     (descriptors.saturating_sub(others) / 2).max(1)
-}
-
-fn load_filters(
-    config: &Config,
-    upstreams: &Arc<Upstreams>,
-    library: &Arc<Library>,
-) -> anyhow::Result<Vec<Arc<Filter>>> {
-    if config.filters.is_empty() {
-        return Ok(Vec::new());
-    }
-    let engine = Engine::new()?;
-    config
-        .filters
-        .iter()
-        .map(|filter| load_filter(filter, &engine, upstreams, library))
-        .collect()
-}
-
-fn load_filter(
-    config: &FilterConfig,
-    engine: &Engine,
-    upstreams: &Arc<Upstreams>,
-    library: &Arc<Library>,
-) -> anyhow::Result<Arc<Filter>> {
-    let groups = Arc::clone(upstreams) as Arc<dyn Groups>;
-    let filter = Filter::from_library(config.clone(), engine, groups, Arc::clone(library));
-    filter
-        .reload(Occasion::Request)
-        .with_context(|| format!("filter \"{}\"", config.name))?;
-    Ok(Arc::new(filter))
-}
-
-/// What each of a configuration's filters is, or what keeps it from loading: it is compiled, and its `init` is run.
-pub fn check_filters(config: &Config) -> Vec<Result<About, String>> {
-    if config.filters.is_empty() {
-        return Vec::new();
-    }
-    let engine = match Engine::new() {
-        Ok(engine) => engine,
-        Err(error) => return vec![Err(format!("{error:#}"))],
-    };
-    let nobody = Arc::new(Upstreams::default());
-    let library = Arc::new(Library::new(config));
-    let load = |filter| match load_filter(filter, &engine, &nobody, &library) {
-        Ok(filter) => Ok(filter.choose(None).about()),
-        Err(error) => Err(format!("{error:#}")),
-    };
-    config.filters.iter().map(load).collect()
-}
-
-/// Everything that keeps the certificates of listeners and upstreams from being of use: each of their files is read.
-pub fn check_certificates(config: &Config) -> Vec<String> {
-    let listeners = config.listeners.iter().filter_map(|listener| {
-        let error = Terminator::load(listener.tls.as_ref()?).err()?;
-        Some((format!("listener \"{}\"", listener.name), error))
-    });
-    let upstreams = config.upstreams.iter().filter_map(|upstream| {
-        let error = Originator::load(upstream.tls.as_ref()?).err()?;
-        Some((format!("upstream \"{}\"", upstream.name), error))
-    });
-    let mut problems = Vec::new();
-    for (whose, error) in listeners.chain(upstreams) {
-        let lines = format!("{error:#}");
-        problems.extend(lines.lines().map(|line| format!("{whose}: {line}")));
-    }
-    problems
-}
-
-/// What all listeners share.
-struct Common {
-    filters: Vec<Arc<Filter>>,
-    upstreams: Arc<Upstreams>,
-    limiter: Option<Arc<Limiter>>,
-    observers: Option<Observers>,
-    access_log: Option<AccessLog>,
-}
-
-impl Common {
-    fn listener(&self, config: &ListenerConfig) -> anyhow::Result<Listener> {
-        let by_name = |name: &String| self.filters.iter().find(|filter| **filter.name() == **name).cloned();
-        let filters: Arc<[_]> = config.filters.iter().filter_map(by_name).collect();
-        let upstream = config.upstream.as_deref().and_then(|name| self.upstreams.find(name));
-        let own = Limiter::new(config.limits).map(Arc::new);
-        let tls = config.tls.as_ref().map(Terminator::load).transpose();
-        let tls = tls.with_context(|| format!("listener \"{}\"", config.name))?;
-        let rules = Rules::new(&config.routes);
-        let tells_servers = self
-            .upstreams
-            .iter()
-            .any(|upstream| upstream.proxy_protocol().is_some());
-        let targets = rules
-            .upstream_names()
-            .iter()
-            .filter_map(|name| self.upstreams.find(name).cloned());
-        Ok(Listener {
-            name: config.name.as_str().into(),
-            observers: self.observers.clone().filter(|_| !filters.is_empty()),
-            tells: !filters.is_empty() || self.access_log.is_some() || tells_servers,
-            with_ja4: !filters.is_empty() || self.access_log.as_ref().is_some_and(AccessLog::wants_ja4),
-            targets: targets.collect(),
-            rules,
-            detection: config.detection,
-            tls: tls.map(Arc::new),
-            filters,
-            upstream: upstream.cloned(),
-            upstreams: Arc::clone(&self.upstreams),
-            timeouts: Arc::new(config.timeouts),
-            proxy_protocol: config.proxy_protocol.clone(),
-            limiters: own.into_iter().chain(self.limiter.clone()).collect(),
-            access_log: self.access_log.clone(),
-            counters: Arc::default(),
-        })
-    }
 }

@@ -8,11 +8,12 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::task::spawn_local;
 
 use crate::config::Drain;
-use crate::listener::{Crew, Handed, Listener, accept, serve_handed};
+use crate::listener::{Crew, Handed, Post, accept, serve_handed};
 use crate::sys::Coarse;
 use crate::upstream::Upstreams;
 use crate::worker::{Draining, Worker};
@@ -23,11 +24,15 @@ pub struct WorkerThread {
 }
 
 pub enum Command {
+    /// Accept here, too.
+    Accept(Arc<Post>, OwnedFd),
     /// Something may be over for connections earlier than they think.
     Wake,
+    /// There are other upstreams to have spare connections to.
+    Refill,
     /// A filter has a new generation: let go of what belongs to the one before.
     Retire,
-    /// Nothing more is accepted, and connections have an end in sight.
+    /// Every post is closed, there will be no other, and connections have an end in sight.
     Drain(Drain),
     /// Stop now, whatever is still connected.
     Halt,
@@ -36,7 +41,6 @@ pub enum Command {
 /// What a worker begins with.
 pub struct Start {
     pub index: usize,
-    pub sockets: Vec<(Arc<Listener>, OwnedFd)>,
     pub crew: Crew,
     /// What the other workers hand over.
     pub inbox: mpsc::UnboundedReceiver<Handed>,
@@ -45,8 +49,6 @@ pub struct Start {
     /// To which it makes its part of the spare connections, one of `workers`.
     pub upstreams: Arc<Upstreams>,
     pub workers: usize,
-    /// Changes when no more connections are to be accepted.
-    pub stop: watch::Receiver<()>,
 }
 
 impl WorkerThread {
@@ -94,37 +96,32 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
     let worker = Rc::new(Worker::new(start.pipes));
     runtime.block_on(async {
         worker.spares().fill(&start.upstreams, start.workers);
-        let accepting: Vec<_> = start
-            .sockets
-            .into_iter()
-            .map(|(listener, socket)| {
-                (
-                    listener,
-                    socket,
-                    Rc::clone(&worker),
-                    start.crew.clone(),
-                    start.stop.clone(),
-                )
-            })
-            .map(|(listener, socket, worker, crew, stop)| spawn_local(accept(listener, socket, worker, crew, stop)))
-            .collect();
         spawn_local(serve_handed(start.inbox, Rc::clone(&worker)));
-        let served = async {
-            for listener in accepting {
-                let _ = listener.await;
-            }
-            start.crew.leave().await;
-        };
-        let mut served = pin!(served);
+        let mut accepting = JoinSet::new();
+        let mut ending = false;
         let mut timing = pin!(worker.timers().run());
         loop {
+            let served = async {
+                while accepting.join_next().await.is_some() {}
+                start.crew.leave().await;
+            };
             tokio::select! {
-                () = &mut served => return,
+                () = served, if ending => return,
                 () = &mut timing => {}
                 command = commands.recv() => match command {
+                    Some(Command::Accept(post, socket)) => {
+                        accepting.spawn_local(accept(post, socket, Rc::clone(&worker), start.crew.clone()));
+                    }
                     Some(Command::Wake) => worker.timers().wake_all(),
+                    Some(Command::Refill) => {
+                        worker.spares().clear();
+                        worker.spares().fill(&start.upstreams, start.workers);
+                    }
                     Some(Command::Retire) => worker.instances().retire(),
-                    Some(Command::Drain(drain)) => worker.drain(draining(drain)),
+                    Some(Command::Drain(drain)) => {
+                        worker.drain(draining(drain));
+                        ending = true;
+                    }
                     Some(Command::Halt) | None => return,
                 },
             }

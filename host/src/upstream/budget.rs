@@ -7,10 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 /// In hundredths of a retry.
 #[derive(Debug)]
-pub(super) struct Budget {
-    percent: i64,
-    saved: AtomicI64,
-}
+pub(super) struct Budget(AtomicI64);
 
 const RETRY: i64 = 100;
 
@@ -19,26 +16,21 @@ const MOST: i64 = 100 * RETRY;
 
 impl Budget {
     pub(super) fn new(percent: u32) -> Self {
-        Self {
-            percent: percent.into(),
-            saved: AtomicI64::new(if percent == 0 { 0 } else { MOST }),
-        }
+        Self(AtomicI64::new(if percent == 0 { 0 } else { MOST }))
     }
 
-    /// A connection was asked for.
-    pub(super) fn deposit(&self) {
+    /// A connection was asked for, of a hundred that may have so many retries.
+    pub(super) fn deposit(&self, percent: u32) {
         // Threads that see the same sum may save a little more than there is room for, once.
-        if self.saved.load(Ordering::Relaxed) < MOST {
-            self.saved.fetch_add(self.percent, Ordering::Relaxed);
+        if self.0.load(Ordering::Relaxed) < MOST {
+            self.0.fetch_add(percent.into(), Ordering::Relaxed);
         }
     }
 
     /// Whether there may be one retry more.
     pub(super) fn withdraw(&self) -> bool {
         let rest = |saved: i64| (saved >= RETRY).then_some(saved - RETRY);
-        self.saved
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest)
-            .is_ok()
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest).is_ok()
     }
 }
 
@@ -53,7 +45,7 @@ mod tests {
         assert_eq!(saved, 100);
         let retries = (0..1_000)
             .filter(|_| {
-                budget.deposit();
+                budget.deposit(20);
                 budget.withdraw()
             })
             .count();
@@ -63,10 +55,10 @@ mod tests {
     #[test]
     fn what_is_saved_has_an_end_and_nothing_is_nothing() {
         let budget = Budget::new(1_000);
-        (0..10_000).for_each(|_| budget.deposit());
+        (0..10_000).for_each(|_| budget.deposit(1_000));
         assert!((0..10_000).filter(|_| budget.withdraw()).count() <= 110);
         let none = Budget::new(0);
-        none.deposit();
+        none.deposit(0);
         assert!(!none.withdraw());
     }
 }

@@ -33,7 +33,7 @@ pub async fn connect(worker: &Worker, mut routed: Routed) -> Result<Connected, O
     let upstream = &routed.upstream;
     let counted = upstream.count();
     let connecting = async {
-        if upstream.config.connect == Connect::FirstByte && routed.seen.is_empty() {
+        if upstream.terms().config.connect == Connect::FirstByte && routed.seen.is_empty() {
             wait_for_client(worker, &routed).await?;
         }
         dial(worker, &routed).await
@@ -131,7 +131,7 @@ async fn dial(worker: &Worker, routed: &Routed) -> Result<(Channel, Place), Fail
         };
         tried.push(place.server().id());
         // Those that may come after this one get their part of the time: a server that drops what comes to it would have all.
-        let retries_left = (upstream.config.retries.count as usize).saturating_sub(tried.len() - 1);
+        let retries_left = (upstream.terms().config.retries.count as usize).saturating_sub(tried.len() - 1);
         let share = 1 + retries_left.min(upstream.untried(&tried));
         let left = left(u32::try_from(share).unwrap_or(u32::MAX));
         let dialling = async { greet(&place, from_a_source(upstream, &place).await?).await };

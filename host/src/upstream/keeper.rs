@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::watch;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, spawn_local};
 
 use super::balance::Seat;
@@ -18,22 +18,47 @@ use crate::config::{Health, OnDown};
 
 /// Stops when it is dropped, too.
 pub struct Keeper {
-    stop: watch::Sender<()>,
+    orders: UnboundedSender<Order>,
     thread: JoinHandle<()>,
+}
+
+/// What changes for the keeper.
+pub enum Order {
+    /// From now on this one is kept, too; or, where it is kept already, as it is meant now.
+    Keep {
+        upstream: Arc<Upstream>,
+        /// Whether servers are asked in another way than before: what is known of them stays, but who judges them begins anew.
+        judged_anew: bool,
+    },
+    /// Nobody has it any more.
+    Forget(Arc<str>),
 }
 
 type Wake = Arc<dyn Fn() + Send + Sync>;
 
+/// What runs for one upstream.
+#[derive(Default)]
+struct Kept {
+    names: Vec<Task>,
+    keep: Option<Task>,
+}
+
+/// Ends when it is dropped.
+struct Task(AbortHandle);
+
 impl Keeper {
-    /// `None` where nothing needs to be kept. `wake` lets workers look at connections whose server has gone down.
+    /// `wake` lets workers look at connections whose server has gone down.
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub fn start(upstreams: &Arc<Upstreams>, wake: impl Fn() + Send + Sync + 'static) -> anyhow::Result<Option<Self>> {
-        if !upstreams.iter().any(|upstream| upstream.changes_by_itself()) {
-            return Ok(None);
+    pub fn start(upstreams: &Arc<Upstreams>, wake: impl Fn() + Send + Sync + 'static) -> anyhow::Result<Self> {
+        let (orders, mut received) = unbounded_channel();
+        for upstream in upstreams.all().iter() {
+            // It is received below.
+            let upstream = Arc::clone(upstream);
+            let judged_anew = true;
+            let _ = orders.send(Order::Keep { upstream, judged_anew });
         }
-        let (stop, mut stopped) = watch::channel(());
         let upstreams = Arc::clone(upstreams);
         let wake: Wake = Arc::new(wake);
         let runtime = || {
@@ -43,14 +68,20 @@ impl Keeper {
         };
         let work = move || match runtime() {
             Ok(runtime) => runtime.block_on(async {
-                for upstream in upstreams.iter() {
-                    for name in upstream.take_names() {
-                        spawn_local(follow(name, Arc::clone(upstream), Arc::clone(&upstreams.directory)));
+                let mut kept: HashMap<Arc<str>, Kept> = HashMap::new();
+                // It ends when nobody is left to give orders.
+                while let Some(order) = received.recv().await {
+                    match order {
+                        Order::Keep { upstream, judged_anew } => {
+                            let kept = kept.entry(Arc::clone(upstream.name())).or_default();
+                            kept.names(&upstream, &upstreams);
+                            if judged_anew {
+                                kept.keep = Some(Task::new(keep(upstream, Arc::clone(&wake))));
+                            }
+                        }
+                        Order::Forget(name) => _ = kept.remove(&name),
                     }
-                    spawn_local(keep(Arc::clone(upstream), Arc::clone(&wake)));
                 }
-                // An error is that nobody is left to stop it.
-                let _ = stopped.changed().await;
             }),
             Err(error) => tracing::error!(%error, "servers are not watched"),
         };
@@ -58,38 +89,60 @@ impl Keeper {
             .name("keeper".to_owned())
             .spawn(work)
             .context("cannot start the thread that watches servers")?;
-        Ok(Some(Self { stop, thread }))
+        Ok(Self { orders, thread })
+    }
+
+    pub fn tell(&self, order: Order) {
+        // It ends by our leave alone.
+        let _ = self.orders.send(order);
     }
 
     /// No server is asked any more.
     pub fn stop(self) {
-        drop(self.stop);
+        drop(self.orders);
         // It does nothing that takes long.
         let _ = self.thread.join();
     }
 }
 
+impl Kept {
+    fn names(&mut self, upstream: &Arc<Upstream>, upstreams: &Upstreams) {
+        if let Some(names) = upstream.take_names() {
+            let directory = upstreams.directory.load_full();
+            let follow = |name| Task::new(follow(name, Arc::clone(upstream), Arc::clone(&directory)));
+            self.names = names.into_iter().map(follow).collect();
+        }
+    }
+}
+
+impl Task {
+    fn new(work: impl Future<Output = ()> + 'static) -> Self {
+        Self(spawn_local(work).abort_handle())
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// One upstream, for as long as it is polled.
 async fn keep(upstream: Arc<Upstream>, wake: Wake) {
-    let mut checks: HashMap<u64, AbortHandle> = HashMap::new();
+    let health = upstream.terms().config.health.clone();
+    let mut checks: HashMap<u64, Task> = HashMap::new();
     loop {
-        if let Some(health) = &upstream.config.health {
+        if let Some(health) = &health {
             let servers: Vec<_> = upstream
                 .roster()
                 .iter()
                 .map(|member| Arc::clone(&member.server))
                 .collect();
-            checks.retain(|id, check| {
-                let stays = servers.iter().any(|server| server.id() == *id);
-                if !stays {
-                    check.abort();
-                }
-                stays
-            });
+            checks.retain(|id, _| servers.iter().any(|server| server.id() == *id));
             for server in servers {
-                checks.entry(server.id()).or_insert_with(|| {
-                    spawn_local(watch_over(Arc::clone(&upstream), server, health.clone())).abort_handle()
-                });
+                checks
+                    .entry(server.id())
+                    .or_insert_with(|| Task::new(watch_over(Arc::clone(&upstream), server, health.clone())));
             }
         }
         let due = async {
@@ -100,7 +153,7 @@ async fn keep(upstream: Arc<Upstream>, wake: Wake) {
         };
         tokio::select! {
             // It was published by whoever changed it; those whose connections have to end have yet to hear of it.
-            () = upstream.changed.notified() => if upstream.config.on_down != OnDown::Keep {
+            () = upstream.changed.notified() => if upstream.terms().config.on_down != OnDown::Keep {
                 wake();
             },
             () = due => upstream.go_on(),
@@ -110,9 +163,15 @@ async fn keep(upstream: Arc<Upstream>, wake: Wake) {
 
 async fn watch_over(upstream: Arc<Upstream>, server: Arc<Server>, health: Health) {
     let mut judge = Judge::new(&health);
-    let header = upstream.proxy_protocol().map(|protocol| protocol.version);
+    let header = upstream
+        .terms()
+        .config
+        .proxy_protocol
+        .as_ref()
+        .map(|protocol| protocol.version);
     let host = server.host();
-    let tls = upstream.tls().map(|originator| (&**originator, host.as_str()));
+    let originator = upstream.tls();
+    let tls = originator.as_deref().map(|originator| (originator, host.as_str()));
     let mut unable = false;
     tokio::time::sleep(judge.first_in()).await;
     loop {

@@ -16,6 +16,7 @@ mod greet;
 mod health;
 mod keeper;
 mod queue;
+mod reload;
 mod replace;
 mod resolve;
 mod roster;
@@ -28,17 +29,19 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
 
 pub use connect::{Connected, connect};
 pub use keeper::Keeper;
+pub use reload::{Changes, prepare};
 pub use resolve::resolve;
 pub use server::{Place, Server};
 pub use warm::Spares;
 
-use crate::config::{Balance, OnDown, ProxyOut, TimeoutChanges, UpstreamConfig, Vigilance, defaults};
+use crate::config::{Balance, OnDown, TimeoutChanges, UpstreamConfig, Vigilance, defaults};
 use crate::filter::{Group, Groups};
+use crate::notice::Notice;
 use crate::sys::{Coarse, Peer};
 use crate::tls::Originator;
 use crate::worker::Draining;
@@ -50,26 +53,23 @@ use health::{Eject, Transition};
 use queue::Queue;
 use roster::{Life, Member, Rules, changes_at, lineup};
 
-/// Every upstream of the configuration.
+/// Every upstream of the configuration that is in force: a reload makes others of them, where this stays.
 #[derive(Debug)]
 pub struct Upstreams {
-    all: Vec<Arc<Upstream>>,
+    all: ArcSwap<Vec<Arc<Upstream>>>,
     /// Where their names are looked up.
-    directory: Arc<Directory>,
+    directory: ArcSwap<Directory>,
 }
 
 pub struct Upstream {
     name: Arc<str>,
-    config: UpstreamConfig,
+    terms: ArcSwap<Terms>,
     lineup: ArcSwap<Lineup<Server>>,
     roster: Mutex<Vec<Member>>,
     /// Servers that are in the roster no more, while they have connections.
     gone: Mutex<Vec<Weak<Server>>>,
     /// Those of its servers that are names, until its keeper takes them.
-    names: Mutex<Vec<Name>>,
-    /// Where its servers are spoken to in TLS.
-    tls: Option<Arc<Originator>>,
-    has_names: bool,
+    names: Mutex<Option<Vec<Name>>>,
     /// The roster has changed in a way that its keeper should look at.
     changed: Notify,
     queue: Queue,
@@ -77,6 +77,15 @@ pub struct Upstream {
     /// Whose turn it is, of the addresses to connect from.
     next_source: AtomicUsize,
     connections: AtomicU64,
+}
+
+/// What its connections are subject to from now on.
+pub struct Terms {
+    pub config: UpstreamConfig,
+    /// Where its servers are spoken to in TLS.
+    pub tls: Option<Arc<Originator>>,
+    /// To the connections that came under these, or under those before that have made no difference to them.
+    pub notice: Arc<Notice>,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -91,8 +100,8 @@ impl Default for Upstreams {
     /// None.
     fn default() -> Self {
         Self {
-            all: Vec::new(),
-            directory: Arc::new(Directory::new(&defaults::RESOLVER)),
+            all: ArcSwap::default(),
+            directory: ArcSwap::from_pointee(Directory::new(&defaults::RESOLVER)),
         }
     }
 }
@@ -112,31 +121,33 @@ const SPREAD: Duration = Duration::from_secs(5);
 
 impl Upstreams {
     /// `None` where there is no such upstream.
-    pub fn find(&self, name: &str) -> Option<&Arc<Upstream>> {
-        self.all.iter().find(|upstream| &*upstream.name == name)
+    pub fn find(&self, name: &str) -> Option<Arc<Upstream>> {
+        self.all.load().iter().find(|upstream| &*upstream.name == name).cloned()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Upstream>> {
-        self.all.iter()
+    pub fn all(&self) -> Arc<Vec<Arc<Upstream>>> {
+        self.all.load_full()
     }
 }
 
 impl Upstream {
-    fn new(config: &UpstreamConfig, members: Vec<Member>, names: Vec<Name>, tls: Option<Originator>) -> Self {
+    fn new(config: &UpstreamConfig, members: Vec<Member>, names: Vec<Name>, tls: Option<Arc<Originator>>) -> Self {
         let upstream = Self {
             name: config.name.as_str().into(),
             lineup: ArcSwap::from_pointee(Lineup::new(config.balance, Vec::new())),
             roster: Mutex::new(members),
             gone: Mutex::default(),
-            has_names: !names.is_empty(),
-            names: Mutex::new(names),
-            tls: tls.map(Arc::new),
+            names: Mutex::new(Some(names)),
             changed: Notify::new(),
-            queue: Queue::new(config.queue),
+            queue: Queue::default(),
             budget: Budget::new(config.retries.budget),
             next_source: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
-            config: config.clone(),
+            terms: ArcSwap::from_pointee(Terms {
+                config: config.clone(),
+                tls,
+                notice: Arc::default(),
+            }),
         };
         upstream.publish(&upstream.roster());
         upstream
@@ -146,28 +157,28 @@ impl Upstream {
         &self.name
     }
 
-    /// What it changes of a listener's timeouts.
-    pub fn timeouts(&self) -> &TimeoutChanges {
-        &self.config.timeouts
+    /// Those that are in force now. What looks at several of them looks at one and the same.
+    pub fn terms(&self) -> Guard<Arc<Terms>> {
+        self.terms.load()
     }
 
-    pub fn vigilance(&self) -> &Vigilance {
-        &self.config.vigilance
+    /// What it changes of a listener's timeouts.
+    pub fn timeouts(&self) -> TimeoutChanges {
+        self.terms().config.timeouts
+    }
+
+    pub fn vigilance(&self) -> Vigilance {
+        self.terms().config.vigilance
     }
 
     /// Where its servers are spoken to in TLS.
-    pub fn tls(&self) -> Option<&Arc<Originator>> {
-        self.tls.as_ref()
-    }
-
-    /// What its servers are told of each connection.
-    pub fn proxy_protocol(&self) -> Option<&ProxyOut> {
-        self.config.proxy_protocol.as_ref()
+    pub fn tls(&self) -> Option<Arc<Originator>> {
+        self.terms().tls.clone()
     }
 
     /// Whether connections with the same key go to the same server.
     pub fn hashes(&self) -> bool {
-        matches!(self.config.balance, Balance::SourceHash | Balance::Maglev)
+        matches!(self.terms().config.balance, Balance::SourceHash | Balance::Maglev)
     }
 
     /// A place where the next connection may go at once.
@@ -200,14 +211,16 @@ impl Upstream {
 
     /// A connection to it has come about, or said something.
     fn succeeded(&self, server: &Server) {
-        if self.config.passive.is_some() {
+        if self.terms().config.passive.is_some() {
             server.succeeded();
         }
     }
 
     /// A connection to it failed, or was reset before it said anything.
     fn failed(&self, server: &Server) {
-        let Some(passive) = &self.config.passive else { return };
+        let Some(passive) = self.terms().config.passive else {
+            return;
+        };
         if server.failed() < passive.failures {
             return;
         }
@@ -220,7 +233,7 @@ impl Upstream {
         if member.ejected.is_some_and(|until| until > now) {
             return;
         }
-        let eject = member.eject.get_or_insert_with(|| Eject::new(passive));
+        let eject = member.eject.get_or_insert_with(|| Eject::new(&passive));
         let until = eject.ejected(now);
         member.ejected = Some(until);
         member.back = Some(until);
@@ -250,7 +263,7 @@ impl Upstream {
                 // Who was never seen failing begins with all of his weight.
                 member.back = (member.life == Life::Down).then(Instant::now);
                 member.life = Life::Up;
-                server.end_connections(None);
+                server.notice().take_back();
             }
             Transition::Down => {
                 member.life = Life::Down;
@@ -271,7 +284,7 @@ impl Upstream {
     /// As the operator wants it when a server goes down.
     fn end_connections(&self, server: &Server) {
         let now = Coarse::now();
-        let draining = match self.config.on_down {
+        let draining = match self.terms().config.on_down {
             OnDown::Keep => return,
             OnDown::Drain => Draining {
                 soft: Some(now),
@@ -284,24 +297,20 @@ impl Upstream {
                 hard: Some(now),
             },
         };
-        server.end_connections(Some(draining));
+        server.notice().give(draining);
     }
 
     /// Lets workers see what has changed. The lock is held meanwhile, so that what is older is not published later.
     fn publish(&self, roster: &MutexGuard<'_, Vec<Member>>) {
         let seats = lineup(roster, self.rules(), Instant::now());
-        self.lineup.store(Arc::new(Lineup::new(self.config.balance, seats)));
+        let balance = self.terms().config.balance;
+        self.lineup.store(Arc::new(Lineup::new(balance, seats)));
         self.queue.all_is_new();
     }
 
-    /// Whether its servers come and go.
-    fn changes_by_itself(&self) -> bool {
-        self.config.health.is_some() || self.config.passive.is_some() || self.has_names
-    }
-
-    /// Its names, for whoever keeps it: each is followed by one.
-    fn take_names(&self) -> Vec<Name> {
-        std::mem::take(&mut *self.names.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Its names, for whoever keeps it: each is followed by one. `None`: they are those of before.
+    fn take_names(&self) -> Option<Vec<Name>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// When the lineup is to be made anew, though nobody has done anything.
@@ -316,7 +325,7 @@ impl Upstream {
         let mut returned = Vec::new();
         for member in roster.iter_mut() {
             if member.ejected.take_if(|until| *until <= now).is_some() {
-                member.server.end_connections(None);
+                member.server.notice().take_back();
                 returned.push((Arc::clone(member.server.peer()), member.count_transition()));
             }
         }
@@ -330,7 +339,8 @@ impl Upstream {
     fn sources_for(&self, peer: &Peer) -> Vec<IpAddr> {
         let server = peer.address();
         let fits = |source: &&IpAddr| server.is_some_and(|server| server.is_ipv4() == source.is_ipv4());
-        let mut sources: Vec<_> = self.config.source.iter().filter(fits).copied().collect();
+        let terms = self.terms();
+        let mut sources: Vec<_> = terms.config.source.iter().filter(fits).copied().collect();
         if !sources.is_empty() {
             let first = self.next_source.fetch_add(1, Ordering::Relaxed) % sources.len();
             sources.rotate_left(first);
@@ -339,9 +349,10 @@ impl Upstream {
     }
 
     fn rules(&self) -> Rules {
+        let terms = self.terms();
         Rules {
-            panic: self.config.panic,
-            slow_start: self.config.slow_start,
+            panic: terms.config.panic,
+            slow_start: terms.config.slow_start,
         }
     }
 
@@ -363,7 +374,7 @@ impl Upstream {
     /// Counts a connection for as long as the guard lives.
     fn count(self: &Arc<Self>) -> Counted {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        self.budget.deposit();
+        self.budget.deposit(self.terms().config.retries.budget);
         Counted(Arc::clone(self))
     }
 }
@@ -374,7 +385,7 @@ impl Groups for Upstreams {
     }
 
     fn all(&self) -> Vec<Group> {
-        self.all.iter().map(|upstream| upstream.group()).collect()
+        self.all.load().iter().map(|upstream| upstream.group()).collect()
     }
 }
 
@@ -403,7 +414,7 @@ mod tests {
 
     fn upstream(config: &UpstreamConfig) -> Arc<Upstream> {
         let resolved = resolve(std::slice::from_ref(config), &defaults::RESOLVER).unwrap();
-        Arc::clone(&resolved.all[0])
+        Arc::clone(&resolved.all()[0])
     }
 
     fn take(upstream: &Arc<Upstream>) -> Option<Place> {

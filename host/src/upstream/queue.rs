@@ -11,9 +11,8 @@ use super::{Upstream, Wish};
 use crate::config;
 use crate::worker::{Elapsed, Worker};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Queue {
-    config: config::Queue,
     waiting: AtomicU32,
     /// First come, first served.
     freed: Notify,
@@ -31,14 +30,6 @@ pub(super) enum NoPlace {
 }
 
 impl Queue {
-    pub(super) fn new(config: config::Queue) -> Self {
-        Self {
-            config,
-            waiting: AtomicU32::new(0),
-            freed: Notify::new(),
-        }
-    }
-
     pub(super) fn one_is_free(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
             self.freed.notify_one();
@@ -50,8 +41,9 @@ impl Queue {
         self.freed.notify_waiters();
     }
 
-    fn join(&self) -> Option<Waiting<'_>> {
-        let more = |count: u32| (count < self.config.length).then_some(count + 1);
+    /// `None` where as many wait as may.
+    fn join(&self, most: u32) -> Option<Waiting<'_>> {
+        let more = |count: u32| (count < most).then_some(count + 1);
         let joined = self.waiting.fetch_update(Ordering::SeqCst, Ordering::Relaxed, more);
         joined.is_ok().then_some(Waiting(self))
     }
@@ -82,7 +74,8 @@ pub(super) async fn place(
             return Err(NoPlace::NoServer);
         }
     }
-    let _waiting = queue.join().ok_or(NoPlace::QueueFull)?;
+    let config::Queue { length, timeout } = upstream.terms().config.queue;
+    let _waiting = queue.join(length).ok_or(NoPlace::QueueFull)?;
     let turn = async {
         loop {
             let mut freed = std::pin::pin!(queue.freed.notified());
@@ -97,6 +90,6 @@ pub(super) async fn place(
             freed.await;
         }
     };
-    let turn = worker.timers().within(Some(queue.config.timeout), turn).await;
+    let turn = worker.timers().within(Some(timeout), turn).await;
     turn.unwrap_or_else(|Elapsed| Err(NoPlace::Late))
 }

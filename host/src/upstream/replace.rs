@@ -59,8 +59,8 @@ impl Upstream {
     }
 
     /// A new member; or one that was here before and still has connections, which count for it again.
-    fn member(&self, of: usize, found: &Found, twin: bool) -> Member {
-        let mut member = Member::new(&self.config, of, found, twin);
+    pub(super) fn member(&self, of: usize, found: &Found, twin: bool) -> Member {
+        let mut member = Member::new(&self.terms().config, of, found, twin);
         let gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         let before = gone.iter().filter_map(Weak::upgrade);
         if let Some(before) = before.into_iter().find(|before| before.id() == member.server.id()) {
@@ -70,7 +70,7 @@ impl Upstream {
         member
     }
 
-    fn remember(&self, removed: &[Arc<Server>]) {
+    pub(super) fn remember(&self, removed: &[Arc<Server>]) {
         let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever is back, or has no connection any more, is nobody to be remembered.
         gone.retain(|server| server.upgrade().is_some_and(|server| server.is_gone()));
@@ -203,7 +203,7 @@ mod tests {
         upstream.replace(1, &"a", &[found(2), found(3)]);
         assert_eq!(ports(&upstream), [2, 3, 5, 9]);
         assert!(take(&upstream, 1).is_none());
-        assert!(live.server().ending().is_none(), "its connections go on");
+        assert!(live.server().notice().given().is_none(), "its connections go on");
         assert!(live.server().is_gone(), "but nobody takes a spare one of it");
     }
 
@@ -252,9 +252,9 @@ mod tests {
         upstream.replace(1, &"a", &[found(1)]);
         let live = take(&upstream, 1).unwrap();
         upstream.replace(1, &"a", &[found(2)]);
-        assert!(live.server().ending().is_some());
+        assert!(live.server().notice().given().is_some());
         upstream.replace(1, &"a", &[found(1), found(2)]);
-        assert!(live.server().ending().is_none());
+        assert!(live.server().notice().given().is_none());
         assert!(!live.server().is_gone());
         assert!(Arc::ptr_eq(live.server(), take(&upstream, 1).unwrap().server()));
         assert_eq!(live.server().connections(), 1);

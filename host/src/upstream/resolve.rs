@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
+use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 
 use super::discover::{Learnt, Name, tell};
@@ -25,50 +26,78 @@ const PATIENCE: Duration = Duration::from_secs(4);
 pub fn resolve(configs: &[UpstreamConfig], resolver: &Resolver) -> anyhow::Result<Upstreams> {
     let directory = Arc::new(Directory::new(resolver));
     let now = Instant::now();
-    let names = |config| names(config, now);
-    let mut names = look_up(&directory, configs.iter().map(names).collect(), now + PATIENCE)?;
-    let upstreams = configs.iter().zip(&mut names);
-    let upstreams = upstreams.map(|(config, names)| upstream(config, std::mem::take(names)));
+    let wanted = configs.iter().map(|config| names(config, now)).collect();
+    let learnt = look_up(&directory, wanted)?;
+    let upstreams = configs.iter().zip(learnt);
+    let upstreams = upstreams.map(|(config, learnt)| {
+        let found = found(config, learnt)?;
+        Ok(Arc::new(Upstream::found(config, found, originator(config)?)))
+    });
     Ok(Upstreams {
-        all: upstreams.collect::<Result<_, _>>()?,
-        directory,
+        all: ArcSwap::from_pointee(upstreams.collect::<anyhow::Result<_>>()?),
+        directory: ArcSwap::new(directory),
     })
 }
 
-fn names(config: &UpstreamConfig, now: Instant) -> Vec<Name> {
+/// Those of its servers that are names.
+pub(super) fn names(config: &UpstreamConfig, now: Instant) -> Vec<Name> {
     (0..config.servers.len())
         .filter_map(|of| Name::of(config, of, now))
         .collect()
 }
 
-fn upstream(config: &UpstreamConfig, names: Vec<(Name, Learnt)>) -> anyhow::Result<Arc<Upstream>> {
-    let mut members = Vec::new();
-    let mut add = |of: usize, found: &[Found]| {
-        replace(&mut members, of, found, |found, twin| {
-            Member::new(config, of, found, twin)
-        });
+/// What servers stand for, by their places in the configuration, and the names that have led there.
+#[derive(Default)]
+pub(super) struct Discovered {
+    pub found: Vec<(usize, Vec<Found>)>,
+    pub names: Vec<Name>,
+}
+
+/// Those of its servers that are addresses, and what was learnt of those that are names.
+///
+/// # Errors
+/// A name that must resolve does not.
+pub(super) fn found(config: &UpstreamConfig, learnt: Vec<(Name, Learnt)>) -> anyhow::Result<Discovered> {
+    let servers = config.servers.iter().enumerate();
+    let fixed = servers.filter_map(|(of, server)| Some((of, vec![fixed(server)?])));
+    let mut discovered = Discovered {
+        found: fixed.collect(),
+        names: Vec::new(),
     };
-    for (of, server) in config.servers.iter().enumerate() {
-        if let Some(fixed) = fixed(server) {
-            add(of, &[fixed]);
-        }
-    }
-    for (name, learnt) in &names {
+    for (name, learnt) in learnt {
         match (&learnt.found, &learnt.trouble) {
-            (Some(found), _) => add(name.of, found),
+            (Some(found), _) => discovered.found.push((name.of, found.clone())),
             (None, Some(error)) if config.discovery.must_resolve => {
                 bail!("upstream \"{}\": cannot resolve {name}: {error}", config.name)
             }
             (None, _) => {}
         }
+        tell(&config.name, &name, &learnt);
+        discovered.names.push(name);
     }
-    let (names, learnt): (Vec<_>, Vec<_>) = names.into_iter().unzip();
-    for (name, learnt) in names.iter().zip(&learnt) {
-        tell(&config.name, name, learnt);
-    }
+    Ok(discovered)
+}
+
+/// How its servers are spoken to in TLS.
+///
+/// # Errors
+/// What is wrong with the files that it names.
+pub(super) fn originator(config: &UpstreamConfig) -> anyhow::Result<Option<Arc<Originator>>> {
     let tls = config.tls.as_ref().map(Originator::load).transpose();
     let tls = tls.with_context(|| format!("upstream \"{}\"", config.name))?;
-    Ok(Arc::new(Upstream::new(config, members, names, tls)))
+    Ok(tls.map(Arc::new))
+}
+
+impl Upstream {
+    pub(super) fn found(config: &UpstreamConfig, discovered: Discovered, tls: Option<Arc<Originator>>) -> Self {
+        let mut members = Vec::new();
+        for (of, found) in &discovered.found {
+            replace(&mut members, *of, found, |found, twin| {
+                Member::new(config, *of, found, twin)
+            });
+        }
+        Self::new(config, members, discovered.names, tls)
+    }
 }
 
 /// `None` for a name.
@@ -86,13 +115,10 @@ fn fixed(server: &ServerConfig) -> Option<Found> {
     })
 }
 
-/// All names of all upstreams at once, on a thread of its own: whoever starts us may have a runtime, in which no other can
+/// All names of all upstreams at once, for as long as that may take; on a thread of its own: whoever starts us may have a runtime, in which no other can
 /// be waited for.
-fn look_up(
-    directory: &Arc<Directory>,
-    names: Vec<Vec<Name>>,
-    deadline: Instant,
-) -> anyhow::Result<Vec<Vec<(Name, Learnt)>>> {
+pub(super) fn look_up(directory: &Arc<Directory>, names: Vec<Vec<Name>>) -> anyhow::Result<Vec<Vec<(Name, Learnt)>>> {
+    let deadline = Instant::now() + PATIENCE;
     let upstreams = names.len();
     if names.iter().all(Vec::is_empty) {
         return Ok((0..upstreams).map(|_| Vec::new()).collect());

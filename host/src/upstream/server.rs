@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use arc_swap::ArcSwapOption;
-
 use super::Upstream;
 use super::balance::{Seat, hash_key};
+use crate::notice::Notice;
+use crate::relay::Limit;
 use crate::sys::Peer;
 use crate::worker::Draining;
 
@@ -16,24 +16,27 @@ pub struct Server {
     peer: Arc<Peer>,
     /// The name that it was found by.
     host: Option<Arc<str>>,
-    /// `None`: any number.
-    most: Option<u32>,
+    /// How many connections it may have; [`ANY`] is no limit.
+    most: AtomicU32,
     connections: AtomicU32,
     /// Connections that failed, one after the other.
     failures: AtomicU32,
-    /// How its connections are ended, where it is down and they are not to stay. The flag spares those that are asked at
-    /// every wake-up a look at what is nearly never there.
-    is_ending: AtomicBool,
-    ending: ArcSwapOption<Draining>,
+    /// How its connections are ended, where it is down and they are not to stay.
+    notice: Notice,
     /// Its upstream has it no more.
     is_gone: AtomicBool,
 }
+
+/// More than a process can have.
+const ANY: u32 = u32::MAX;
 
 /// A connection's place at a server, given back when it is dropped.
 #[derive(Debug)]
 pub struct Place {
     server: Arc<Server>,
     upstream: Arc<Upstream>,
+    /// To the connections that came under the same terms.
+    notice: Arc<Notice>,
 }
 
 impl Server {
@@ -51,11 +54,10 @@ impl Server {
             id,
             peer: Arc::new(peer),
             host: None,
-            most,
+            most: AtomicU32::new(most.unwrap_or(ANY)),
             connections: AtomicU32::new(0),
             failures: AtomicU32::new(0),
-            is_ending: AtomicBool::new(false),
-            ending: ArcSwapOption::empty(),
+            notice: Notice::default(),
             is_gone: AtomicBool::new(false),
         }
     }
@@ -79,23 +81,19 @@ impl Server {
         &self.peer
     }
 
-    /// When its connections have to end; `None`: not because of it.
-    pub fn ending(&self) -> Option<Draining> {
-        if !self.is_ending.load(Ordering::Relaxed) {
-            return None;
-        }
-        self.ending.load().as_deref().copied()
-    }
-
-    /// `None` lets them stay.
-    pub(super) fn end_connections(&self, draining: Option<Draining>) {
-        self.is_ending.store(draining.is_some(), Ordering::Relaxed);
-        self.ending.store(draining.map(Arc::new));
+    /// To its connections.
+    pub fn notice(&self) -> &Notice {
+        &self.notice
     }
 
     /// Whether it gets no connections because its upstream has it no more.
     pub(super) fn is_gone(&self) -> bool {
         self.is_gone.load(Ordering::Relaxed)
+    }
+
+    /// `None` is any number. Those that are too many stay until they end.
+    pub(super) fn limit(&self, most: Option<u32>) {
+        self.most.store(most.unwrap_or(ANY), Ordering::Relaxed);
     }
 
     pub(super) fn leaves(&self) {
@@ -104,7 +102,7 @@ impl Server {
 
     pub(super) fn returns(&self) {
         self.is_gone.store(false, Ordering::Relaxed);
-        self.end_connections(None);
+        self.notice.take_back();
         self.succeeded();
     }
 
@@ -121,7 +119,8 @@ impl Server {
 
     /// Counts one more connection, where there may be one more.
     fn take(&self) -> bool {
-        let more = |count: u32| self.most.is_none_or(|most| count < most).then_some(count + 1);
+        let most = self.most.load(Ordering::Relaxed);
+        let more = |count: u32| (count < most).then_some(count + 1);
         // In one order with `Queue::waiting`: see `Place::drop`.
         self.connections
             .fetch_update(Ordering::SeqCst, Ordering::Relaxed, more)
@@ -139,7 +138,7 @@ impl Seat for Server {
     }
 
     fn is_full(&self) -> bool {
-        self.most.is_some_and(|most| self.connections() >= most)
+        self.connections() >= self.most.load(Ordering::Relaxed)
     }
 }
 
@@ -149,11 +148,18 @@ impl Place {
         server.take().then(|| Self {
             server: Arc::clone(server),
             upstream: Arc::clone(upstream),
+            notice: Arc::clone(&upstream.terms().notice),
         })
     }
 
     pub fn server(&self) -> &Arc<Server> {
         &self.server
+    }
+
+    /// When its connection has to end, and why.
+    pub fn notice(&self) -> Option<(Draining, Limit)> {
+        let server = self.server.notice.given().map(|given| (given, Limit::ServerDown));
+        server.or_else(|| Some((self.notice.given()?, Limit::Reconfigured)))
     }
 
     /// Whether its server would get a connection now.

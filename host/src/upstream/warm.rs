@@ -30,8 +30,8 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Spares {
     /// Begins to make this worker's part of them, one of so many. Must be called on the worker's thread.
     pub fn fill(&self, upstreams: &Upstreams, workers: usize) {
-        for upstream in upstreams.iter() {
-            let wanted = (upstream.config.preconnect as usize).div_ceil(workers);
+        for upstream in upstreams.all().iter() {
+            let wanted = (upstream.terms().config.preconnect as usize).div_ceil(workers);
             if wanted > 0 {
                 let shelf = Rc::new(Shelf {
                     upstream: Arc::clone(upstream),
@@ -102,7 +102,7 @@ fn refill(shelf: &Rc<Shelf>) {
             };
             let connecting = tokio::time::timeout(LOOK, from_a_source(&shelf.upstream, &place)).await;
             let Ok(Ok(stream)) = connecting else { break };
-            stream.watch_over(shelf.upstream.vigilance());
+            stream.watch_over(&shelf.upstream.vigilance());
             shelf.spares.borrow_mut().push_back((stream, place));
         }
         shelf.filling.set(false);

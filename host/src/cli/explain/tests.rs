@@ -3,7 +3,8 @@ use std::time::Duration;
 use super::report::Report;
 use super::*;
 use crate::config::{
-    ClientAuth, Pattern, ProxyIn, Refusal, RouteConfig, RouteTarget, TlsIn, TlsStart, TlsVersion, TlvCondition, Trusted,
+    ClientAuth, OnChange, Pattern, ProxyIn, Refusal, RouteConfig, RouteTarget, TlsIn, TlsStart, TlsVersion,
+    TlvCondition, Trusted,
 };
 use crate::protocol::Protocol;
 
@@ -24,6 +25,7 @@ fn route(name: &str) -> RouteConfig {
         tlvs: Vec::new(),
         subject: Vec::new(),
         target: RouteTarget::Upstream(name.to_owned()),
+        on_change: OnChange::Keep,
     }
 }
 

@@ -15,12 +15,14 @@ mod keepalive;
 mod limits;
 mod listener;
 mod metrics;
+mod on_change;
 mod passive;
 mod proxy_protocol;
 mod pull;
 mod quarantine;
 mod queue;
 mod registries;
+mod reload;
 mod resolver;
 mod retire;
 mod retries;
@@ -56,12 +58,14 @@ pub(super) use keepalive::{Keepalive, KeepaliveTable};
 pub(super) use limits::Limits;
 pub(super) use listener::Listener;
 pub(super) use metrics::Metrics;
+pub(super) use on_change::{Fate, OnChange};
 pub(super) use passive::Passive;
 pub(super) use proxy_protocol::{ProxyIn, ProxyOut};
 pub(super) use pull::{Pull, When};
 pub(super) use quarantine::Quarantine;
 pub(super) use queue::Queue;
 pub(super) use registries::Registries;
+pub(super) use reload::Reload;
 pub(super) use resolver::Resolver;
 pub(super) use retire::Retire;
 pub(super) use retries::{Retries, RetriesTable};
@@ -112,6 +116,8 @@ pub(super) struct File {
     pub(super) resolver: Option<Given<Resolver>>,
     /// A page for Prometheus. Without this table there is none.
     pub(super) metrics: Option<Given<Metrics>>,
+    /// When this file is read again.
+    pub(super) reload: Option<Given<Reload>>,
     /// How filters are pulled from registries.
     pub(super) registries: Option<Given<Registries>>,
     /// Whose signatures filters have to have.
@@ -131,6 +137,7 @@ impl File {
             access_log: table.optional("access-log"),
             resolver: table.optional("resolver"),
             metrics: table.optional("metrics"),
+            reload: table.optional("reload"),
             registries: table.optional("registries"),
             trust: table.optional("trust"),
         })

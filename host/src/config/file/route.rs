@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::json;
 
+use super::{Fate, OnChange};
 use crate::config::alpn_name::AlpnName;
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::name::Name;
@@ -61,6 +62,10 @@ pub struct Route {
     /// Connections are closed: `alert` says so in TLS where the client begins with it (`unrecognized_name`), `fin` closes
     /// without a word, `rst` resets.
     pub refuse: Option<Given<Word<Refusal>>>,
+    /// What becomes of live connections when a reload changes or removes this route: `keep` lets them go on as they
+    /// began, `kill` ends them, `{ drain = "5m" }` gives them so long.
+    #[schemars(extend("default" = Word::of(Fate::Keep)))]
+    pub on_change: Option<Given<OnChange>>,
 }
 
 impl Route {
@@ -93,6 +98,7 @@ impl Route {
             upstream,
             split,
             refuse,
+            on_change: table.optional("on-change"),
         }
     }
 }

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 
 use super::timeouts::timeout;
-use super::{Dns, Health, Keepalive, Passive, ProxyOut, Queue, Retries, Server, Source, TimeoutChanges, TlsOut};
+use super::{
+    Dns, Fate, Health, Keepalive, OnChange, Passive, ProxyOut, Queue, Retries, Server, Source, TimeoutChanges, TlsOut,
+};
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::percentage::Percentage;
 use crate::config::reader::{Given, Read, Value, read_table};
@@ -64,6 +66,10 @@ pub struct Upstream {
     /// idle, `kill` ends them at once.
     #[schemars(extend("default" = Word::of(OnDown::default())))]
     pub on_down: Option<Given<Word<OnDown>>>,
+    /// What becomes of live connections when a reload changes or removes this upstream, or removes a server: `keep` lets them go on as they
+    /// began, `kill` ends them, `{ drain = "5m" }` gives them so long.
+    #[schemars(extend("default" = Word::of(Fate::Keep)))]
+    pub on_change: Option<Given<OnChange>>,
     /// How the names of servers become addresses.
     pub dns: Option<Given<Dns>>,
     /// Whether servers are told who the clients are (the PROXY protocol): `v1`, `v2`, or a table.
@@ -90,6 +96,7 @@ impl Read for Upstream {
             slow_start: table.optional("slow-start"),
             panic: table.optional("panic"),
             on_down: table.optional("on-down"),
+            on_change: table.optional("on-change"),
             dns: table.optional("dns"),
             proxy_protocol: table.optional("proxy-protocol"),
             tls: table.optional("tls"),

@@ -7,7 +7,7 @@ use super::super::schema;
 use super::refused;
 
 /// Where each object of the schema stands in a file, with a key that no object has.
-const PLACES: [(&str, &str); 37] = [
+const PLACES: [(&str, &str); 39] = [
     ("", "zzzzzzzz = 1"),
     ("Limits", "[limits]\nzzzzzzzz = 1"),
     ("Drain", "[drain]\nzzzzzzzz = 1"),
@@ -17,6 +17,8 @@ const PLACES: [(&str, &str); 37] = [
     ("Registries", "[registries]\nzzzzzzzz = 1"),
     ("Trust", "[[trust]]\nzzzzzzzz = 1"),
     ("Filter", "[filters.x]\nzzzzzzzz = 1"),
+    ("Reload", "[reload]\nzzzzzzzz = 1"),
+    ("DrainTable", "[upstreams.x]\n[upstreams.x.on-change]\nzzzzzzzz = 1"),
     ("PullTable", "[filters.x]\n[filters.x.pull]\nzzzzzzzz = 1"),
     ("CanaryTable", "[filters.x]\n[filters.x.canary]\nzzzzzzzz = 1"),
     ("QuarantineTable", "[filters.x]\n[filters.x.quarantine]\nzzzzzzzz = 1"),

@@ -8,6 +8,7 @@ use super::detection::detection;
 use super::given::{apart, table_or_default, word_or_default};
 use super::limits::limits;
 use super::names::{FirstUse, Names};
+use super::on_change::on_change;
 use super::proxy_protocol::proxy_in;
 use super::routes::{Place, Shared, routes};
 use super::socket_file::socket_file;
@@ -103,6 +104,7 @@ pub fn listeners(
             proxied,
             tls: tls.as_ref().ok().map(Option::as_ref),
         };
+        let on_change = on_change(typed.on_change, problems);
         let routes = routes(typed.routes, &place, shared, known.upstreams, problems);
         Ok(ListenerConfig {
             name: name?.0,
@@ -118,6 +120,7 @@ pub fn listeners(
             routes: routes?,
             detection: detection?,
             tls: tls?,
+            on_change: on_change?,
         })
     }))
 }

@@ -13,6 +13,7 @@ mod limits;
 mod listener;
 mod metrics;
 mod names;
+mod on_change;
 mod order;
 mod passive;
 mod proxy_protocol;
@@ -79,6 +80,8 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         .transpose();
     let metrics = file.metrics.map(|given| metrics(given.value()?, problems)).transpose();
     let registries = table_or_default(file.registries).and_then(|typed| registries(typed, directory, problems));
+    let reload = table_or_default(file.reload);
+    let watch = reload.and_then(|typed| typed.watch.map_or(Ok(false), Given::value));
     let trust = file.trust.map_or(Ok(Vec::new()), |given| {
         let tables = given.value()?;
         all(tables.into_iter().map(|typed| trust(typed, directory, problems)))
@@ -94,6 +97,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         resolver: resolver?,
         metrics: metrics?,
         registries: registries?,
+        watch: watch?,
         trust: trust?,
     })
 }

@@ -4,6 +4,7 @@ use toml::Spanned;
 
 use super::given::{apart, count_or_default, place};
 use super::names::{FirstUse, Names};
+use super::on_change::on_change;
 use crate::config::alpn_name::AlpnName;
 use crate::config::diagnostics::{Problem, Problems, Reported, Span, all};
 use crate::config::network::Network;
@@ -53,6 +54,7 @@ pub fn route(
     let subject = condition(typed.subject, problems, |typed, problems| {
         patterns(typed, |pattern: TextPattern| pattern.0, problems)
     });
+    let on_change = on_change(typed.on_change, problems);
     let target = target(typed.upstream, typed.split, typed.refuse, upstreams, problems);
     Ok(Route {
         config: RouteConfig {
@@ -64,6 +66,7 @@ pub fn route(
             tlvs: tlvs?,
             subject: subject?,
             target: target?,
+            on_change: on_change?,
         },
         at: name_at.clone().unwrap_or(at),
         name_at,

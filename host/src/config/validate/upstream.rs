@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::dns::dns;
 use super::given::{count_or_default, or_default, place, table_or_default, word_or_default};
 use super::health::health;
+use super::on_change::on_change;
 use super::passive::passive;
 use super::proxy_protocol::proxy_out;
 use super::queue::queue;
@@ -45,6 +46,7 @@ pub fn upstream(
     let slow_start = or_default(typed.slow_start, &ranges::SLOW_START, Period(Duration::ZERO), problems);
     let panic = or_default(typed.panic, &ranges::PANIC, Percentage(0), problems);
     let on_down = word_or_default(typed.on_down);
+    let on_change = on_change(typed.on_change, problems);
     let discovery = table_or_default(typed.dns).and_then(|typed| dns(typed, problems));
     let proxy_protocol = typed.proxy_protocol.map(|typed| proxy_out(typed, problems)).transpose();
     let tls = typed
@@ -68,6 +70,7 @@ pub fn upstream(
         panic: panic.map(|share| u8::try_from(share.0).unwrap_or(u8::MAX))?,
         on_down: on_down?,
         discovery: discovery?,
+        on_change: on_change?,
         proxy_protocol: proxy_protocol?,
         tls: tls?.flatten(),
     };

@@ -1,7 +1,8 @@
 //! From what a filter's source has to a generation that serves.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 
@@ -12,8 +13,8 @@ use super::super::instance::Instance;
 use super::super::rollout::Rollout;
 use super::super::transition::{Loaded, Withdrawal};
 use super::{Filter, lock};
-use crate::artifact::{Material, Origin, Trouble};
-use crate::config::Source;
+use crate::artifact::{Library, Material, Origin, Trouble};
+use crate::config::{FilterConfig, Source};
 use crate::digest::Digest;
 
 /// Why a filter's file is looked at.
@@ -54,6 +55,14 @@ pub(super) struct Files {
     is_behind: bool,
 }
 
+/// Another configuration of a filter, and what it has made of it.
+pub struct Revision {
+    config: Arc<FilterConfig>,
+    library: Arc<Library>,
+    /// `None` where generations are loaded as before.
+    loaded: Option<(Arc<Generation>, Material, Duration)>,
+}
+
 /// Why a file is not published.
 enum Rejection {
     /// Its content and the configuration decide that: it would be the same at the next event.
@@ -74,7 +83,9 @@ impl Filter {
     pub fn reload(&self, occasion: Occasion) -> anyhow::Result<Reloaded> {
         let begun = Instant::now();
         let mut files = lock(&self.files);
-        let Some(material) = self.obtain(occasion, &mut files)? else {
+        let config = self.config();
+        let first = self.generation() == 0;
+        let Some(material) = obtain(&config, &self.library.load(), occasion, first, &mut files)? else {
             return Ok(Reloaded::Unchanged);
         };
         match self.publish(&material, occasion, begun, &mut files) {
@@ -105,12 +116,58 @@ impl Filter {
         self.wanted.notified().await;
     }
 
+    /// Loads and tries what another configuration makes of it. What serves, serves on; not for a worker, as
+    /// [`reload`](Self::reload) is not.
+    ///
+    /// # Errors
+    /// It does not load, or its `init` refuses the new configuration.
+    pub fn prepare(&self, config: FilterConfig, library: &Arc<Library>) -> anyhow::Result<Revision> {
+        let begun = Instant::now();
+        let config = Arc::new(config);
+        let revision = |loaded| Revision {
+            config: Arc::clone(&config),
+            library: Arc::clone(library),
+            loaded,
+        };
+        if is_loaded_alike(&self.config(), &config) {
+            return Ok(revision(None));
+        }
+        // Whoever looks at the source meanwhile waits, so that no two have the same number.
+        let _files = lock(&self.files);
+        let material = obtain(&config, library, Occasion::Request, true, &mut Files::default())?;
+        let material = material.with_context(|| format!("{} has nothing", config.source))?;
+        let generated = self.generate(&config, &material.bytes, material.digest);
+        let generation = generated
+            .map_err(|(Rejection::Lasting(error) | Rejection::Passing(error))| error)
+            .with_context(|| config.source.to_string())?;
+        self.kept.last.fetch_max(generation.number(), Ordering::Relaxed);
+        Ok(revision(Some((generation, material, begun.elapsed()))))
+    }
+
+    /// From now on it is so: new connections get what was prepared, or some of them, where it wants a canary.
+    pub fn commit(&self, revision: Revision) -> Reloaded {
+        let mut files = lock(&self.files);
+        lock(&self.rollout).reconfigure(&revision.config);
+        self.kept.config.store(revision.config);
+        self.library.store(revision.library);
+        let Some((generation, material, elapsed)) = revision.loaded else {
+            return Reloaded::Unchanged;
+        };
+        let digest = material.digest;
+        *files = Files {
+            loaded: Some(digest),
+            ..Files::default()
+        };
+        self.settle(&material, &mut files);
+        self.serve(generation, Some(&Loaded { digest, elapsed }))
+    }
+
     /// Publishes what was compiled before, as [`reload`](Self::reload) does with a file.
     ///
     /// # Errors
     /// Its `init` refuses, or fails.
     pub(in crate::filter) fn adopt(&self, linked: Linked, digest: Digest) -> anyhow::Result<()> {
-        let generated = self.tried(linked, digest);
+        let generated = self.tried(&self.config(), linked, digest);
         let generation = generated.map_err(|(Rejection::Lasting(error) | Rejection::Passing(error))| error)?;
         self.serve(generation, None);
         Ok(())
@@ -121,47 +178,20 @@ impl Filter {
     /// # Errors
     /// It failed when it was asked.
     pub(in crate::filter) fn schema(&self, linked: Linked, digest: Digest) -> anyhow::Result<Option<String>> {
-        let generation = Arc::new(Generation::new(&self.kept, linked, digest));
+        let generation = Arc::new(Generation::new(&self.kept, &self.config(), linked, digest));
         let permit = generation
             .admit()
             .context("every instance that the machine affords is in use")?;
         Ok(Instance::schema(&generation, permit)?)
     }
 
-    /// What its source has, if it may be loaded; nothing where that is what is loaded already, or was refused already.
-    fn obtain(&self, occasion: Occasion, files: &mut Files) -> anyhow::Result<Option<Material>> {
-        let config = &self.kept.config;
-        let obtained = match &config.source {
-            Source::File(path) => {
-                let material = self.library.read(path)?;
-                self.library.check(&config.source, material, VERSION).map(Some)
-            }
-            Source::Oci(reference) => {
-                let held = files.manifest.filter(|_| occasion == Occasion::Event);
-                let first = self.generation() == 0;
-                self.library.pull(reference, config.pull, first, held, VERSION)
-            }
-        };
-        let obtained = obtained.with_context(|| config.source.to_string());
-        let is_passing = |error: &anyhow::Error| error.downcast_ref::<Trouble>().is_some_and(Trouble::is_passing);
-        let refusal = obtained.as_ref().err().filter(|error| !is_passing(error));
-        let refusal = refusal.map(|error| format!("{error:#}"));
-        let is_known = refusal.is_some() && refusal == files.refusal;
-        if obtained.is_ok() || refusal.is_some() {
-            files.refusal = refusal;
-        }
-        match obtained {
-            Err(_) if is_known && occasion == Occasion::Event => Ok(None),
-            obtained => obtained,
-        }
-    }
-
     /// The last good one of its tag, where that is another one.
     fn older(&self, than: &Material) -> Option<Material> {
-        let Source::Oci(reference) = &self.kept.config.source else {
+        let config = self.config();
+        let Source::Oci(reference) = &config.source else {
             return None;
         };
-        let cached = self.library.cached(reference, VERSION)?.ok()?;
+        let cached = self.library.load().cached(reference, VERSION)?.ok()?;
         (cached.digest != than.digest).then_some(cached)
     }
 
@@ -181,13 +211,14 @@ impl Filter {
         }
         // Now, and not when the answer is there: a file on which the compiler panics is rejected too.
         files.rejected = Some(digest);
-        let generated = self.generate(&material.bytes, digest);
+        let config = self.config();
+        let generated = self.generate(&config, &material.bytes, digest);
         if !matches!(generated, Err(Rejection::Lasting(_))) {
             files.rejected = None;
         }
         let generation = generated
             .map_err(|(Rejection::Lasting(error) | Rejection::Passing(error))| error)
-            .with_context(|| self.kept.config.source.to_string())?;
+            .with_context(|| config.source.to_string())?;
         files.loaded = Some(digest);
         self.settle(material, files);
         let loaded = Loaded {
@@ -232,10 +263,11 @@ impl Filter {
 
     /// It is loaded: what it came from is what this filter is, until there is something else.
     fn settle(&self, material: &Material, files: &mut Files) {
-        let Source::Oci(reference) = &self.kept.config.source else {
+        let config = self.config();
+        let Source::Oci(reference) = &config.source else {
             return;
         };
-        self.library.settle(reference, material);
+        self.library.load().settle(reference, material);
         files.manifest = material.manifest;
         files.is_behind = material.behind.is_some();
         let filter = &*self.kept.name;
@@ -262,13 +294,13 @@ impl Filter {
     }
 
     /// Compiles a component and tries it: an instance of it takes the configuration, or says why not.
-    fn generate(&self, bytes: &[u8], digest: Digest) -> Result<Arc<Generation>, Rejection> {
-        let linked = link(&self.kept.engine, bytes, &self.kept.config.grants).map_err(Rejection::Lasting)?;
-        self.tried(linked, digest)
+    fn generate(&self, config: &Arc<FilterConfig>, bytes: &[u8], digest: Digest) -> Result<Arc<Generation>, Rejection> {
+        let linked = link(&self.kept.engine, bytes, &config.grants).map_err(Rejection::Lasting)?;
+        self.tried(config, linked, digest)
     }
 
-    fn tried(&self, linked: Linked, digest: Digest) -> Result<Arc<Generation>, Rejection> {
-        let generation = self.configured(linked, digest).map_err(Rejection::Lasting)?;
+    fn tried(&self, config: &Arc<FilterConfig>, linked: Linked, digest: Digest) -> Result<Arc<Generation>, Rejection> {
+        let generation = self.configured(config, linked, digest).map_err(Rejection::Lasting)?;
         let generation = Arc::new(generation);
         let permit = generation
             .admit()
@@ -278,13 +310,56 @@ impl Filter {
         Ok(generation)
     }
 
-    fn configured(&self, linked: Linked, digest: Digest) -> anyhow::Result<Generation> {
+    fn configured(&self, config: &Arc<FilterConfig>, linked: Linked, digest: Digest) -> anyhow::Result<Generation> {
         ensure!(
-            linked.roles.lifecycle.is_some() || self.kept.config.config.is_null(),
+            linked.roles.lifecycle.is_some() || config.config.is_null(),
             ConfigRefused("it takes no configuration (it does not export `lifecycle`), and one is given".to_owned())
         );
-        Ok(Generation::new(&self.kept, linked, digest))
+        Ok(Generation::new(&self.kept, config, linked, digest))
     }
+}
+
+/// What its source has, if it may be loaded; nothing where that is what is loaded already, or was refused already.
+fn obtain(
+    config: &FilterConfig,
+    library: &Library,
+    occasion: Occasion,
+    first: bool,
+    files: &mut Files,
+) -> anyhow::Result<Option<Material>> {
+    let obtained = match &config.source {
+        Source::File(path) => {
+            let material = library.read(path)?;
+            library.check(&config.source, material, VERSION).map(Some)
+        }
+        Source::Oci(reference) => {
+            let held = files.manifest.filter(|_| occasion == Occasion::Event);
+            library.pull(reference, config.pull, first, held, VERSION)
+        }
+    };
+    let obtained = obtained.with_context(|| config.source.to_string());
+    let is_passing = |error: &anyhow::Error| error.downcast_ref::<Trouble>().is_some_and(Trouble::is_passing);
+    let refusal = obtained.as_ref().err().filter(|error| !is_passing(error));
+    let refusal = refusal.map(|error| format!("{error:#}"));
+    let is_known = refusal.is_some() && refusal == files.refusal;
+    if obtained.is_ok() || refusal.is_some() {
+        files.refusal = refusal;
+    }
+    match obtained {
+        Err(_) if is_known && occasion == Occasion::Event => Ok(None),
+        obtained => obtained,
+    }
+}
+
+/// Whether the two differ in nothing that a generation is loaded with.
+fn is_loaded_alike(old: &FilterConfig, new: &FilterConfig) -> bool {
+    let old = FilterConfig {
+        pull: new.pull,
+        canary: new.canary.clone(),
+        quarantine: new.quarantine,
+        ..old.clone()
+    };
+    old == *new
 }
 
 impl From<Failure> for Rejection {

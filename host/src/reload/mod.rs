@@ -1,0 +1,244 @@
+//! What a new configuration changes of the one in force: a plan, which is a pure function of the two and can be printed.
+//! [`Server::apply`](crate::server::Server::apply) carries it out.
+
+mod keys;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use crate::config::{Config, ListenerConfig, OnChange};
+use keys::{filter_keys, listener_keys, route_keys, settings, socket_keys, table_keys, upstream_keys};
+
+/// Everything that is not as it was, in the order of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    pub changes: Vec<Change>,
+    /// Of each kind of things, how many stay as they are.
+    stays: Vec<(&'static str, usize)>,
+}
+
+/// One thing that is not as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub kind: Kind,
+    /// As in `listener "front"`.
+    pub subject: String,
+    /// What of it has changed, as its keys are typed.
+    pub keys: Vec<String>,
+    /// What becomes of the connections that came by it; `None` where it has none.
+    pub fate: Option<OnChange>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Added,
+    Changed,
+    Removed,
+    /// It is not what a process can change while it runs: the next one has it.
+    Deferred,
+}
+
+impl Plan {
+    /// What has to be done where `old` is in force and `new` is to be.
+    pub fn between(old: &Config, new: &Config) -> Self {
+        let mut plan = Self::default();
+        plan.settings(old, new);
+        plan.named(
+            "filter",
+            (&old.filters, &new.filters),
+            |filter| &filter.name,
+            |old, new| (filter_keys(old, new), None),
+        );
+        plan.named(
+            "upstream",
+            (&old.upstreams, &new.upstreams),
+            |upstream| &upstream.name,
+            |old, new| (upstream_keys(old, new), Some(new.on_change)),
+        );
+        let listeners = (&old.listeners[..], &new.listeners[..]);
+        plan.named(
+            "listener",
+            listeners,
+            |listener| &listener.name,
+            |old, new| (listener_keys(old, new), Some(new.on_change)),
+        );
+        let before: HashMap<_, _> = old
+            .listeners
+            .iter()
+            .map(|listener| (&*listener.name, listener))
+            .collect();
+        for listener in &new.listeners {
+            if let Some(old) = before.get(&*listener.name) {
+                plan.routes(old, listener);
+            }
+        }
+        plan
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    fn settings(&mut self, old: &Config, new: &Config) {
+        for (subject, has_changed) in settings(old, new) {
+            if has_changed {
+                self.push(Kind::Changed, subject.to_owned(), Vec::new(), None);
+            }
+        }
+        if old.workers != new.workers {
+            self.push(Kind::Deferred, "workers".to_owned(), Vec::new(), None);
+        }
+        for (old, new) in both(&old.listeners, &new.listeners, |listener| &listener.name) {
+            let keys = socket_keys(old, new);
+            if !keys.is_empty() {
+                self.push(Kind::Deferred, format!("listener \"{}\"", new.name), keys, None);
+            }
+        }
+        for (old, new) in both(&old.filters, &new.filters, |filter| &filter.name) {
+            let keys = table_keys(old, new);
+            if !keys.is_empty() {
+                self.push(Kind::Deferred, format!("filter \"{}\"", new.name), keys, None);
+            }
+        }
+    }
+
+    fn named<T: PartialEq + HasFate>(
+        &mut self,
+        noun: &'static str,
+        (old, new): (&[T], &[T]),
+        name: impl Fn(&T) -> &str,
+        keys: impl Fn(&T, &T) -> (Vec<String>, Option<OnChange>),
+    ) {
+        let before: HashMap<&str, &T> = old.iter().map(|thing| (name(thing), thing)).collect();
+        let subject = |thing: &T| format!("{noun} \"{}\"", name(thing));
+        let mut stays = 0;
+        for thing in new {
+            match before.get(name(thing)) {
+                None => self.push(Kind::Added, subject(thing), Vec::new(), None),
+                Some(old) if *old == thing => stays += 1,
+                Some(old) => {
+                    let (keys, fate) = keys(old, thing);
+                    // Of a listener, its routes alone: they are told by themselves.
+                    if !keys.is_empty() {
+                        self.push(Kind::Changed, subject(thing), keys, fate);
+                    }
+                }
+            }
+        }
+        let after: HashSet<&str> = new.iter().map(&name).collect();
+        for thing in old.iter().filter(|thing| !after.contains(name(thing))) {
+            self.push(Kind::Removed, subject(thing), Vec::new(), thing.fate());
+        }
+        self.stays.push((noun, stays));
+    }
+
+    fn routes(&mut self, old: &ListenerConfig, new: &ListenerConfig) {
+        let before: HashMap<_, _> = old.routes.iter().map(|route| (&*route.name, route)).collect();
+        let after: HashSet<_> = new.routes.iter().map(|route| &*route.name).collect();
+        let subject = |route: &str| format!("route \"{route}\" of listener \"{}\"", new.name);
+        for route in &new.routes {
+            match before.get(&*route.name) {
+                None => self.push(Kind::Added, subject(&route.name), Vec::new(), None),
+                Some(old) if *old == route => {}
+                Some(old) => {
+                    let keys = route_keys(old, route);
+                    self.push(Kind::Changed, subject(&route.name), keys, Some(route.on_change));
+                }
+            }
+        }
+        for route in old.routes.iter().filter(|route| !after.contains(&*route.name)) {
+            self.push(Kind::Removed, subject(&route.name), Vec::new(), Some(route.on_change));
+        }
+        let order = |routes: &[crate::config::RouteConfig], others: &HashSet<&str>| {
+            let names = routes.iter().map(|route| route.name.clone());
+            names.filter(|name| others.contains(&**name)).collect::<Vec<_>>()
+        };
+        let known: HashSet<_> = before.keys().copied().collect();
+        if order(&old.routes, &after) != order(&new.routes, &known) {
+            let subject = format!("routes of listener \"{}\"", new.name);
+            self.push(Kind::Changed, subject, vec!["their order".to_owned()], None);
+        }
+    }
+
+    fn push(&mut self, kind: Kind, subject: String, keys: Vec<String>, fate: Option<OnChange>) {
+        self.changes.push(Change {
+            kind,
+            subject,
+            keys,
+            fate,
+        });
+    }
+}
+
+/// Those that are there before and after.
+fn both<'a, T>(old: &'a [T], new: &'a [T], name: impl Fn(&T) -> &str) -> Vec<(&'a T, &'a T)> {
+    let before: HashMap<&str, &T> = old.iter().map(|thing| (name(thing), thing)).collect();
+    let pair = |new| Some((*before.get(name(new))?, new));
+    new.iter().filter_map(pair).collect()
+}
+
+/// What may have connections.
+trait HasFate {
+    fn fate(&self) -> Option<OnChange>;
+}
+
+impl HasFate for crate::config::FilterConfig {
+    /// Connections keep the generation that they began with.
+    fn fate(&self) -> Option<OnChange> {
+        None
+    }
+}
+
+impl HasFate for crate::config::UpstreamConfig {
+    fn fate(&self) -> Option<OnChange> {
+        Some(self.on_change)
+    }
+}
+
+impl HasFate for ListenerConfig {
+    fn fate(&self) -> Option<OnChange> {
+        Some(self.on_change)
+    }
+}
+
+impl fmt::Display for Plan {
+    /// A line for each change, and one for what stays.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for change in &self.changes {
+            writeln!(f, "{change}")?;
+        }
+        let stays: Vec<_> = self
+            .stays
+            .iter()
+            .map(|(noun, count)| format!("{noun}s: {count}"))
+            .collect();
+        match self.is_empty() {
+            true => write!(f, "= nothing changes"),
+            false => write!(f, "= as they are: {}", stays.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.kind {
+            Kind::Added => '+',
+            Kind::Changed => '~',
+            Kind::Removed => '-',
+            Kind::Deferred => '!',
+        };
+        write!(f, "{sign} {}", self.subject)?;
+        if !self.keys.is_empty() {
+            write!(f, ": {}", self.keys.join(", "))?;
+        }
+        if self.kind == Kind::Deferred {
+            f.write_str(" (not before the next process: `spliceway upgrade`, or a restart)")?;
+        }
+        match self.fate.unwrap_or_default() {
+            OnChange::Keep => Ok(()),
+            fate => write!(f, " (its connections {fate})"),
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Another configuration takes the place of the one in force: everything that can fail is prepared first, and then nothing
+//! fails any more. What has not changed is not touched.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use anyhow::Context;
+
+use super::Server;
+use super::filters::load_filter;
+use super::listeners::{Before, Common, Made, tells_servers};
+use super::thread::Command;
+use crate::artifact::Library;
+use crate::config::{self, Config, ListenAddress};
+use crate::filter::{Engine, Filter, Observers, Reloaded, Revision};
+use crate::in_force::{InForce, Listening};
+use crate::limit::Limiter;
+use crate::listener;
+use crate::metrics::{Bound, Exporter};
+use crate::observe::AccessLog;
+use crate::reload::Plan;
+use crate::sys::Peer;
+use crate::upstream::{self, Changes};
+
+impl Server {
+    /// Reads the configuration again and serves it, if it can be served; what was wrong with it is said.
+    pub async fn reload(&mut self, file: &Path) {
+        let began = Instant::now();
+        let loaded = config::load(file).map_err(|error| vec![error.to_string()]);
+        let applied = match loaded {
+            Ok(config) => self.apply(config).await,
+            Err(problems) => Err(problems),
+        };
+        match applied {
+            Ok(plan) => {
+                for change in &plan.changes {
+                    tracing::info!(%change, "configuration");
+                }
+                let (changes, elapsed_ms) = (plan.changes.len(), began.elapsed().as_millis());
+                tracing::info!(changes, elapsed_ms, "configuration reloaded");
+            }
+            Err(problems) => {
+                let file = file.display();
+                for error in &problems {
+                    tracing::error!(%file, error, "configuration rejected: the one before serves on");
+                }
+            }
+        }
+    }
+
+    /// Serves this configuration from now on. Live connections go on, where the operator does not want it otherwise.
+    ///
+    /// # Errors
+    /// Everything that keeps it from being served; then all is as it was.
+    pub async fn apply(&mut self, config: Config) -> Result<Plan, Vec<String>> {
+        let in_force = self.present.load_full();
+        let plan = Plan::between(&in_force.config, &config);
+        if plan.is_empty() {
+            return Ok(plan);
+        }
+        let prepared = self.prepare(&in_force, &config).await?;
+        self.commit(config, prepared);
+        Ok(plan)
+    }
+
+    /// Everything that can fail, all of it, so that whoever has made mistakes hears of all of them.
+    async fn prepare(&self, in_force: &InForce, config: &Config) -> Result<Prepared, Vec<String>> {
+        let old = &in_force.config;
+        let mut problems = Vec::new();
+        let engine = match (&self.engine, config.filters.is_empty()) {
+            (Some(engine), _) => Some(engine.clone()),
+            (None, true) => None,
+            (None, false) => note(Engine::new(), &mut problems),
+        };
+        let library = match (&old.registries, &old.trust) == (&config.registries, &config.trust) {
+            true => Arc::clone(&in_force.library),
+            false => Arc::new(Library::new(config)),
+        };
+        let upstreams = match upstream::prepare(&in_force.upstreams, old, config) {
+            Ok(changes) => Some(changes),
+            Err(errors) => {
+                problems.extend(errors.iter().map(|error| format!("{error:#}")));
+                None
+            }
+        };
+        let filters = self
+            .prepare_filters(in_force, config, engine.as_ref(), &library, &mut problems)
+            .await;
+        let mut narrators = Vec::new();
+        let observers = match &self.common.observers {
+            None if !config.filters.is_empty() => note(Observers::start(), &mut problems).map(|(observers, thread)| {
+                narrators.push(thread);
+                observers
+            }),
+            present => present.clone(),
+        };
+        let access_log = match (&config.access_log, old.access_log == config.access_log) {
+            (_, true) => self.common.access_log.clone(),
+            (None, false) => None,
+            (Some(config), false) => note(AccessLog::start(config), &mut problems).map(|(log, thread)| {
+                narrators.push(thread);
+                log
+            }),
+        };
+        let metrics = match (&config.metrics, old.metrics == config.metrics) {
+            (_, true) => None,
+            (None, false) => Some(None),
+            (Some(address), false) => {
+                let started = Bound::new(address).and_then(|bound| Exporter::start(bound, Arc::clone(&self.present)));
+                Some(note(started, &mut problems))
+            }
+        };
+        let limiter = match old.limits == config.limits {
+            true => self.common.limiter.clone(),
+            false => Limiter::new(config.limits).map(Arc::new),
+        };
+        let Some(changes) = upstreams else { return Err(problems) };
+        let common = Common {
+            filters: filters.iter().map(|(filter, _)| Arc::clone(filter)).collect(),
+            upstreams: Arc::clone(&in_force.upstreams),
+            all: changes.all().to_vec(),
+            tells_servers: tells_servers(config),
+            limiter,
+            observers,
+            access_log,
+        };
+        let all_anew = old.access_log != config.access_log
+            || old.limits != config.limits
+            || self.common.observers.is_none() && common.observers.is_some()
+            || self.common.tells_servers != common.tells_servers;
+        let places = self.prepare_places(in_force, config, &common, all_anew, &mut problems);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Prepared {
+            engine,
+            library,
+            changes,
+            filters,
+            common,
+            narrators,
+            metrics,
+            places,
+        })
+    }
+
+    /// On other threads: to compile takes its time, and a registry too.
+    async fn prepare_filters(
+        &self,
+        in_force: &InForce,
+        config: &Config,
+        engine: Option<&Engine>,
+        library: &Arc<Library>,
+        problems: &mut Vec<String>,
+    ) -> Vec<PreparedFilter> {
+        let Some(engine) = engine else { return Vec::new() };
+        let mut prepared = Vec::new();
+        for wanted in &config.filters {
+            let (engine, library, wanted) = (engine.clone(), Arc::clone(library), wanted.clone());
+            let (upstreams, known) = (Arc::clone(&in_force.upstreams), in_force.filter(&wanted.name).cloned());
+            let name = wanted.name.clone();
+            let work = move || -> anyhow::Result<_> {
+                Ok(match known {
+                    Some(filter) if *filter.config() == wanted && filter.is_of(&library) => (filter, None),
+                    Some(filter) => {
+                        let revision = filter.prepare(wanted, &library)?;
+                        (filter, Some(revision))
+                    }
+                    None => (load_filter(&wanted, &engine, &upstreams, &library)?, None),
+                })
+            };
+            let done = tokio::task::spawn_blocking(work).await;
+            let done = done.unwrap_or_else(|panicked| Err(panicked.into()));
+            prepared.extend(note(done.with_context(|| format!("filter \"{name}\"")), problems));
+        }
+        prepared
+    }
+
+    /// Where clients connect: at places that are there already, whoever had them, and at new ones.
+    fn prepare_places(
+        &self,
+        in_force: &InForce,
+        config: &Config,
+        common: &Common,
+        all_anew: bool,
+        problems: &mut Vec<String>,
+    ) -> Vec<Place> {
+        let before: HashMap<&str, usize> = in_force
+            .config
+            .listeners
+            .iter()
+            .enumerate()
+            .map(|(at, listener)| (&*listener.name, at))
+            .collect();
+        let mut by_address: HashMap<&ListenAddress, usize> = in_force
+            .config
+            .listeners
+            .iter()
+            .enumerate()
+            .map(|(at, listener)| (&listener.address, at))
+            .collect();
+        let mut places = Vec::new();
+        for wanted in &config.listeners {
+            let known = before.get(&*wanted.name).copied();
+            let before = known.map(|at| Before {
+                config: &in_force.config.listeners[at],
+                listener: Arc::clone(in_force.listeners[at].listener()),
+            });
+            let stays = known.filter(|at| in_force.config.listeners[*at].address == wanted.address);
+            let at = stays.or_else(|| by_address.get(&wanted.address).copied());
+            let ground = match at {
+                Some(at) => {
+                    by_address.remove(&wanted.address);
+                    Ok(Ground::Known(Arc::clone(&in_force.listeners[at])))
+                }
+                None => listener::bind(wanted, self.workers.len())
+                    .map(|(sockets, address)| Ground::New { sockets, address }),
+            };
+            let made = match &before {
+                Some(before) if !all_anew && before.config == wanted => Ok(Made {
+                    listener: Arc::clone(&before.listener),
+                    notices: Vec::new(),
+                }),
+                before => common.listener(wanted, before.as_ref()),
+            };
+            if let (Some(ground), Some(made)) = (note(ground, problems), note(made, problems)) {
+                places.push(Place { ground, made });
+            }
+        }
+        places
+    }
+
+    /// From now on it is so.
+    fn commit(&mut self, config: Config, prepared: Prepared) {
+        let in_force = self.present.load_full();
+        if let Some(keeper) = &self.keeper {
+            prepared.changes.commit(&in_force.upstreams, keeper);
+        }
+        let mut published = false;
+        for (filter, revision) in prepared.filters {
+            if let Some(revision) = revision {
+                published |= filter.commit(revision) == Reloaded::Changed;
+            }
+        }
+        let mut listeners = Vec::new();
+        for Place { ground, made } in prepared.places {
+            let Made { listener, notices } = made;
+            listeners.push(match ground {
+                Ground::Known(known) => {
+                    known.post.hand_to(Arc::clone(&listener));
+                    Arc::new(Listening::at(Arc::clone(&known.post), listener, known.address.clone()))
+                }
+                Ground::New { sockets, address } => {
+                    let listening = Listening::new(listener, address);
+                    for (worker, socket) in self.workers.iter().zip(sockets) {
+                        worker.tell(Command::Accept(Arc::clone(&listening.post), socket));
+                    }
+                    tracing::info!(listener = %listening.name, address = %listening.address, "listening");
+                    Arc::new(listening)
+                }
+            });
+            for (notice, fate) in notices {
+                notice.give_by(fate);
+            }
+        }
+        let names: HashSet<&str> = config.listeners.iter().map(|listener| &*listener.name).collect();
+        for (old, listening) in in_force.config.listeners.iter().zip(&in_force.listeners) {
+            if !listeners
+                .iter()
+                .any(|listener| Arc::ptr_eq(&listener.post, &listening.post))
+            {
+                listening.post.close();
+            }
+            if !names.contains(&*old.name) {
+                listening
+                    .listener()
+                    .notices
+                    .iter()
+                    .for_each(|notice| notice.give_by(old.on_change));
+            }
+        }
+        let warms = |config: &Config| config.upstreams.iter().any(|upstream| upstream.preconnect > 0);
+        let refills = in_force.config.upstreams != config.upstreams && (warms(&in_force.config) || warms(&config));
+        self.engine = prepared.engine;
+        self.common = prepared.common;
+        self.narrators.extend(prepared.narrators);
+        if let Some(exporter) = prepared.metrics {
+            self.exporter = exporter;
+        }
+        self.present.store(Arc::new(InForce {
+            filters: self.common.filters.clone(),
+            library: prepared.library,
+            upstreams: Arc::clone(&in_force.upstreams),
+            listeners,
+            config,
+        }));
+        for worker in &self.workers {
+            if refills {
+                worker.tell(Command::Refill);
+            }
+            worker.tell(Command::Wake);
+        }
+        if published {
+            self.retire();
+        }
+    }
+}
+
+/// What has become of a configuration, before it is in force.
+struct Prepared {
+    engine: Option<Engine>,
+    library: Arc<Library>,
+    changes: Changes,
+    filters: Vec<PreparedFilter>,
+    common: Common,
+    narrators: Vec<JoinHandle<()>>,
+    /// `None`: the page of metrics stays where it is, or is not.
+    metrics: Option<Option<Exporter>>,
+    /// In the order of the configuration.
+    places: Vec<Place>,
+}
+
+/// One that is there, and what is to be made of it, if anything is.
+type PreparedFilter = (Arc<Filter>, Option<Revision>);
+
+/// A listener, and where it will stand.
+struct Place {
+    ground: Ground,
+    made: Made,
+}
+
+enum Ground {
+    Known(Arc<Listening>),
+    New { sockets: Vec<OwnedFd>, address: Peer },
+}
+
+/// What came of it, or another problem.
+fn note<T>(done: anyhow::Result<T>, problems: &mut Vec<String>) -> Option<T> {
+    done.map_err(|error| problems.push(format!("{error:#}"))).ok()
+}
