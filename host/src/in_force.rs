@@ -58,6 +58,12 @@ impl Listening {
     pub fn listener(&self) -> &Arc<Listener> {
         &self.listener
     }
+
+    /// Of one that nobody connects to any more: beside them, nobody has it but this and, maybe, its post.
+    pub fn has_connections(&self) -> bool {
+        let has_post = Arc::ptr_eq(&self.post.listener(), &self.listener);
+        Arc::strong_count(&self.listener) > 1 + usize::from(has_post)
+    }
 }
 
 impl InForce {

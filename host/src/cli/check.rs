@@ -8,6 +8,7 @@ use clap::Args;
 use super::{FAILED, complain, load, say, say_error};
 use crate::config::{self, defaults};
 use crate::filter::About;
+use crate::reload::Plan;
 use crate::server;
 use crate::words::count;
 
@@ -16,6 +17,10 @@ pub struct Check {
     /// The configuration file
     #[arg(long, default_value = defaults::CONFIG_FILE, value_name = "FILE")]
     config: PathBuf,
+
+    /// Say what a reload would change where this file is in force: a line for each thing that is not as it was
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
 
     /// Print the JSON Schema of configuration files instead, for editors
     #[arg(long)]
@@ -27,10 +32,10 @@ pub fn check(asked: Check) -> ExitCode {
         say(&format!("{:#}", config::schema()));
         return ExitCode::SUCCESS;
     }
-    check_file(&asked.config)
+    check_file(&asked.config, asked.against.as_deref())
 }
 
-fn check_file(path: &Path) -> ExitCode {
+fn check_file(path: &Path, against: Option<&Path>) -> ExitCode {
     let config = match load(path) {
         Ok(config) => config,
         Err(code) => return code,
@@ -52,6 +57,12 @@ fn check_file(path: &Path) -> ExitCode {
             FAILED,
             &format!("{problems} with the files that {} names", path.display()),
         );
+    }
+    if let Some(against) = against {
+        match load(against) {
+            Ok(old) => say(&Plan::between(&old, &config).to_string()),
+            Err(code) => return code,
+        }
     }
     say(&format!(
         "{} is valid: {}, {}, {}",

@@ -59,6 +59,8 @@ pub struct Server {
     common: Common,
     /// Present once there was a filter.
     engine: Option<Engine>,
+    /// Listeners that were removed, while they have connections.
+    gone: Vec<Arc<Listening>>,
     /// Threads that put into words what has become of connections.
     narrators: Vec<JoinHandle<()>>,
     /// Answers until everything else is over. Present where there is a page of metrics.
@@ -218,6 +220,7 @@ impl Server {
             present,
             common,
             engine,
+            gone: Vec::new(),
             narrators: observing.into_iter().chain(writing).collect(),
             exporter,
         })
@@ -387,26 +390,8 @@ impl Server {
             filter.log_metrics();
             filter.log_tallies();
         }
-        let mut cut_off = 0;
-        for listening in &in_force.listeners {
-            let seen = listening.counters.seen();
-            cut_off += seen.cut_off();
-            let outcomes = seen
-                .outcomes
-                .iter()
-                .map(|(outcome, count)| format!("{outcome}={count}"));
-            let outcomes = outcomes.collect::<Vec<_>>().join(" ");
-            let detected = Some(seen.detection).filter(|detection| detection.connections > 0);
-            tracing::info!(
-                listener = %listening.name,
-                connections = seen.connections,
-                outcomes,
-                detections = detected.map(|detected| detected.connections),
-                detection_ms = detected.map(|detected| detected.waited.as_millis()),
-                detection_timeouts = detected.map(|detected| detected.timeouts),
-                "served"
-            );
-        }
+        let listeners = self.gone.iter().chain(&in_force.listeners);
+        let cut_off = listeners.map(|listening| say_served(listening)).sum::<u64>();
         tracing::info!(cut_off, "stopped");
         match (cut_off, hurried) {
             (0, _) => Ended::Finished,
@@ -414,6 +399,27 @@ impl Server {
             (_, Some(false) | None) => Ended::CutOff,
         }
     }
+}
+
+/// What a listener has seen. Returns how many of its connections were cut off.
+fn say_served(listening: &Listening) -> u64 {
+    let seen = listening.counters.seen();
+    let outcomes = seen
+        .outcomes
+        .iter()
+        .map(|(outcome, count)| format!("{outcome}={count}"));
+    let outcomes = outcomes.collect::<Vec<_>>().join(" ");
+    let detected = Some(seen.detection).filter(|detection| detection.connections > 0);
+    tracing::info!(
+        listener = %listening.name,
+        connections = seen.connections,
+        outcomes,
+        detections = detected.map(|detected| detected.connections),
+        detection_ms = detected.map(|detected| detected.waited.as_millis()),
+        detection_timeouts = detected.map(|detected| detected.timeouts),
+        "served"
+    );
+    seen.cut_off()
 }
 
 /// The soft limit is for programs that still use select(2); this one uses as many descriptors as it may.

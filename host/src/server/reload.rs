@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::Server;
 use super::filters::load_filter;
 use super::listeners::{Before, Common, Made, tells_servers};
 use super::thread::Command;
+use super::{Server, say_served};
 use crate::artifact::Library;
 use crate::config::{self, Config, ListenAddress};
 use crate::filter::{Engine, Filter, Observers, Reloaded, Revision};
@@ -281,8 +281,17 @@ impl Server {
                     .notices
                     .iter()
                     .for_each(|notice| notice.give_by(old.on_change));
+                self.gone.push(Arc::clone(listening));
             }
         }
+        // A listener that no connection has any more has seen all that it will see.
+        self.gone.retain(|gone| {
+            let has_connections = gone.has_connections();
+            if !has_connections {
+                say_served(gone);
+            }
+            has_connections
+        });
         let warms = |config: &Config| config.upstreams.iter().any(|upstream| upstream.preconnect > 0);
         let refills = in_force.config.upstreams != config.upstreams && (warms(&in_force.config) || warms(&config));
         self.engine = prepared.engine;
