@@ -78,6 +78,8 @@ pub struct Config {
     pub resolver: Resolver,
     /// Where the page of metrics is; `None`: nowhere.
     pub metrics: Option<ListenAddress>,
+    /// `None`: nobody asks anything, and nobody gives orders but by signals.
+    pub admin: Option<AdminConfig>,
     pub registries: Registries,
     /// Where filters need a signature. Elsewhere they need none.
     pub trust: Vec<TrustConfig>,
@@ -96,6 +98,7 @@ impl Default for Config {
             access_log: None,
             resolver: defaults::RESOLVER,
             metrics: None,
+            admin: None,
             registries: Registries::default(),
             trust: Vec::new(),
         }
@@ -456,6 +459,16 @@ pub struct Drain {
     pub spread: Duration,
     /// When all others are ended; `None`: never.
     pub hard: Option<Duration>,
+}
+
+/// Where the proxy is asked what it does, and told what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    pub address: ListenAddress,
+    /// Of a unix socket.
+    pub socket_file: SocketFile,
+    /// Where the token is that whoever asks has to know. There is one wherever others can reach the address.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Who is asked for the addresses of names.

@@ -3,6 +3,7 @@
 //! The comments on fields are what an editor shows beside a key.
 
 mod access_log;
+mod admin;
 mod canary;
 mod certificate;
 mod client_auth;
@@ -44,6 +45,7 @@ use super::named::Named;
 use super::ranges;
 use super::reader::{Given, read_entries};
 pub(super) use access_log::AccessLog;
+pub(super) use admin::Admin;
 pub(super) use canary::{Canary, CanaryTable};
 pub(super) use certificate::Certificate;
 pub(super) use client_auth::ClientAuth;
@@ -112,6 +114,8 @@ pub(super) struct File {
     pub(super) resolver: Option<Given<Resolver>>,
     /// A page for Prometheus. Without this table there is none.
     pub(super) metrics: Option<Given<Metrics>>,
+    /// Where the proxy is asked and told what to do. Without this table there is no such place.
+    pub(super) admin: Option<Given<Admin>>,
     /// How filters are pulled from registries.
     pub(super) registries: Option<Given<Registries>>,
     /// Whose signatures filters have to have.
@@ -131,6 +135,7 @@ impl File {
             access_log: table.optional("access-log"),
             resolver: table.optional("resolver"),
             metrics: table.optional("metrics"),
+            admin: table.optional("admin"),
             registries: table.optional("registries"),
             trust: table.optional("trust"),
         })

@@ -1,6 +1,7 @@
 //! From a file as typed to the configuration as meant: defaults, ranges, names, and what belongs together.
 
 mod access_log;
+mod admin;
 mod canary;
 mod certificate;
 mod detection;
@@ -41,6 +42,7 @@ use super::diagnostics::{Problems, Reported, all};
 use super::reader::Given;
 use super::{Config, file, ranges};
 use access_log::access_log;
+use admin::admin;
 use drain::drain;
 use filter::filter;
 use given::{entries, table_or_default, within};
@@ -78,6 +80,10 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         .map(|given| access_log(given.value()?, directory, problems))
         .transpose();
     let metrics = file.metrics.map(|given| metrics(given.value()?, problems)).transpose();
+    let admin = file
+        .admin
+        .map(|given| admin(given.value()?, directory, problems))
+        .transpose();
     let registries = table_or_default(file.registries).and_then(|typed| registries(typed, directory, problems));
     let trust = file.trust.map_or(Ok(Vec::new()), |given| {
         let tables = given.value()?;
@@ -93,6 +99,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         access_log: access_log?,
         resolver: resolver?,
         metrics: metrics?,
+        admin: admin?,
         registries: registries?,
         trust: trust?,
     })
