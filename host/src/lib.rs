@@ -47,6 +47,7 @@ pub use filter::bench;
 mod artifact;
 mod digest;
 mod flow;
+mod http;
 mod limit;
 mod linger;
 mod metrics;

@@ -26,12 +26,12 @@ use crate::filter::{About, Engine, Filter, Groups, Observers, Occasion, Reloaded
 use crate::in_force::{InForce, Listening, Present};
 use crate::limit::Limiter;
 use crate::listener::{self, Crew, Listener};
-use crate::metrics::{Bound, Exporter};
 use crate::observe::AccessLog;
 use crate::route::rules::Rules;
 use crate::tls::{Originator, Terminator};
 use crate::upstream::{self, Keeper, Upstreams};
 use crate::watch::watch;
+use crate::{http, metrics};
 use thread::{Command, Start, WorkerThread};
 
 /// How much longer than the end of the drain workers may take: for what is owed to be flushed, and for connections that have
@@ -60,7 +60,7 @@ pub struct Server {
     narrators: Vec<JoinHandle<()>>,
     access_log: Option<AccessLog>,
     /// Answers until everything else is over. Present where there is a page of metrics.
-    _exporter: Option<Exporter>,
+    _exporter: Option<http::Service>,
 }
 
 /// How a server that was told to stop has ended.
@@ -146,7 +146,7 @@ impl Server {
             None => (None, None),
             Some(config) => AccessLog::start(config).map(|(log, thread)| (Some(log), Some(thread)))?,
         };
-        let metrics = config.metrics.as_ref().map(Bound::new).transpose()?;
+        let page = config.metrics.as_ref().map(metrics::bind).transpose()?;
         let mut shares: Vec<Vec<(Arc<Listener>, OwnedFd)>> = (0..workers).map(|_| Vec::new()).collect();
         let mut listening = Vec::new();
         let common = Common {
@@ -206,8 +206,8 @@ impl Server {
             upstreams: common.upstreams,
             listeners: listening,
         }));
-        let exporter = metrics
-            .map(|bound| Exporter::start(bound, Arc::clone(&present)))
+        let exporter = page
+            .map(|bound| metrics::serve(bound, Arc::clone(&present)))
             .transpose()?;
         if let Some(exporter) = &exporter {
             tracing::info!(address = %exporter.address(), "metrics are served");
