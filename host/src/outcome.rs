@@ -73,6 +73,8 @@ pub enum Cause {
     NoServer,
     /// Its server went down, and the upstream's connections do not stay then.
     ServerDown,
+    /// An operator ended it.
+    Killed,
     /// The process stopped.
     Interrupted,
     /// A mistake of ours: its task panicked.
@@ -98,6 +100,20 @@ impl Cause {
     }
 }
 
+impl Stage {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::ProxyHeader => "proxy-header",
+            Self::Detect => "detect",
+            Self::Tls => "tls",
+            Self::Route => "route",
+            Self::Connect => "connect",
+            Self::Relay => "relay",
+        }
+    }
+}
+
 impl Outcome {
     pub fn new(stage: Stage, cause: Cause, side: impl Into<Option<Side>>) -> Self {
         Self {
@@ -115,15 +131,7 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self.stage {
-            Stage::Accept => "accept",
-            Stage::ProxyHeader => "proxy-header",
-            Stage::Detect => "detect",
-            Stage::Tls => "tls",
-            Stage::Route => "route",
-            Stage::Connect => "connect",
-            Stage::Relay => "relay",
-        };
+        let stage = self.stage.name();
         let cause = match self.cause {
             Cause::Limited => "limited",
             Cause::Finished => "finished",
@@ -150,6 +158,7 @@ impl fmt::Display for Outcome {
             Cause::NoUpstream => "no-upstream",
             Cause::NoServer => "no-server",
             Cause::ServerDown => "server-down",
+            Cause::Killed => "killed",
             Cause::Interrupted => "interrupted",
             Cause::Panicked => "panicked",
             Cause::Error => "error",

@@ -12,12 +12,17 @@
 //! ```
 
 mod close;
+mod live;
 mod record;
 mod stages;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 pub use crate::outcome::{Cause, Outcome, Stage};
+pub use live::{Live, Query, Shown};
 pub use stages::{Accepted, Routed};
 
 use crate::detect::{self, Inspected};
@@ -25,19 +30,28 @@ use crate::listener::Counted;
 use crate::proxy_header::{self, Identified};
 use crate::worker::Worker;
 use crate::{limit, relay, route, upstream};
+use live::Here;
 use record::Record;
 
 /// Serves one connection from its first byte to its last. It is `counted` until its outcome is recorded.
 pub async fn serve(worker: Rc<Worker>, accepted: Box<Accepted>, counted: Counted) {
+    let here = poll_fn(|cx| Poll::Ready(worker.live().enter(&accepted, cx.waker()))).await;
     let mut record = Record::of(&accepted);
-    let outcome = journey(&worker, accepted, &mut record).await;
-    record.finish(outcome);
+    let outcome = {
+        let mut journey = pin!(journey(&worker, accepted, &mut record, &here));
+        poll_fn(|cx| here.poll(cx, journey.as_mut())).await
+    };
+    match outcome {
+        Some(outcome) => record.finish(outcome),
+        None => record.killed(),
+    }
+    drop(here);
     drop(counted);
 }
 
 /// The first stages are boxed: what they need is given back when they are over, and an idle connection is nearly nothing but
 /// its relay.
-async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) -> Outcome {
+async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record, here: &Here<'_>) -> Outcome {
     let identified = match accepted.listener.proxy_protocol.is_some() {
         false => Identified::as_accepted(accepted),
         true => match Box::pin(proxy_header::identify(worker, accepted)).await {
@@ -46,6 +60,7 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
         },
     };
     record.identified(&identified);
+    here.identified(&identified);
     let _admitted = match identified.0.listener.limiters.is_empty() {
         true => Vec::new(),
         false => match Box::pin(limit::admit(worker, &identified)).await {
@@ -54,6 +69,7 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
         },
     };
     record.admitted();
+    here.inspects();
     let inspected = match identified.0.listener.inspects() {
         false => Inspected::unseen(identified),
         true => match Box::pin(detect::inspect(worker, identified)).await {
@@ -62,16 +78,19 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
         },
     };
     record.inspected(inspected.route);
+    here.inspected();
     let routed = match Box::pin(route::choose(worker, inspected)).await {
         Ok(routed) => routed,
         Err(outcome) => return outcome,
     };
     record.routed(&routed);
+    here.routed(&routed);
     let mut connected = match Box::pin(upstream::connect(worker, routed)).await {
         Ok(connected) => connected,
         Err(outcome) => return outcome,
     };
     record.connected(&connected);
+    here.connected(&connected);
     let every = record.every();
     let transfer = relay::run(worker, &mut connected, every, &mut |up, down| record.alive(up, down)).await;
     record.transferred(&connected, &transfer);

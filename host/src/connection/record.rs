@@ -159,6 +159,11 @@ impl Record {
         self.outcome = outcome;
     }
 
+    /// Somebody has ended it, at the stage that it had come to.
+    pub(super) fn killed(mut self) {
+        self.outcome.cause = Cause::Killed;
+    }
+
     fn log(&self) {
         tracing::debug!(
             connection = self.id,
@@ -266,11 +271,11 @@ fn short(route: usize) -> Option<u32> {
 /// | --- | --- |
 /// | refused | a filter refused it |
 /// | early | a filter failed; or a peer reset it, could not be reached, or broke the rules of TLS; or there was no upstream for it; or it ended for whatever reason before the upstream had answered |
-/// | usual | all else, and whatever ended because the process or the server did |
+/// | usual | all else, and whatever ended because the process or the server did, or because an operator wanted it |
 fn end(outcome: Outcome, answered: bool) -> End {
     match outcome.cause {
         Cause::FilterRefused => End::Refused,
-        Cause::Drained | Cause::DrainOver | Cause::Interrupted | Cause::ServerDown => End::Usual,
+        Cause::Drained | Cause::DrainOver | Cause::Interrupted | Cause::Killed | Cause::ServerDown => End::Usual,
         Cause::Finished | Cause::IdleTimeout | Cause::HalfClosedTimeout | Cause::LifetimeOver | Cause::Stalled
             if answered =>
         {

@@ -24,6 +24,8 @@ pub enum Limit {
     DrainOver,
     /// Its server went down, and its connections do not stay.
     ServerDown,
+    /// An operator ended it.
+    Killed,
 }
 
 /// What is to be done at a deadline.

@@ -72,6 +72,7 @@ pub async fn run(
 ) -> Transfer {
     let mut relay = Relay {
         worker,
+        id: connected.routed.id,
         client: &connected.routed.client,
         upstream: &connected.socket,
         server: connected.place.server(),
@@ -106,6 +107,7 @@ pub async fn run(
 
 struct Relay<'a> {
     worker: &'a Worker,
+    id: u64,
     client: &'a Channel,
     upstream: &'a Channel,
     server: &'a Server,
@@ -129,6 +131,10 @@ impl<'a> Relay<'a> {
         std::future::poll_fn(|cx| {
             if let Poll::Ready(ending) = self.poll(cx) {
                 return Poll::Ready(ending);
+            }
+            let live = self.worker.live();
+            if live.is_asking() && live.tell(self.id, self.up.moved(), self.down.moved()) {
+                return Poll::Ready(Ending::Expired(Limit::Killed));
             }
             let now = Coarse::now();
             let up = self.up.progress(self.upstream.owed());
@@ -271,7 +277,7 @@ impl<'a> Relay<'a> {
     /// Whether a peer that did nothing wrong is still to be told everything, or still sends: it is not to be met with RST.
     fn owes_an_end(&self, ending: &Ending) -> bool {
         match ending {
-            Ending::Expired(Limit::Stalled(_)) => false,
+            Ending::Expired(Limit::Stalled(_) | Limit::Killed) => false,
             Ending::Expired(_) => true,
             Ending::Stopped(Stop::Refused(refused)) => !refused.reset,
             Ending::Failed { side: Side::Client, .. } => self.up.is_complete(),

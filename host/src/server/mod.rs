@@ -178,6 +178,7 @@ impl Server {
                 crew,
                 inbox,
                 pipes,
+                is_asked: config.admin.is_some(),
                 upstreams: Arc::clone(&common.upstreams),
                 workers,
                 stop: stopped.clone(),

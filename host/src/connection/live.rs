@@ -1,0 +1,312 @@
+//! The connections that a worker has now, for whoever asks. Present where there is somebody to ask.
+//!
+//! Nothing is written here on the way of the bytes. Who asks raises a flag that is the worker's, wakes the connections that he
+//! asks about, and each of them says how far it is, or ends, at its next turn.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+use tokio::task::yield_now;
+
+use super::{Accepted, Outcome, Routed, Stage};
+use crate::listener::Listener;
+use crate::observe::Moved;
+use crate::proxy_header::Identified;
+use crate::sys::Peer;
+use crate::upstream::{Connected, Upstream};
+
+/// How many connections are looked at before others have their turn: some 10 microseconds' worth.
+const CHUNK: usize = 256;
+
+/// How many turns connections have to answer. One is enough where they are in their queue before who asks is again.
+const TURNS: usize = 4;
+
+#[derive(Default)]
+pub struct Live {
+    entries: Option<Entries>,
+    /// How many are asking now.
+    asking: Cell<u32>,
+}
+
+/// By their numbers, so that a page goes on where the one before ended, whatever has come and gone meanwhile.
+type Entries = RefCell<BTreeMap<u64, Rc<Entry>>>;
+
+/// One connection. What is told of it once is told here too; the rest is asked for.
+struct Entry {
+    listener: Arc<Listener>,
+    client: Cell<Option<SocketAddr>>,
+    started: Instant,
+    stage: Cell<Stage>,
+    upstream: OnceCell<Arc<Upstream>>,
+    server: OnceCell<Arc<Peer>>,
+    route: Cell<Option<u32>>,
+    /// The generations that it keeps.
+    filters: Box<[(Arc<str>, u64)]>,
+    /// Of its task, which has the same one for all of its life.
+    waker: Waker,
+    is_killed: Cell<bool>,
+    /// What it has said of itself since it was asked, up and down.
+    moved: Cell<Option<Box<[Moved; 2]>>>,
+}
+
+/// A connection's place in the table, for as long as this lives.
+pub struct Here<'a> {
+    live: &'a Live,
+    id: u64,
+    /// `None` where nobody asks, ever.
+    entry: Option<Rc<Entry>>,
+}
+
+/// Which connections are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    pub listener: Option<String>,
+    pub upstream: Option<String>,
+    pub client: Option<IpNet>,
+    /// Those with higher numbers than this.
+    pub after: u64,
+    pub limit: usize,
+}
+
+/// What a connection is at this moment.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    pub id: u64,
+    pub listener: Arc<str>,
+    /// `None` on a unix socket.
+    pub client: Option<SocketAddr>,
+    pub age: Duration,
+    pub stage: Stage,
+    pub upstream: Option<Arc<str>>,
+    pub server: Option<Arc<Peer>>,
+    pub route: Option<String>,
+    /// Filters and their generations.
+    pub filters: Box<[(Arc<str>, u64)]>,
+    pub up: Moved,
+    pub down: Moved,
+}
+
+impl Live {
+    /// A table, or none.
+    pub fn new(is_asked: bool) -> Self {
+        Self {
+            entries: is_asked.then(Entries::default),
+            asking: Cell::new(0),
+        }
+    }
+
+    /// `waker` is the connection's task's.
+    pub(super) fn enter(&self, accepted: &Accepted, waker: &Waker) -> Here<'_> {
+        let id = accepted.id;
+        let entry = self.entries.as_ref().map(|entries| {
+            let filters = accepted.generations.iter();
+            let entry = Rc::new(Entry {
+                listener: Arc::clone(&accepted.listener),
+                client: Cell::new(accepted.client),
+                started: accepted.started,
+                stage: Cell::new(Stage::Accept),
+                upstream: OnceCell::new(),
+                server: OnceCell::new(),
+                route: Cell::new(None),
+                filters: filters
+                    .map(|generation| (Arc::clone(generation.name()), generation.number()))
+                    .collect(),
+                waker: waker.clone(),
+                is_killed: Cell::new(false),
+                moved: Cell::new(None),
+            });
+            entries.borrow_mut().insert(id, Rc::clone(&entry));
+            entry
+        });
+        Here { live: self, id, entry }
+    }
+
+    /// Whether connections should look whether they are meant. Looked at in each turn of each connection, so it is the worker's,
+    /// and not theirs.
+    pub fn is_asking(&self) -> bool {
+        self.asking.get() > 0
+    }
+
+    /// A connection says how much it has moved. Returns whether it has to end.
+    pub fn tell(&self, id: u64, up: Moved, down: Moved) -> bool {
+        let entry = self.entries.as_ref().and_then(|entries| entries.borrow().get(&id).cloned());
+        entry.is_some_and(|entry| {
+            entry.moved.set(Some(Box::new([up, down])));
+            entry.is_killed.get()
+        })
+    }
+
+    /// Those that the query asks for, in the order of their numbers.
+    pub async fn list(&self, query: &Query) -> Vec<Shown> {
+        let found = self.find(query).await;
+        self.ask(&found, |_| {}).await;
+        found.iter().map(|(id, entry)| entry.show(*id)).collect()
+    }
+
+    pub async fn show(&self, id: u64) -> Option<Shown> {
+        let found = self.get(id)?;
+        self.ask(std::slice::from_ref(&found), |_| {}).await;
+        Some(found.1.show(id))
+    }
+
+    /// Ends a connection, and returns what it was.
+    pub async fn kill(&self, id: u64) -> Option<Shown> {
+        let found = self.get(id)?;
+        self.ask(std::slice::from_ref(&found), |entry| entry.is_killed.set(true))
+            .await;
+        Some(found.1.show(id))
+    }
+
+    fn get(&self, id: u64) -> Option<(u64, Rc<Entry>)> {
+        let entry = self.entries.as_ref()?.borrow().get(&id).cloned();
+        Some((id, entry?))
+    }
+
+    async fn find(&self, query: &Query) -> Vec<(u64, Rc<Entry>)> {
+        let mut found = Vec::new();
+        let Some(entries) = &self.entries else { return found };
+        let mut after = query.after;
+        loop {
+            let mut seen = 0;
+            for (id, entry) in entries.borrow().range(after.saturating_add(1)..).take(CHUNK) {
+                seen += 1;
+                after = *id;
+                if found.len() < query.limit && query.wants(entry) {
+                    found.push((*id, Rc::clone(entry)));
+                }
+            }
+            if seen < CHUNK || found.len() >= query.limit {
+                return found;
+            }
+            yield_now().await;
+        }
+    }
+
+    /// Wakes those that are asked, and waits until they have had their turn.
+    async fn ask(&self, asked: &[(u64, Rc<Entry>)], how: impl Fn(&Entry)) {
+        self.asking.set(self.asking.get() + 1);
+        for (_, entry) in asked {
+            entry.moved.set(None);
+            how(entry);
+            entry.waker.wake_by_ref();
+        }
+        for _ in 0..TURNS {
+            yield_now().await;
+            if asked.iter().all(|(_, entry)| entry.has_answered()) {
+                break;
+            }
+        }
+        self.asking.set(self.asking.get() - 1);
+    }
+}
+
+impl Query {
+    fn wants(&self, entry: &Entry) -> bool {
+        let is_from = |network: &IpNet| {
+            let client = entry.client.get().map(|client| client.ip());
+            client.is_some_and(|client| network.contains(&client))
+        };
+        let goes_to = |name: &String| entry.upstream.get().is_some_and(|upstream| **upstream.name() == **name);
+        self.listener.as_ref().is_none_or(|name| *entry.listener.name == **name)
+            && self.upstream.as_ref().is_none_or(goes_to)
+            && self.client.as_ref().is_none_or(is_from)
+    }
+}
+
+impl Entry {
+    /// Nothing moves before there is a server.
+    fn has_answered(&self) -> bool {
+        let moved = self.moved.take();
+        let answered = moved.is_some() || self.stage.get() != Stage::Relay;
+        self.moved.set(moved);
+        answered
+    }
+
+    fn show(&self, id: u64) -> Shown {
+        let [up, down] = self.moved.take().map(|moved| *moved).unwrap_or_default();
+        let name = |route: u32| self.listener.rules.name(route as usize).to_owned();
+        Shown {
+            id,
+            listener: Arc::clone(&self.listener.name),
+            client: self.client.get(),
+            age: self.started.elapsed(),
+            stage: self.stage.get(),
+            upstream: self.upstream.get().map(|upstream| Arc::clone(upstream.name())),
+            server: self.server.get().cloned(),
+            route: self.route.get().map(name),
+            filters: self.filters.clone(),
+            up,
+            down,
+        }
+    }
+}
+
+impl Here<'_> {
+    /// The connection goes on. `None`: it has been killed, and what it was is dropped.
+    pub(super) fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        journey: Pin<&mut impl Future<Output = Outcome>>,
+    ) -> Poll<Option<Outcome>> {
+        match journey.poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending if self.is_killed() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_killed(&self) -> bool {
+        self.live.is_asking() && self.entry.as_ref().is_some_and(|entry| entry.is_killed.get())
+    }
+
+    /// From here on, the client is the one for whom a proxy came.
+    pub(super) fn identified(&self, identified: &Identified) {
+        if let Some(entry) = &self.entry {
+            entry.client.set(identified.0.client);
+        }
+    }
+
+    pub(super) fn inspects(&self) {
+        self.is_at(Stage::Detect);
+    }
+
+    pub(super) fn inspected(&self) {
+        self.is_at(Stage::Route);
+    }
+
+    pub(super) fn routed(&self, routed: &Routed) {
+        self.is_at(Stage::Connect);
+        if let Some(entry) = &self.entry {
+            let _ = entry.upstream.set(Arc::clone(&routed.upstream));
+            entry.route.set(routed.route.and_then(|route| u32::try_from(route).ok()));
+        }
+    }
+
+    pub(super) fn connected(&self, connected: &Connected) {
+        self.is_at(Stage::Relay);
+        if let Some(entry) = &self.entry {
+            let _ = entry.server.set(Arc::clone(connected.place.server().peer()));
+        }
+    }
+
+    fn is_at(&self, stage: Stage) {
+        if let Some(entry) = &self.entry {
+            entry.stage.set(stage);
+        }
+    }
+}
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        if let Some(entries) = &self.live.entries {
+            entries.borrow_mut().remove(&self.id);
+        }
+    }
+}
