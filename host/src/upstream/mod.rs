@@ -15,6 +15,7 @@ mod dns;
 mod greet;
 mod health;
 mod keeper;
+mod operator;
 mod queue;
 mod replace;
 mod resolve;
@@ -33,6 +34,7 @@ use tokio::sync::Notify;
 
 pub use connect::{Connected, connect};
 pub use keeper::Keeper;
+pub use operator::{Mode, Operation, ServerSeen};
 pub use resolve::resolve;
 pub use server::{Place, Server};
 pub use warm::Spares;
@@ -250,7 +252,9 @@ impl Upstream {
                 // Who was never seen failing begins with all of his weight.
                 member.back = (member.life == Life::Down).then(Instant::now);
                 member.life = Life::Up;
-                server.end_connections(None);
+                if member.is_wanted() {
+                    server.end_connections(None);
+                }
             }
             Transition::Down => {
                 member.life = Life::Down;
@@ -316,7 +320,9 @@ impl Upstream {
         let mut returned = Vec::new();
         for member in roster.iter_mut() {
             if member.ejected.take_if(|until| *until <= now).is_some() {
-                member.server.end_connections(None);
+                if member.is_wanted() {
+                    member.server.end_connections(None);
+                }
                 returned.push((Arc::clone(member.server.peer()), member.count_transition()));
             }
         }

@@ -75,6 +75,11 @@ impl Server {
             .unwrap_or_default()
     }
 
+    /// How many connections it may have; `None`: any number.
+    pub(super) fn most(&self) -> Option<u32> {
+        self.most
+    }
+
     pub fn peer(&self) -> &Arc<Peer> {
         &self.peer
     }
