@@ -44,6 +44,7 @@ mod filter;
 #[doc(hidden)]
 pub use filter::bench;
 
+mod admin;
 mod artifact;
 mod digest;
 mod flow;

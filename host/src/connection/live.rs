@@ -6,16 +6,15 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
-use tokio::task::yield_now;
+use tokio::task::{AbortHandle, yield_now};
 
-use super::{Accepted, Outcome, Routed, Stage};
+use super::{Accepted, Routed, Stage};
 use crate::listener::Listener;
 use crate::observe::Moved;
 use crate::proxy_header::Identified;
@@ -28,18 +27,22 @@ const CHUNK: usize = 256;
 /// How many turns connections have to answer. One is enough where they are in their queue before who asks is again.
 const TURNS: usize = 4;
 
+/// `None` where nobody asks, ever.
 #[derive(Default)]
-pub struct Live {
-    entries: Option<Entries>,
+pub struct Live(Option<Rc<Table>>);
+
+#[derive(Default)]
+struct Table {
+    /// By their numbers, so that a page goes on where the one before ended, whatever has come and gone meanwhile.
+    entries: RefCell<BTreeMap<u64, Rc<Entry>>>,
     /// How many are asking now.
     asking: Cell<u32>,
 }
 
-/// By their numbers, so that a page goes on where the one before ended, whatever has come and gone meanwhile.
-type Entries = RefCell<BTreeMap<u64, Rc<Entry>>>;
-
 /// One connection. What is told of it once is told here too; the rest is asked for.
 struct Entry {
+    id: u64,
+    table: Rc<Table>,
     listener: Arc<Listener>,
     client: Cell<Option<SocketAddr>>,
     started: Instant,
@@ -50,19 +53,16 @@ struct Entry {
     /// The generations that it keeps.
     filters: Box<[(Arc<str>, u64)]>,
     /// Of its task, which has the same one for all of its life.
-    waker: Waker,
+    waker: OnceCell<Waker>,
+    task: OnceCell<AbortHandle>,
     is_killed: Cell<bool>,
     /// What it has said of itself since it was asked, up and down.
     moved: Cell<Option<Box<[Moved; 2]>>>,
 }
 
-/// A connection's place in the table, for as long as this lives.
-pub struct Here<'a> {
-    live: &'a Live,
-    id: u64,
-    /// `None` where nobody asks, ever.
-    entry: Option<Rc<Entry>>,
-}
+/// A connection's place in the table, for as long as this lives. Every connection keeps one: it is as small as can be.
+#[derive(Default)]
+pub struct Here(Option<Rc<Entry>>);
 
 /// Which connections are asked for.
 #[derive(Debug, Clone, Default)]
@@ -96,18 +96,15 @@ pub struct Shown {
 impl Live {
     /// A table, or none.
     pub fn new(is_asked: bool) -> Self {
-        Self {
-            entries: is_asked.then(Entries::default),
-            asking: Cell::new(0),
-        }
+        Self(is_asked.then(Rc::default))
     }
 
-    /// `waker` is the connection's task's.
-    pub(super) fn enter(&self, accepted: &Accepted, waker: &Waker) -> Here<'_> {
-        let id = accepted.id;
-        let entry = self.entries.as_ref().map(|entries| {
+    pub fn enter(&self, accepted: &Accepted) -> Here {
+        Here(self.0.as_ref().map(|table| {
             let filters = accepted.generations.iter();
             let entry = Rc::new(Entry {
+                id: accepted.id,
+                table: Rc::clone(table),
                 listener: Arc::clone(&accepted.listener),
                 client: Cell::new(accepted.client),
                 started: accepted.started,
@@ -118,68 +115,71 @@ impl Live {
                 filters: filters
                     .map(|generation| (Arc::clone(generation.name()), generation.number()))
                     .collect(),
-                waker: waker.clone(),
+                waker: OnceCell::new(),
+                task: OnceCell::new(),
                 is_killed: Cell::new(false),
                 moved: Cell::new(None),
             });
-            entries.borrow_mut().insert(id, Rc::clone(&entry));
+            table.entries.borrow_mut().insert(entry.id, Rc::clone(&entry));
             entry
-        });
-        Here { live: self, id, entry }
+        }))
+    }
+
+    /// By which a connection is ended that has nothing yet to be reset.
+    pub fn is_served_by(&self, id: u64, task: impl FnOnce() -> AbortHandle) {
+        if let Some(entry) = self.get(id) {
+            let _ = entry.task.set(task());
+        }
     }
 
     /// Whether connections should look whether they are meant. Looked at in each turn of each connection, so it is the worker's,
     /// and not theirs.
     pub fn is_asking(&self) -> bool {
-        self.asking.get() > 0
-    }
-
-    /// A connection says how much it has moved. Returns whether it has to end.
-    pub fn tell(&self, id: u64, up: Moved, down: Moved) -> bool {
-        let entry = self.entries.as_ref().and_then(|entries| entries.borrow().get(&id).cloned());
-        entry.is_some_and(|entry| {
-            entry.moved.set(Some(Box::new([up, down])));
-            entry.is_killed.get()
-        })
+        self.0.as_ref().is_some_and(|table| table.asking.get() > 0)
     }
 
     /// Those that the query asks for, in the order of their numbers.
     pub async fn list(&self, query: &Query) -> Vec<Shown> {
-        let found = self.find(query).await;
-        self.ask(&found, |_| {}).await;
-        found.iter().map(|(id, entry)| entry.show(*id)).collect()
+        let Some(table) = &self.0 else { return Vec::new() };
+        let found = table.find(query).await;
+        table.ask(&found).await;
+        found.iter().map(|entry| entry.show()).collect()
     }
 
     pub async fn show(&self, id: u64) -> Option<Shown> {
-        let found = self.get(id)?;
-        self.ask(std::slice::from_ref(&found), |_| {}).await;
-        Some(found.1.show(id))
+        let (table, entry) = (self.0.as_ref()?, self.get(id)?);
+        table.ask(std::slice::from_ref(&entry)).await;
+        Some(entry.show())
     }
 
     /// Ends a connection, and returns what it was.
     pub async fn kill(&self, id: u64) -> Option<Shown> {
-        let found = self.get(id)?;
-        self.ask(std::slice::from_ref(&found), |entry| entry.is_killed.set(true))
-            .await;
-        Some(found.1.show(id))
+        let (table, entry) = (self.0.as_ref()?, self.get(id)?);
+        entry.is_killed.set(true);
+        table.ask(std::slice::from_ref(&entry)).await;
+        // One that has a server has reset both of its sockets by now.
+        if let Some(task) = entry.task.get() {
+            task.abort();
+        }
+        Some(entry.show())
     }
 
-    fn get(&self, id: u64) -> Option<(u64, Rc<Entry>)> {
-        let entry = self.entries.as_ref()?.borrow().get(&id).cloned();
-        Some((id, entry?))
+    fn get(&self, id: u64) -> Option<Rc<Entry>> {
+        self.0.as_ref()?.entries.borrow().get(&id).cloned()
     }
+}
 
-    async fn find(&self, query: &Query) -> Vec<(u64, Rc<Entry>)> {
+impl Table {
+    async fn find(&self, query: &Query) -> Vec<Rc<Entry>> {
         let mut found = Vec::new();
-        let Some(entries) = &self.entries else { return found };
         let mut after = query.after;
         loop {
             let mut seen = 0;
-            for (id, entry) in entries.borrow().range(after.saturating_add(1)..).take(CHUNK) {
+            for (id, entry) in self.entries.borrow().range(after.saturating_add(1)..).take(CHUNK) {
                 seen += 1;
                 after = *id;
                 if found.len() < query.limit && query.wants(entry) {
-                    found.push((*id, Rc::clone(entry)));
+                    found.push(Rc::clone(entry));
                 }
             }
             if seen < CHUNK || found.len() >= query.limit {
@@ -190,16 +190,17 @@ impl Live {
     }
 
     /// Wakes those that are asked, and waits until they have had their turn.
-    async fn ask(&self, asked: &[(u64, Rc<Entry>)], how: impl Fn(&Entry)) {
+    async fn ask(&self, asked: &[Rc<Entry>]) {
         self.asking.set(self.asking.get() + 1);
-        for (_, entry) in asked {
+        for entry in asked {
             entry.moved.set(None);
-            how(entry);
-            entry.waker.wake_by_ref();
+            if let Some(waker) = entry.waker.get() {
+                waker.wake_by_ref();
+            }
         }
         for _ in 0..TURNS {
             yield_now().await;
-            if asked.iter().all(|(_, entry)| entry.has_answered()) {
+            if asked.iter().all(|entry| entry.has_answered()) {
                 break;
             }
         }
@@ -229,11 +230,11 @@ impl Entry {
         answered
     }
 
-    fn show(&self, id: u64) -> Shown {
+    fn show(&self) -> Shown {
         let [up, down] = self.moved.take().map(|moved| *moved).unwrap_or_default();
         let name = |route: u32| self.listener.rules.name(route as usize).to_owned();
         Shown {
-            id,
+            id: self.id,
             listener: Arc::clone(&self.listener.name),
             client: self.client.get(),
             age: self.started.elapsed(),
@@ -248,27 +249,28 @@ impl Entry {
     }
 }
 
-impl Here<'_> {
-    /// The connection goes on. `None`: it has been killed, and what it was is dropped.
-    pub(super) fn poll(
-        &self,
-        cx: &mut Context<'_>,
-        journey: Pin<&mut impl Future<Output = Outcome>>,
-    ) -> Poll<Option<Outcome>> {
-        match journey.poll(cx) {
-            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-            Poll::Pending if self.is_killed() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+impl Here {
+    /// The connection's task has begun.
+    pub(super) fn begins(&self, waker: &Waker) {
+        if let Some(entry) = &self.0 {
+            let _ = entry.waker.set(waker.clone());
         }
     }
 
-    fn is_killed(&self) -> bool {
-        self.live.is_asking() && self.entry.as_ref().is_some_and(|entry| entry.is_killed.get())
+    /// The connection is asked how much it has moved. Returns whether it has to end.
+    pub(super) fn is_to_end(&self, up: Moved, down: Moved) -> bool {
+        let Some(entry) = &self.0 else { return false };
+        entry.moved.set(Some(Box::new([up, down])));
+        entry.is_killed.get()
+    }
+
+    pub(super) fn is_killed(&self) -> bool {
+        self.0.as_ref().is_some_and(|entry| entry.is_killed.get())
     }
 
     /// From here on, the client is the one for whom a proxy came.
     pub(super) fn identified(&self, identified: &Identified) {
-        if let Some(entry) = &self.entry {
+        if let Some(entry) = &self.0 {
             entry.client.set(identified.0.client);
         }
     }
@@ -283,30 +285,32 @@ impl Here<'_> {
 
     pub(super) fn routed(&self, routed: &Routed) {
         self.is_at(Stage::Connect);
-        if let Some(entry) = &self.entry {
+        if let Some(entry) = &self.0 {
             let _ = entry.upstream.set(Arc::clone(&routed.upstream));
-            entry.route.set(routed.route.and_then(|route| u32::try_from(route).ok()));
+            entry
+                .route
+                .set(routed.route.and_then(|route| u32::try_from(route).ok()));
         }
     }
 
     pub(super) fn connected(&self, connected: &Connected) {
         self.is_at(Stage::Relay);
-        if let Some(entry) = &self.entry {
+        if let Some(entry) = &self.0 {
             let _ = entry.server.set(Arc::clone(connected.place.server().peer()));
         }
     }
 
     fn is_at(&self, stage: Stage) {
-        if let Some(entry) = &self.entry {
+        if let Some(entry) = &self.0 {
             entry.stage.set(stage);
         }
     }
 }
 
-impl Drop for Here<'_> {
+impl Drop for Here {
     fn drop(&mut self) {
-        if let Some(entries) = &self.live.entries {
-            entries.borrow_mut().remove(&self.id);
+        if let Some(entry) = &self.0 {
+            entry.table.entries.borrow_mut().remove(&entry.id);
         }
     }
 }

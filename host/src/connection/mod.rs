@@ -17,12 +17,11 @@ mod record;
 mod stages;
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
 pub use crate::outcome::{Cause, Outcome, Stage};
-pub use live::{Live, Query, Shown};
+pub use live::{Here, Live, Query, Shown};
 pub use stages::{Accepted, Routed};
 
 use crate::detect::{self, Inspected};
@@ -30,28 +29,20 @@ use crate::listener::Counted;
 use crate::proxy_header::{self, Identified};
 use crate::worker::Worker;
 use crate::{limit, relay, route, upstream};
-use live::Here;
 use record::Record;
 
 /// Serves one connection from its first byte to its last. It is `counted` until its outcome is recorded.
-pub async fn serve(worker: Rc<Worker>, accepted: Box<Accepted>, counted: Counted) {
-    let here = poll_fn(|cx| Poll::Ready(worker.live().enter(&accepted, cx.waker()))).await;
-    let mut record = Record::of(&accepted);
-    let outcome = {
-        let mut journey = pin!(journey(&worker, accepted, &mut record, &here));
-        poll_fn(|cx| here.poll(cx, journey.as_mut())).await
-    };
-    match outcome {
-        Some(outcome) => record.finish(outcome),
-        None => record.killed(),
-    }
-    drop(here);
+pub async fn serve(worker: Rc<Worker>, mut accepted: Box<Accepted>, counted: Counted) {
+    poll_fn(|cx| Poll::Ready(accepted.here.begins(cx.waker()))).await;
+    let mut record = Record::of(&mut accepted);
+    let outcome = journey(&worker, accepted, &mut record).await;
+    record.finish(outcome);
     drop(counted);
 }
 
 /// The first stages are boxed: what they need is given back when they are over, and an idle connection is nearly nothing but
 /// its relay.
-async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record, here: &Here<'_>) -> Outcome {
+async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) -> Outcome {
     let identified = match accepted.listener.proxy_protocol.is_some() {
         false => Identified::as_accepted(accepted),
         true => match Box::pin(proxy_header::identify(worker, accepted)).await {
@@ -60,7 +51,7 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record, 
         },
     };
     record.identified(&identified);
-    here.identified(&identified);
+    record.here().identified(&identified);
     let _admitted = match identified.0.listener.limiters.is_empty() {
         true => Vec::new(),
         false => match Box::pin(limit::admit(worker, &identified)).await {
@@ -69,7 +60,7 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record, 
         },
     };
     record.admitted();
-    here.inspects();
+    record.here().inspects();
     let inspected = match identified.0.listener.inspects() {
         false => Inspected::unseen(identified),
         true => match Box::pin(detect::inspect(worker, identified)).await {
@@ -78,21 +69,21 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record, 
         },
     };
     record.inspected(inspected.route);
-    here.inspected();
+    record.here().inspected();
     let routed = match Box::pin(route::choose(worker, inspected)).await {
         Ok(routed) => routed,
         Err(outcome) => return outcome,
     };
     record.routed(&routed);
-    here.routed(&routed);
+    record.here().routed(&routed);
     let mut connected = match Box::pin(upstream::connect(worker, routed)).await {
         Ok(connected) => connected,
         Err(outcome) => return outcome,
     };
     record.connected(&connected);
-    here.connected(&connected);
+    record.here().connected(&connected);
     let every = record.every();
-    let transfer = relay::run(worker, &mut connected, every, &mut |up, down| record.alive(up, down)).await;
+    let transfer = relay::run(worker, &mut connected, every, record).await;
     record.transferred(&connected, &transfer);
     connected.judge(&transfer);
     close::close(connected, transfer)

@@ -63,16 +63,24 @@ pub enum Ending {
     Stopped(Stop),
 }
 
-/// Runs until the connection has ended. `report` is told how much has moved, each time that it has lived for `every` again.
+/// Who is told of a connection while it lives.
+pub trait Watched {
+    /// It has lived so long again, and has moved so much.
+    fn alive(&mut self, up: Moved, down: Moved);
+
+    /// Somebody asks how much it has moved. Returns whether it has to end.
+    fn is_to_end(&mut self, up: Moved, down: Moved) -> bool;
+}
+
+/// Runs until the connection has ended. `watched` is told how much has moved, each time that it has lived for `every` again.
 pub async fn run(
     worker: &Worker,
     connected: &mut Connected,
     every: Option<Duration>,
-    report: &mut dyn FnMut(Moved, Moved),
+    watched: &mut dyn Watched,
 ) -> Transfer {
     let mut relay = Relay {
         worker,
-        id: connected.routed.id,
         client: &connected.routed.client,
         upstream: &connected.socket,
         server: connected.place.server(),
@@ -101,13 +109,12 @@ pub async fn run(
     if let Err(stop) = up.start_with(worker, seen, filters, down) {
         return relay.conclude(Ending::Stopped(stop)).await;
     }
-    let ending = relay.run(connected.routed.upstream.vigilance(), report).await;
+    let ending = relay.run(connected.routed.upstream.vigilance(), watched).await;
     relay.conclude(ending).await
 }
 
 struct Relay<'a> {
     worker: &'a Worker,
-    id: u64,
     client: &'a Channel,
     upstream: &'a Channel,
     server: &'a Server,
@@ -126,14 +133,13 @@ struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
-    async fn run(&mut self, vigilance: &Vigilance, report: &mut dyn FnMut(Moved, Moved)) -> Ending {
+    async fn run(&mut self, vigilance: &Vigilance, watched: &mut dyn Watched) -> Ending {
         let mut timer = self.worker.timers().timer();
         std::future::poll_fn(|cx| {
             if let Poll::Ready(ending) = self.poll(cx) {
                 return Poll::Ready(ending);
             }
-            let live = self.worker.live();
-            if live.is_asking() && live.tell(self.id, self.up.moved(), self.down.moved()) {
+            if self.worker.live().is_asking() && watched.is_to_end(self.up.moved(), self.down.moved()) {
                 return Poll::Ready(Ending::Expired(Limit::Killed));
             }
             let now = Coarse::now();
@@ -156,7 +162,7 @@ impl<'a> Relay<'a> {
                         }
                     }
                     Due::Report => {
-                        report(self.up.moved(), self.down.moved());
+                        watched.alive(self.up.moved(), self.down.moved());
                         self.deadlines.reported(now);
                     }
                     Due::Over(limit) => return Poll::Ready(Ending::Expired(limit)),

@@ -1,5 +1,6 @@
 //! Builds everything from a configuration, runs it, and takes it down.
 
+mod orders;
 mod thread;
 
 use std::future::poll_fn;
@@ -20,6 +21,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch as signal_all;
 use tokio::time::{sleep, timeout};
 
+use crate::admin::Admin;
 use crate::artifact::{Library, Patience, Trouble};
 use crate::config::{Config, FilterConfig, ListenerConfig, Source};
 use crate::filter::{About, Engine, Filter, Groups, Observers, Occasion, Reloaded};
@@ -32,6 +34,7 @@ use crate::tls::{Originator, Terminator};
 use crate::upstream::{self, Keeper, Upstreams};
 use crate::watch::watch;
 use crate::{http, metrics};
+pub use orders::{Desk, Ending, Order, Orders, Silent};
 use thread::{Command, Start, WorkerThread};
 
 /// How much longer than the end of the drain workers may take: for what is owed to be flushed, and for connections that have
@@ -61,6 +64,9 @@ pub struct Server {
     access_log: Option<AccessLog>,
     /// Answers until everything else is over. Present where there is a page of metrics.
     _exporter: Option<http::Service>,
+    /// The same for whoever gives orders.
+    _admin: Option<http::Service>,
+    orders: Option<Orders>,
 }
 
 /// How a server that was told to stop has ended.
@@ -88,7 +94,10 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let server = Server::start(config)?;
+        let mut server = Server::start(config)?;
+        // Dropped with this when the process is about to end: then no more are taken.
+        let mut orders = server.orders.take();
+        let mut done = None;
         {
             let mut watching = pin!(server.watch_files()?);
             let mut supervising = pin!(server.supervise_filters());
@@ -98,15 +107,25 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
                     () = &mut watching => {}
                     () = &mut supervising => {}
                     () = &mut pulling => {}
-                    _ = hangup.recv() => {
-                        server.reopen_log();
-                        server.reload_filters(Occasion::Request).await;
-                        server.reload_certificates().await;
-                    }
+                    _ = hangup.recv() => server.reload().await,
+                    order = next(&mut orders) => match order {
+                        Order::Reload(reply) => {
+                            server.reload().await;
+                            let _ = reply.send(Ok(Vec::new()));
+                        }
+                        Order::Drain(reply) => {
+                            done = Some(reply);
+                            break;
+                        }
+                    },
                     _ = terminate.recv() => break,
                     _ = interrupt.recv() => break,
                 }
             }
+        }
+        drop(orders);
+        if let Some(done) = done {
+            let _ = done.send(());
         }
         tracing::info!(soft = ?config.drain.soft, hard = ?config.drain.hard, "stopping: connections may finish");
         let again = async {
@@ -120,6 +139,18 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
     // Without waiting for a thread that waits for somebody to read the access log.
     runtime.shutdown_background();
     ended
+}
+
+/// Waits for ever where nobody gives orders.
+async fn next(orders: &mut Option<Orders>) -> Order {
+    let order = match orders {
+        Some(orders) => orders.recv().await,
+        None => None,
+    };
+    match order {
+        Some(order) => order,
+        None => std::future::pending().await,
+    }
 }
 
 impl Server {
@@ -146,6 +177,7 @@ impl Server {
             None => (None, None),
             Some(config) => AccessLog::start(config).map(|(log, thread)| (Some(log), Some(thread)))?,
         };
+        let admin = config.admin.as_ref().map(Admin::bind).transpose()?;
         let page = config.metrics.as_ref().map(metrics::bind).transpose()?;
         let mut shares: Vec<Vec<(Arc<Listener>, OwnedFd)>> = (0..workers).map(|_| Vec::new()).collect();
         let mut listening = Vec::new();
@@ -193,9 +225,15 @@ impl Server {
                 "the limit of open files allows fewer connections than `limits`"
             );
         }
-        let members = shares.into_iter().zip(Crew::gather(workers, most)).enumerate();
+        let crews = Crew::gather(workers, most);
+        let crew = crews.first().map(|(crew, _)| crew.clone());
+        let members = shares.into_iter().zip(crews).enumerate();
         let workers = members.map(start).collect::<anyhow::Result<Vec<WorkerThread>>>()?;
         let commands: Vec<_> = workers.iter().map(WorkerThread::commands).collect();
+        let desk = admin
+            .is_some()
+            .then(|| crew.map(|crew| Desk::new(commands.clone(), crew)))
+            .flatten();
         let keeper = Keeper::start(&common.upstreams, move || {
             // A worker that has ended already needs no waking.
             commands.iter().for_each(|worker| _ = worker.send(Command::Wake));
@@ -213,6 +251,10 @@ impl Server {
         if let Some(exporter) = &exporter {
             tracing::info!(address = %exporter.address(), "metrics are served");
         }
+        let (admin, orders) = match admin.zip(desk) {
+            None => (None, None),
+            Some((admin, (desk, orders))) => (Some(admin.start(desk, Arc::clone(&present))?), Some(orders)),
+        };
         for listening in &present.load().listeners {
             tracing::info!(listener = %listening.name, address = %listening.address, "listening");
         }
@@ -225,6 +267,8 @@ impl Server {
             narrators: observing.into_iter().chain(writing).collect(),
             access_log: common.access_log,
             _exporter: exporter,
+            _admin: admin,
+            orders,
         })
     }
 
@@ -268,6 +312,13 @@ impl Server {
                 files.changed().await;
             }
         })
+    }
+
+    /// What SIGHUP asks for.
+    async fn reload(&self) {
+        self.reopen_log();
+        self.reload_filters(Occasion::Request).await;
+        self.reload_certificates().await;
     }
 
     /// Opens the access log's file anew.

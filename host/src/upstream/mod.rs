@@ -34,7 +34,7 @@ use tokio::sync::Notify;
 
 pub use connect::{Connected, connect};
 pub use keeper::Keeper;
-pub use operator::{Mode, Operation, ServerSeen};
+pub use operator::{Mode, Operation, ServerSeen, State};
 pub use resolve::resolve;
 pub use server::{Place, Server};
 pub use warm::Spares;

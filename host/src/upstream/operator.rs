@@ -28,6 +28,18 @@ pub struct Operation {
     pub weight: Option<u32>,
 }
 
+/// Whether a server gets connections, and if not, why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Unknown,
+    Up,
+    Down,
+    /// Connections to it failed.
+    Ejected,
+    Draining,
+    Disabled,
+}
+
 /// A server as it is now.
 #[derive(Debug, Clone)]
 pub struct ServerSeen {
@@ -35,9 +47,10 @@ pub struct ServerSeen {
     /// The name that it was found by, or its IP address.
     pub host: String,
     /// Whether it gets connections, and if not, why.
-    pub state: &'static str,
+    pub state: State,
     /// What is known of it by asking it.
-    pub health: &'static str,
+    /// One of the first three.
+    pub health: State,
     pub weight: u32,
     pub configured_weight: u32,
     pub backup: bool,
@@ -80,7 +93,7 @@ impl Upstream {
         tracing::info!(
             upstream = %self.name,
             server = address,
-            state = changed.state,
+            mode = ?changed.state,
             weight = changed.weight,
             "server changed by an operator"
         );
@@ -105,14 +118,14 @@ fn seen(member: &Member, now: Instant) -> ServerSeen {
     let ejected = member.ejected.map(|until| until.saturating_duration_since(now));
     let ejected = ejected.filter(|left| !left.is_zero());
     let health = match member.life {
-        Life::Unknown => "unknown",
-        Life::Up => "up",
-        Life::Down => "down",
+        Life::Unknown => State::Unknown,
+        Life::Up => State::Up,
+        Life::Down => State::Down,
     };
     let state = match member.mode {
-        Mode::Disabled => "disabled",
-        Mode::Draining => "draining",
-        Mode::Enabled if ejected.is_some() && member.life == Life::Up => "ejected",
+        Mode::Disabled => State::Disabled,
+        Mode::Draining => State::Draining,
+        Mode::Enabled if ejected.is_some() && member.life == Life::Up => State::Ejected,
         Mode::Enabled => health,
     };
     ServerSeen {
@@ -198,10 +211,13 @@ mod tests {
             weight: Some(weight),
         };
         let seen = upstream.operate("127.0.0.1:1", weight(3)).unwrap();
-        assert_eq!((seen.weight, seen.configured_weight, seen.state), (3, 1, "up"));
+        assert_eq!((seen.weight, seen.configured_weight, seen.state), (3, 1, State::Up));
         upstream.operate("127.0.0.1:1", mode(Mode::Draining));
         upstream.operate("127.0.0.1:1", mode(Mode::Enabled));
-        let first = turns(&upstream, 8).iter().filter(|server| **server == "127.0.0.1:1").count();
+        let first = turns(&upstream, 8)
+            .iter()
+            .filter(|server| **server == "127.0.0.1:1")
+            .count();
         assert_eq!(first, 6);
     }
 }

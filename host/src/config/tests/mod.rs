@@ -264,3 +264,8 @@ fn with_listener(text: &str, said: &str) {
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
+
+/// Says everything that may be said.
+pub(super) fn complete() -> Config {
+    accepted(COMPLETE)
+}
