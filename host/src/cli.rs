@@ -2,6 +2,7 @@
 
 mod check;
 mod completions;
+mod ctl;
 mod explain;
 mod filter;
 mod man;
@@ -55,6 +56,8 @@ enum Command {
     Check(check::Check),
     /// Say which upstream a connection would get, and why
     Explain(explain::Explain),
+    /// Ask a proxy that runs what it does, and tell it what to do
+    Ctl(ctl::Ctl),
     /// Write, test and share filters
     #[command(subcommand)]
     Filter(filter::Command),
@@ -125,7 +128,7 @@ pub fn main() -> ExitCode {
     let usual = match cli.command {
         // What it has to say is its answer.
         Command::Filter(filter::Command::Dev(_)) => "warn,filter=info",
-        Command::Demo(_) | Command::Check(_) | Command::Filter(_) => "warn",
+        Command::Demo(_) | Command::Check(_) | Command::Ctl(_) | Command::Filter(_) => "warn",
         _ => "info",
     };
     let level = cli.log_level.as_deref().unwrap_or(usual);
@@ -148,6 +151,7 @@ pub fn main() -> ExitCode {
         },
         Command::Check(asked) => check::check(asked),
         Command::Explain(asked) => explain::explain(asked),
+        Command::Ctl(asked) => ctl::ctl(asked),
         Command::Filter(asked) => filter::filter(asked),
         Command::Completions(asked) => completions::completions(asked, Cli::command()),
         Command::Man(asked) => man::man(asked, Cli::command()),

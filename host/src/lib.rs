@@ -46,9 +46,11 @@ mod filter;
 #[doc(hidden)]
 pub use filter::bench;
 
+mod admin;
 mod artifact;
 mod digest;
 mod flow;
+mod http;
 mod limit;
 mod linger;
 mod metrics;

@@ -75,6 +75,8 @@ pub enum Cause {
     ServerDown,
     /// Its listener or its route was changed or removed by a reload, and the connections do not stay then.
     Reconfigured,
+    /// An operator ended it.
+    Killed,
     /// The process stopped.
     Interrupted,
     /// A mistake of ours: its task panicked.
@@ -100,6 +102,20 @@ impl Cause {
     }
 }
 
+impl Stage {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::ProxyHeader => "proxy-header",
+            Self::Detect => "detect",
+            Self::Tls => "tls",
+            Self::Route => "route",
+            Self::Connect => "connect",
+            Self::Relay => "relay",
+        }
+    }
+}
+
 impl Outcome {
     pub fn new(stage: Stage, cause: Cause, side: impl Into<Option<Side>>) -> Self {
         Self {
@@ -117,15 +133,7 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self.stage {
-            Stage::Accept => "accept",
-            Stage::ProxyHeader => "proxy-header",
-            Stage::Detect => "detect",
-            Stage::Tls => "tls",
-            Stage::Route => "route",
-            Stage::Connect => "connect",
-            Stage::Relay => "relay",
-        };
+        let stage = self.stage.name();
         let cause = match self.cause {
             Cause::Limited => "limited",
             Cause::Finished => "finished",
@@ -153,6 +161,7 @@ impl fmt::Display for Outcome {
             Cause::NoServer => "no-server",
             Cause::ServerDown => "server-down",
             Cause::Reconfigured => "reconfigured",
+            Cause::Killed => "killed",
             Cause::Interrupted => "interrupted",
             Cause::Panicked => "panicked",
             Cause::Error => "error",

@@ -51,6 +51,7 @@ documents! {
     proxy_protocol: "examples/09-proxy-protocol/README.md",
     routing_by_name: "examples/10-sni-routing/README.md",
     tls: "examples/11-tls/README.md",
+    admin: "docs/admin.md",
     filters_in_production: "docs/filters-in-production.md",
     filter_commands: "docs/filter-cli.md",
     the_guide: "docs/filters.md",
@@ -73,6 +74,7 @@ documents! {
 fn no_document_is_forgotten() {
     let mut found = [
         "README.md",
+        "docs/admin.md",
         "docs/filter-cli.md",
         "docs/filters-in-production.md",
         "docs/filters.md",

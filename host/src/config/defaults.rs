@@ -10,6 +10,13 @@ use super::{
 /// The file that `run` and `check` read where none is named.
 pub const CONFIG_FILE: &str = "spliceway.toml";
 
+/// Where orders are given, and where `ctl` gives them: `/run` is gone with a restart, as the process is (hier(7)).
+pub const ADMIN_SOCKET: &str = "/run/spliceway/admin.sock";
+pub const ADMIN_ADDRESS: &str = "unix:/run/spliceway/admin.sock";
+
+/// Whoever gives orders can end every connection: that is the owner of the process, and root, unless the file says more.
+pub const ADMIN_SOCKET_MODE: u32 = 0o600;
+
 pub const TIMEOUTS: Timeouts = Timeouts {
     // Long enough for one lost SYN (retransmitted after 1 s) and a second one (after 3 s); far from the kernel's own 127 s.
     connect: Some(Duration::from_secs(5)),

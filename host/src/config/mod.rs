@@ -30,6 +30,7 @@ mod reader;
 mod reference;
 mod route;
 mod server_name;
+mod shown;
 mod source_address;
 mod srv_name;
 mod suggest;
@@ -59,6 +60,7 @@ pub use log_field::LogField;
 pub use log_format::TemplatePart;
 pub use on_change::OnChange;
 pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
+pub use ranges::WEIGHT as WEIGHTS;
 pub use reference::{Reference, ReferenceError, Repository, SCHEME, Version};
 pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition};
 pub use tls::{CertificateFiles, ClientAuth, TlsIn, TlsOut, TlsStart, TlsVersion};
@@ -82,6 +84,8 @@ pub struct Config {
     pub resolver: Resolver,
     /// Where the page of metrics is; `None`: nowhere.
     pub metrics: Option<ListenAddress>,
+    /// `None`: nobody asks anything, and nobody gives orders but by signals.
+    pub admin: Option<AdminConfig>,
     pub registries: Registries,
     /// Whether the file is read again whenever it changes.
     pub watch: bool,
@@ -102,6 +106,7 @@ impl Default for Config {
             access_log: None,
             resolver: defaults::RESOLVER,
             metrics: None,
+            admin: None,
             registries: Registries::default(),
             watch: false,
             trust: Vec::new(),
@@ -465,6 +470,16 @@ pub struct Drain {
     pub spread: Duration,
     /// When all others are ended; `None`: never.
     pub hard: Option<Duration>,
+}
+
+/// Where the proxy is asked what it does, and told what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    pub address: ListenAddress,
+    /// Of a unix socket.
+    pub socket_file: SocketFile,
+    /// Where the token is that whoever asks has to know. There is one wherever others can reach the address.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Who is asked for the addresses of names.

@@ -93,7 +93,7 @@ pub(super) const KEEPALIVE_COUNT: RangeInclusive<i64> = 1..=127;
 pub(super) const USER_TIMEOUT: RangeInclusive<Period> = milliseconds(1)..=milliseconds(24 * 24 * 3_600_000);
 
 /// HAProxy's: a server that should get less than a 256th of another's is better left out.
-pub(super) const WEIGHT: RangeInclusive<i64> = 1..=256;
+pub const WEIGHT: RangeInclusive<i64> = 1..=256;
 
 /// Who has found sixteen servers that do not answer has a network that does not.
 pub(super) const RETRIES: RangeInclusive<i64> = 0..=16;

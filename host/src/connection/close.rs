@@ -33,8 +33,8 @@ pub(super) fn close(connected: Connected, transfer: Transfer) -> Outcome {
             }
         }
         Ending::Expired(limit) => {
-            // What is still owed is lost, and that must not look like an end. A stall resets both.
-            let stalled = matches!(limit, Limit::Stalled(_));
+            // What is still owed is lost, and that must not look like an end. A stall resets both, and so does who kills it.
+            let stalled = matches!(limit, Limit::Stalled(_) | Limit::Killed);
             if stalled || !transfer.down_complete {
                 client.reset_on_close();
             }
@@ -78,6 +78,7 @@ fn expired(limit: Limit) -> Outcome {
         Limit::Lifetime => (Cause::LifetimeOver, None),
         Limit::Drained => (Cause::Drained, None),
         Limit::DrainOver => (Cause::DrainOver, None),
+        Limit::Killed => (Cause::Killed, None),
         Limit::ServerDown => (Cause::ServerDown, Some(Side::Upstream)),
         Limit::Reconfigured => (Cause::Reconfigured, None),
     };

@@ -12,12 +12,16 @@
 //! ```
 
 mod close;
+mod live;
 mod record;
 mod stages;
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
 pub use crate::outcome::{Cause, Outcome, Stage};
+pub use live::{Here, Live, Query, Shown};
 pub use stages::{Accepted, Routed};
 
 use crate::detect::{self, Inspected};
@@ -28,8 +32,9 @@ use crate::{limit, relay, route, upstream};
 use record::Record;
 
 /// Serves one connection from its first byte to its last. It is `counted` until its outcome is recorded.
-pub async fn serve(worker: Rc<Worker>, accepted: Box<Accepted>, counted: Counted) {
-    let mut record = Record::of(&accepted);
+pub async fn serve(worker: Rc<Worker>, mut accepted: Box<Accepted>, counted: Counted) {
+    poll_fn(|cx| Poll::Ready(accepted.here.begins(cx.waker()))).await;
+    let mut record = Record::of(&mut accepted);
     let outcome = journey(&worker, accepted, &mut record).await;
     record.finish(outcome);
     drop(counted);
@@ -46,6 +51,7 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
         },
     };
     record.identified(&identified);
+    record.here().identified(&identified);
     let _admitted = match identified.0.listener.limiters.is_empty() {
         true => Vec::new(),
         false => match Box::pin(limit::admit(worker, &identified)).await {
@@ -54,6 +60,7 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
         },
     };
     record.admitted();
+    record.here().inspects();
     let inspected = match identified.0.listener.inspects() {
         false => Inspected::unseen(identified),
         true => match Box::pin(detect::inspect(worker, identified)).await {
@@ -62,18 +69,21 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
         },
     };
     record.inspected(inspected.route);
+    record.here().inspected();
     let routed = match Box::pin(route::choose(worker, inspected)).await {
         Ok(routed) => routed,
         Err(outcome) => return outcome,
     };
     record.routed(&routed);
+    record.here().routed(&routed);
     let mut connected = match Box::pin(upstream::connect(worker, routed)).await {
         Ok(connected) => connected,
         Err(outcome) => return outcome,
     };
     record.connected(&connected);
+    record.here().connected(&connected);
     let every = record.every();
-    let transfer = relay::run(worker, &mut connected, every, &mut |up, down| record.alive(up, down)).await;
+    let transfer = relay::run(worker, &mut connected, every, record).await;
     record.transferred(&connected, &transfer);
     connected.judge(&transfer);
     close::close(connected, transfer)

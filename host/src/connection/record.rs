@@ -1,16 +1,17 @@
 //! The one place where it is recorded how a connection ended.
 
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Accepted, Cause, Outcome, Routed, Stage};
+use super::{Accepted, Cause, Here, Outcome, Routed, Stage};
 use crate::config::LogField;
 use crate::filter::{Closed, End, Facts, Generation, Tally, Value};
 use crate::listener::Listener;
 use crate::observe::{AccessLog, Entry, Event, Moved};
 use crate::proxy_header::Identified;
-use crate::relay::Transfer;
+use crate::relay::{Transfer, Watched};
 use crate::route::rules::Target;
 use crate::sys::{Peer, TcpInfo, tcp_info};
 use crate::upstream::Connected;
@@ -34,6 +35,7 @@ pub(super) struct Record {
     outcome: Outcome,
     /// Present where there is an access log to tell it to.
     details: Option<Box<Details>>,
+    here: Here,
 }
 
 #[derive(Default)]
@@ -65,7 +67,7 @@ const KNOWN: &[(LogField, &str)] = &[
 ];
 
 impl Record {
-    pub(super) fn of(accepted: &Accepted) -> Self {
+    pub(super) fn of(accepted: &mut Accepted) -> Self {
         let stage = match accepted.listener.proxy_protocol {
             Some(_) => Stage::ProxyHeader,
             None => Stage::Accept,
@@ -85,6 +87,7 @@ impl Record {
             down: Moved::default(),
             outcome: Outcome::new(stage, Cause::Interrupted, None),
             details: accepted.listener.access_log.as_ref().map(|_| Box::default()),
+            here: mem::take(&mut accepted.here),
         }
     }
 
@@ -137,14 +140,6 @@ impl Record {
         self.listener.access_log.as_ref().and_then(AccessLog::every)
     }
 
-    pub(super) fn alive(&mut self, up: Moved, down: Moved) {
-        self.up = up;
-        self.down = down;
-        if let Some(log) = &self.listener.access_log {
-            log.write(self.entry(Event::Alive));
-        }
-    }
-
     pub(super) fn transferred(&mut self, connected: &Connected, transfer: &Transfer) {
         self.up = transfer.up;
         self.down = transfer.down;
@@ -157,6 +152,10 @@ impl Record {
 
     pub(super) fn finish(mut self, outcome: Outcome) {
         self.outcome = outcome;
+    }
+
+    pub(super) fn here(&self) -> &Here {
+        &self.here
     }
 
     fn log(&self) {
@@ -266,11 +265,16 @@ fn short(route: usize) -> Option<u32> {
 /// | --- | --- |
 /// | refused | a filter refused it |
 /// | early | a filter failed; or a peer reset it, could not be reached, or broke the rules of TLS; or there was no upstream for it; or it ended for whatever reason before the upstream had answered |
-/// | usual | all else, and whatever ended because the process or the server did |
+/// | usual | all else, and whatever ended because the process or the server did, or because an operator wanted it |
 fn end(outcome: Outcome, answered: bool) -> End {
     match outcome.cause {
         Cause::FilterRefused => End::Refused,
-        Cause::Drained | Cause::DrainOver | Cause::Interrupted | Cause::ServerDown | Cause::Reconfigured => End::Usual,
+        Cause::Drained
+        | Cause::DrainOver
+        | Cause::Interrupted
+        | Cause::Killed
+        | Cause::Reconfigured
+        | Cause::ServerDown => End::Usual,
         Cause::Finished | Cause::IdleTimeout | Cause::HalfClosedTimeout | Cause::LifetimeOver | Cause::Stalled
             if answered =>
         {
@@ -280,8 +284,25 @@ fn end(outcome: Outcome, answered: bool) -> End {
     }
 }
 
+impl Watched for Record {
+    fn alive(&mut self, up: Moved, down: Moved) {
+        self.up = up;
+        self.down = down;
+        if let Some(log) = &self.listener.access_log {
+            log.write(self.entry(Event::Alive));
+        }
+    }
+
+    fn is_to_end(&mut self, up: Moved, down: Moved) -> bool {
+        self.here.is_to_end(up, down)
+    }
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
+        if self.outcome.cause == Cause::Interrupted && self.here.is_killed() {
+            self.outcome.cause = Cause::Killed;
+        }
         if std::thread::panicking() {
             self.outcome.cause = Cause::Panicked;
         }

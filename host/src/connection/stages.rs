@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::Here;
 use crate::channel::Channel;
 use crate::config::Timeouts;
 use crate::filter::{Chain, Facts, Generation};
@@ -28,6 +29,8 @@ pub struct Accepted {
     pub proxied: Option<Arc<Proxied>>,
     /// Present where a filter will ask while the connection lives, or where there is something to find out and somebody to tell.
     pub facts: Option<Arc<Facts>>,
+    /// Its place among those of its worker.
+    pub here: Here,
 }
 
 /// A connection whose upstream is chosen. Made by `route` alone, from [`Accepted`].
@@ -72,6 +75,7 @@ impl Accepted {
             generations,
             proxied: None,
             facts,
+            here: Here::default(),
         }
     }
 }

@@ -218,10 +218,50 @@ impl<G: Judged> Rollout<G> {
         }
     }
 
+    /// An operator has seen enough of what is tried: it serves everybody. `None`: nothing is tried.
+    pub fn promote_as_asked(&mut self, now: Instant) -> Option<Transition> {
+        let figures = self.figures(now)?;
+        self.promote(figures, now)
+    }
+
+    /// An operator does not want what is tried, or else what serves: then the one before it serves again. What is not wanted
+    /// is held no more, and loaded again on request alone. `None`: there is none to go back to.
+    pub fn roll_back_as_asked(&mut self, now: Instant) -> Option<Transition> {
+        if let Some(figures) = self.figures(now) {
+            let stable = self.stable()?.number();
+            return Some(Transition::RolledBack {
+                generation: self.trial.take()?.generation.number(),
+                stable,
+                verdict: Verdict::Asked,
+                figures,
+                retry_after: None,
+            });
+        }
+        let returns = self.previous.take()?;
+        let stable = returns.number();
+        let left = self.stable.replace(Stable::new(returns, 0))?;
+        Some(Transition::WentBack {
+            generation: left.generation.number(),
+            stable,
+        })
+    }
+
     fn judge_trial(&mut self, now: Instant) -> Option<Transition> {
-        let (trial, stable) = (self.trial.as_ref()?, self.stable.as_ref()?);
         let defaults = defaults::CANARY;
         let rules = self.canary.as_ref().unwrap_or(&defaults);
+        let figures = self.figures(now)?;
+        if let Some(verdict) = is_bad(rules, figures.canary, figures.stable) {
+            return self.roll_back(verdict, figures, now);
+        }
+        if figures.after < rules.time || figures.canary.connections < rules.connections {
+            return None;
+        }
+        self.promote(figures, now)
+    }
+
+    /// How what is tried compares. `None`: nothing is.
+    fn figures(&self, now: Instant) -> Option<Figures> {
+        let (trial, stable) = (self.trial.as_ref()?, self.stable.as_ref()?);
         let canary = trial.generation.seen() - trial.before;
         let whole = stable.generation.seen();
         let meanwhile = whole - trial.stable_before;
@@ -231,18 +271,11 @@ impl<G: Judged> Rollout<G> {
         } else {
             whole
         };
-        let figures = Figures {
+        Some(Figures {
             after: now.saturating_duration_since(trial.began),
             canary,
             stable: other,
-        };
-        if let Some(verdict) = is_bad(rules, canary, other) {
-            return self.roll_back(verdict, figures, now);
-        }
-        if figures.after < rules.time || canary.connections < rules.connections {
-            return None;
-        }
-        self.promote(figures, now)
+        })
     }
 
     fn roll_back(&mut self, verdict: Verdict, figures: Figures, now: Instant) -> Option<Transition> {

@@ -124,6 +124,20 @@ impl Filter {
         }
     }
 
+    /// What is tried serves everybody from now on, since somebody wants it.
+    pub fn promote(&self) -> Reloaded {
+        self.change(None, |rollout| {
+            rollout.promote_as_asked(Instant::now()).into_iter().collect()
+        })
+    }
+
+    /// What is tried serves nobody from now on, or else what serves makes room for the one before it.
+    pub fn roll_back(&self) -> Reloaded {
+        self.change(None, |rollout| {
+            rollout.roll_back_as_asked(Instant::now()).into_iter().collect()
+        })
+    }
+
     /// Waits until connections get other generations than before: because one failed, or because it is time.
     pub async fn supervise(&self) {
         loop {

@@ -24,6 +24,8 @@ pub enum Transition {
         figures: Figures,
         retry_after: Option<Duration>,
     },
+    /// An operator wants the one before it again.
+    WentBack { generation: u64, stable: u64 },
     /// It is not what is in the file any more.
     Withdrawn { generation: u64, why: Withdrawal },
     /// It kept failing, and the one before it returns.
@@ -50,6 +52,8 @@ pub enum Verdict {
     Failures,
     Refused,
     Early,
+    /// An operator does not want it.
+    Asked,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +117,7 @@ impl Transition {
             Self::Published { .. } => Some(0),
             Self::Began { .. } => Some(1),
             Self::Promoted { .. } => Some(2),
-            Self::RolledBack { .. } => Some(3),
+            Self::RolledBack { .. } | Self::WentBack { .. } => Some(3),
             Self::Withdrawn { .. } => Some(4),
             Self::Quarantined { .. } => Some(5),
             Self::Retried { .. } => Some(6),
@@ -149,6 +153,10 @@ impl Transition {
                     "canary rolled back"
                 );
             }
+            Self::WentBack {
+                generation,
+                stable: serves,
+            } => tracing::warn!(filter, generation, serves, "generation rolled back"),
             Self::Withdrawn { generation, why } => tracing::info!(filter, generation, %why, "generation withdrawn"),
             Self::Quarantined {
                 generation,
@@ -194,6 +202,7 @@ impl fmt::Display for Verdict {
             Self::Failures => "failures",
             Self::Refused => "refused connections",
             Self::Early => "connections that ended early",
+            Self::Asked => "an operator asked for it",
         })
     }
 }

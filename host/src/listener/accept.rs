@@ -91,7 +91,10 @@ fn begin(worker: &Rc<Worker>, handed: Handed) -> io::Result<()> {
         client,
         counted,
     } = handed;
-    let accepted = Box::new(Accepted::new(Stream::new(socket)?, client, &listener));
-    tokio::task::spawn_local(serve(Rc::clone(worker), accepted, counted));
+    let mut accepted = Box::new(Accepted::new(Stream::new(socket)?, client, &listener));
+    accepted.here = worker.live().enter(&accepted);
+    let id = accepted.id;
+    let task = tokio::task::spawn_local(serve(Rc::clone(worker), accepted, counted));
+    worker.live().is_served_by(id, || task.abort_handle());
     Ok(())
 }

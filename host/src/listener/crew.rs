@@ -87,8 +87,12 @@ impl Crew {
 
     /// Whether there is no room for another connection.
     pub fn is_full(&self) -> bool {
-        let loads = self.loads().filter(|load| *load != GONE);
-        loads.sum::<usize>() >= self.most
+        self.connections() >= self.most
+    }
+
+    /// Those of all workers together.
+    pub fn connections(&self) -> usize {
+        self.loads().filter(|load| *load != GONE).sum()
     }
 
     /// Whether it is to be said that no connection can be accepted: not by every worker, and not again and again.

@@ -8,14 +8,14 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::{self, IsTerminal, Write as _};
 use std::net::SocketAddr;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use jiff::fmt::temporal::DateTimePrinter;
 use serde::Serialize;
 use tracing::field::{Field as EventField, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
@@ -37,8 +37,12 @@ struct Style {
 
 static STYLE: OnceLock<Style> = OnceLock::new();
 
-/// What is logged of guests' records.
-static GUESTS: OnceLock<LevelFilter> = OnceLock::new();
+/// What is logged of guests' records: the number of a level, 0 is nothing.
+static GUESTS: AtomicU8 = AtomicU8::new(0);
+
+/// What is logged, as it was said; and how that is changed.
+static LEVEL: Mutex<String> = Mutex::new(String::new());
+static CHANGE: OnceLock<Box<dyn Fn(EnvFilter) -> anyhow::Result<()> + Send + Sync>> = OnceLock::new();
 
 /// Starts logging, once for the process. `level` is a level, or directives as `tracing_subscriber::EnvFilter` reads them.
 ///
@@ -47,6 +51,48 @@ static GUESTS: OnceLock<LevelFilter> = OnceLock::new();
 pub fn start(format: Option<Format>, level: &str) -> anyhow::Result<()> {
     let terminal = io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { Format::Text } else { Format::Json });
+    let filter = filter(level)?;
+    let style = *STYLE.get_or_init(|| Style {
+        format,
+        colours: terminal,
+    });
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(|| Output)
+        .with_ansi(terminal)
+        .with_env_filter(filter)
+        .event_format(style)
+        .with_filter_reloading();
+    let handle = subscriber.reload_handle();
+    let _ = CHANGE.set(Box::new(move |filter| Ok(handle.reload(filter)?)));
+    subscriber.init();
+    remember(level);
+    Ok(())
+}
+
+/// Logs at another level from now on.
+///
+/// # Errors
+/// `level` is none.
+pub fn change(level: &str) -> anyhow::Result<()> {
+    let filter = filter(level)?;
+    if let Some(change) = CHANGE.get() {
+        change(filter)?;
+    }
+    remember(level);
+    Ok(())
+}
+
+/// The level, or the directives, that were given last.
+pub fn level() -> String {
+    LEVEL.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn remember(said: &str) {
+    GUESTS.store(most_of_guests(), Ordering::Relaxed);
+    said.clone_into(&mut LEVEL.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+fn filter(level: &str) -> anyhow::Result<EnvFilter> {
     for directive in level.split(',') {
         // The library would take any word for the name of a module.
         anyhow::ensure!(
@@ -58,19 +104,7 @@ pub fn start(format: Option<Format>, level: &str) -> anyhow::Result<()> {
     let directives = format!(
         "{level},cranelift=warn,wasmtime=warn,regalloc2=warn,notify=warn,hickory_resolver=error,hickory_net=error"
     );
-    let filter = EnvFilter::builder().parse(directives)?;
-    let style = *STYLE.get_or_init(|| Style {
-        format,
-        colours: terminal,
-    });
-    tracing_subscriber::fmt()
-        .with_writer(|| Output)
-        .with_ansi(terminal)
-        .with_env_filter(filter)
-        .event_format(style)
-        .init();
-    GUESTS.get_or_init(most_of_guests);
-    Ok(())
+    Ok(EnvFilter::builder().parse(directives)?)
 }
 
 thread_local! {
@@ -166,21 +200,31 @@ impl fmt::Display for Value<'_> {
 /// Where guests' records are filed: `--log-level filter=debug` is about them alone.
 const GUEST: &str = "filter";
 
-fn most_of_guests() -> LevelFilter {
+fn most_of_guests() -> u8 {
     macro_rules! first_enabled {
         ($($level:ident)+) => {
             $(if tracing::enabled!(target: GUEST, Level::$level) {
-                return LevelFilter::$level;
+                return number(Level::$level);
             })+
         };
     }
     first_enabled!(TRACE DEBUG INFO WARN ERROR);
-    LevelFilter::OFF
+    0
 }
 
-/// Asked for each record of each guest's: hence found out once.
+fn number(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 1,
+        Level::WARN => 2,
+        Level::INFO => 3,
+        Level::DEBUG => 4,
+        Level::TRACE => 5,
+    }
+}
+
+/// Asked for each record of each guest's: hence found out once, and when the level changes.
 pub fn guest_enabled(level: Level) -> bool {
-    GUESTS.get().is_some_and(|most| level <= *most)
+    number(level) <= GUESTS.load(Ordering::Relaxed)
 }
 
 impl Records {

@@ -26,6 +26,8 @@ pub enum Limit {
     ServerDown,
     /// Its listener or its route was changed or removed, and its connections do not stay.
     Reconfigured,
+    /// An operator ended it.
+    Killed,
 }
 
 /// What is to be done at a deadline.

@@ -62,12 +62,21 @@ pub enum Ending {
     Stopped(Stop),
 }
 
-/// Runs until the connection has ended. `report` is told how much has moved, each time that it has lived for `every` again.
+/// Who is told of a connection while it lives.
+pub trait Watched {
+    /// It has lived so long again, and has moved so much.
+    fn alive(&mut self, up: Moved, down: Moved);
+
+    /// Somebody asks how much it has moved. Returns whether it has to end.
+    fn is_to_end(&mut self, up: Moved, down: Moved) -> bool;
+}
+
+/// Runs until the connection has ended. `watched` is told how much has moved, each time that it has lived for `every` again.
 pub async fn run(
     worker: &Worker,
     connected: &mut Connected,
     every: Option<Duration>,
-    report: &mut dyn FnMut(Moved, Moved),
+    watched: &mut dyn Watched,
 ) -> Transfer {
     let filters = connected.routed.chain.take();
     let header = connected.routed.header.take();
@@ -99,7 +108,7 @@ pub async fn run(
     if let Err(stop) = up.start_with(worker, seen, filters, down) {
         return relay.conclude(Ending::Stopped(stop)).await;
     }
-    let ending = relay.run(report).await;
+    let ending = relay.run(watched).await;
     relay.conclude(ending).await
 }
 
@@ -119,11 +128,14 @@ struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
-    async fn run(&mut self, report: &mut dyn FnMut(Moved, Moved)) -> Ending {
+    async fn run(&mut self, watched: &mut dyn Watched) -> Ending {
         let mut timer = self.worker.timers().timer();
         std::future::poll_fn(|cx| {
             if let Poll::Ready(ending) = self.poll(cx) {
                 return Poll::Ready(ending);
+            }
+            if self.worker.live().is_asking() && watched.is_to_end(self.up.moved(), self.down.moved()) {
+                return Poll::Ready(Ending::Expired(Limit::Killed));
             }
             let now = Coarse::now();
             let up = self.up.progress(self.upstream().owed());
@@ -146,7 +158,7 @@ impl<'a> Relay<'a> {
                         }
                     }
                     Due::Report => {
-                        report(self.up.moved(), self.down.moved());
+                        watched.alive(self.up.moved(), self.down.moved());
                         self.deadlines.reported(now);
                     }
                     Due::Over(limit) => return Poll::Ready(Ending::Expired(limit)),
@@ -278,7 +290,7 @@ impl<'a> Relay<'a> {
     /// Whether a peer that did nothing wrong is still to be told everything, or still sends: it is not to be met with RST.
     fn owes_an_end(&self, ending: &Ending) -> bool {
         match ending {
-            Ending::Expired(Limit::Stalled(_)) => false,
+            Ending::Expired(Limit::Stalled(_) | Limit::Killed) => false,
             Ending::Expired(_) => true,
             Ending::Stopped(Stop::Refused(refused)) => !refused.reset,
             Ending::Failed { side: Side::Client, .. } => self.up.is_complete(),

@@ -90,6 +90,9 @@ impl Plan {
         if old.workers != new.workers {
             self.push(Kind::Deferred, "workers".to_owned(), Vec::new(), None);
         }
+        if old.admin != new.admin {
+            self.push(Kind::Deferred, "admin".to_owned(), Vec::new(), None);
+        }
         for (old, new) in both(&old.listeners, &new.listeners, |listener| &listener.name) {
             let keys = socket_keys(old, new);
             if !keys.is_empty() {

@@ -3,6 +3,7 @@
 mod check;
 mod filters;
 mod listeners;
+mod orders;
 mod reload;
 mod thread;
 
@@ -18,21 +19,24 @@ use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot::Sender as Reply;
 use tokio::time::{sleep, timeout};
 
+use crate::admin::Admin;
 use crate::artifact::Library;
 use crate::config::Config;
 use crate::filter::{Engine, Observers, Occasion};
 use crate::in_force::{InForce, Listening, Present};
 use crate::limit::Limiter;
 use crate::listener::{self, Crew};
-use crate::metrics::{Bound, Exporter};
 use crate::observe::AccessLog;
 use crate::upstream::{self, Keeper};
 use crate::watch::watch;
+use crate::{http, metrics};
 pub use check::{check_certificates, check_filters};
 use filters::load_filters;
 use listeners::{Common, tells_servers};
+pub use orders::{Desk, Ending, Order, Orders, Silent};
 use thread::{Command, Start, WorkerThread};
 
 /// How much longer than the end of the drain workers may take: for what is owed to be flushed, and for connections that have
@@ -64,7 +68,10 @@ pub struct Server {
     /// Threads that put into words what has become of connections.
     narrators: Vec<JoinHandle<()>>,
     /// Answers until everything else is over. Present where there is a page of metrics.
-    exporter: Option<Exporter>,
+    exporter: Option<http::Service>,
+    /// The same for whoever gives orders.
+    _admin: Option<http::Service>,
+    orders: Option<Orders>,
 }
 
 /// How a server that was told to stop has ended.
@@ -94,14 +101,20 @@ pub fn run(config: &Config, file: Option<&Path>) -> anyhow::Result<Ended> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let mut server = Server::start(config)?;
-        while let Next::Reload = server
-            .attend(file, &mut hangup, &mut [&mut terminate, &mut interrupt])
-            .await?
-        {
-            if let Some(file) = file {
-                server.reload(file).await;
+        // Dropped when the process is about to end: then no more are taken.
+        let mut orders = server.orders.take();
+        let told = loop {
+            let ends = &mut [&mut terminate, &mut interrupt];
+            match server.attend(file, &mut hangup, ends, &mut orders).await? {
+                Next::Reload(reply) => {
+                    let reloaded = server.look_again(file).await;
+                    reply.map(|reply| reply.send(reloaded));
+                }
+                Next::Stop(reply) => break reply,
             }
-        }
+        };
+        drop(orders);
+        told.map(|reply| reply.send(()));
         let drain = server.present.load().config.drain;
         tracing::info!(soft = ?drain.soft, hard = ?drain.hard, "stopping: connections may finish");
         let again = async {
@@ -117,10 +130,22 @@ pub fn run(config: &Config, file: Option<&Path>) -> anyhow::Result<Ended> {
     ended
 }
 
-/// What somebody wants of a server.
+/// What somebody wants of a server, and who is to be told what came of it.
 enum Next {
-    Reload,
-    Stop,
+    Reload(Option<Reply<Result<Vec<String>, Vec<String>>>>),
+    Stop(Option<Reply<()>>),
+}
+
+/// Waits for ever where nobody gives orders.
+async fn next(orders: &mut Option<Orders>) -> Order {
+    let order = match orders {
+        Some(orders) => orders.recv().await,
+        None => None,
+    };
+    match order {
+        Some(order) => order,
+        None => std::future::pending().await,
+    }
 }
 
 impl Server {
@@ -148,7 +173,8 @@ impl Server {
             None => (None, None),
             Some(config) => AccessLog::start(config).map(|(log, thread)| (Some(log), Some(thread)))?,
         };
-        let metrics = config.metrics.as_ref().map(Bound::new).transpose()?;
+        let admin = config.admin.as_ref().map(Admin::bind).transpose()?;
+        let page = config.metrics.as_ref().map(metrics::bind).transpose()?;
         let common = Common {
             filters,
             all: upstreams.all().to_vec(),
@@ -180,13 +206,20 @@ impl Server {
                 crew,
                 inbox,
                 pipes,
+                is_asked: config.admin.is_some(),
                 upstreams: Arc::clone(&common.upstreams),
                 workers,
             })
         };
-        let members = Crew::gather(workers, most).into_iter().enumerate();
+        let crews = Crew::gather(workers, most);
+        let crew = crews.first().map(|(crew, _)| crew.clone());
+        let members = crews.into_iter().enumerate();
         let workers = members.map(start).collect::<anyhow::Result<Vec<WorkerThread>>>()?;
         let commands: Vec<_> = workers.iter().map(WorkerThread::commands).collect();
+        let desk = admin
+            .is_some()
+            .then(|| crew.map(|crew| Desk::new(commands.clone(), crew)))
+            .flatten();
         let keeper = Keeper::start(&common.upstreams, move || {
             // A worker that has ended already needs no waking.
             commands.iter().for_each(|worker| _ = worker.send(Command::Wake));
@@ -204,9 +237,13 @@ impl Server {
             upstreams: Arc::clone(&common.upstreams),
             listeners: listeners.collect(),
         }));
-        let exporter = metrics
-            .map(|bound| Exporter::start(bound, Arc::clone(&present)))
+        let exporter = page
+            .map(|bound| metrics::serve(bound, Arc::clone(&present)))
             .transpose()?;
+        let (admin, orders) = match admin.zip(desk) {
+            None => (None, None),
+            Some((admin, (desk, orders))) => (Some(admin.start(desk, Arc::clone(&present))?), Some(orders)),
+        };
         if let Some(exporter) = &exporter {
             tracing::info!(address = %exporter.address(), "metrics are served");
         }
@@ -223,6 +260,8 @@ impl Server {
             gone: Vec::new(),
             narrators: observing.into_iter().chain(writing).collect(),
             exporter,
+            _admin: admin,
+            orders,
         })
     }
 
@@ -278,6 +317,7 @@ impl Server {
         file: Option<&Path>,
         hangup: &mut Signal,
         ends: &mut [&mut Signal; 2],
+        orders: &mut Option<Orders>,
     ) -> anyhow::Result<Next> {
         let mut watching = pin!(self.watch_files()?);
         let mut supervising = pin!(self.supervise_filters());
@@ -299,16 +339,26 @@ impl Server {
                 () = &mut watching => {}
                 () = &mut supervising => {}
                 () = &mut pulling => {}
-                () = &mut changed => return Ok(Next::Reload),
-                _ = hangup.recv() => {
-                    self.reopen_log();
-                    self.reload_filters(Occasion::Request).await;
-                    self.reload_certificates().await;
-                    return Ok(Next::Reload);
-                }
-                _ = terminate.recv() => return Ok(Next::Stop),
-                _ = interrupt.recv() => return Ok(Next::Stop),
+                () = &mut changed => return Ok(Next::Reload(None)),
+                _ = hangup.recv() => return Ok(Next::Reload(None)),
+                order = next(orders) => return Ok(match order {
+                    Order::Reload(reply) => Next::Reload(Some(reply)),
+                    Order::Drain(reply) => Next::Stop(Some(reply)),
+                }),
+                _ = terminate.recv() => return Ok(Next::Stop(None)),
+                _ = interrupt.recv() => return Ok(Next::Stop(None)),
             }
+        }
+    }
+
+    /// What SIGHUP asks for. The answer is what has changed of the configuration, or everything that keeps it from changing.
+    async fn look_again(&mut self, file: Option<&Path>) -> Result<Vec<String>, Vec<String>> {
+        self.reopen_log();
+        self.reload_filters(Occasion::Request).await;
+        self.reload_certificates().await;
+        match file {
+            Some(file) => self.reload(file).await,
+            None => Ok(Vec::new()),
         }
     }
 

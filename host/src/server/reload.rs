@@ -20,15 +20,18 @@ use crate::filter::{Engine, Filter, Observers, Reloaded, Revision};
 use crate::in_force::{InForce, Listening};
 use crate::limit::Limiter;
 use crate::listener;
-use crate::metrics::{Bound, Exporter};
 use crate::observe::AccessLog;
 use crate::reload::Plan;
 use crate::sys::Peer;
 use crate::upstream::{self, Changes};
+use crate::{http, metrics};
 
 impl Server {
     /// Reads the configuration again and serves it, if it can be served; what was wrong with it is said.
-    pub async fn reload(&mut self, file: &Path) {
+    ///
+    /// # Errors
+    /// Everything that keeps it from being served; then all is as it was.
+    pub async fn reload(&mut self, file: &Path) -> Result<Vec<String>, Vec<String>> {
         let began = Instant::now();
         let loaded = config::load(file).map_err(|error| vec![error.to_string()]);
         let applied = match loaded {
@@ -42,12 +45,14 @@ impl Server {
                 }
                 let (changes, elapsed_ms) = (plan.changes.len(), began.elapsed().as_millis());
                 tracing::info!(changes, elapsed_ms, "configuration reloaded");
+                Ok(plan.changes.iter().map(ToString::to_string).collect())
             }
             Err(problems) => {
                 let file = file.display();
                 for error in &problems {
                     tracing::error!(%file, error, "configuration rejected: the one before serves on");
                 }
+                Err(problems)
             }
         }
     }
@@ -110,7 +115,7 @@ impl Server {
             (_, true) => None,
             (None, false) => Some(None),
             (Some(address), false) => {
-                let started = Bound::new(address).and_then(|bound| Exporter::start(bound, Arc::clone(&self.present)));
+                let started = metrics::bind(address).and_then(|bound| metrics::serve(bound, Arc::clone(&self.present)));
                 Some(note(started, &mut problems))
             }
         };
@@ -328,7 +333,7 @@ struct Prepared {
     common: Common,
     narrators: Vec<JoinHandle<()>>,
     /// `None`: the page of metrics stays where it is, or is not.
-    metrics: Option<Option<Exporter>>,
+    metrics: Option<Option<http::Service>>,
     /// In the order of the configuration.
     places: Vec<Place>,
 }

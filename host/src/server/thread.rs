@@ -8,11 +8,12 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::Context;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::task::spawn_local;
 
 use crate::config::Drain;
+use crate::connection::{Query, Shown};
 use crate::listener::{Crew, Handed, Post, accept, serve_handed};
 use crate::sys::Coarse;
 use crate::upstream::Upstreams;
@@ -34,6 +35,12 @@ pub enum Command {
     Retire,
     /// Every post is closed, there will be no other, and connections have an end in sight.
     Drain(Drain),
+    /// Say which connections there are.
+    List(Query, oneshot::Sender<Vec<Shown>>),
+    /// Say what that one is, if it is here.
+    Show(u64, oneshot::Sender<Option<Shown>>),
+    /// End it, if it is here.
+    Kill(u64, oneshot::Sender<Option<Shown>>),
     /// Stop now, whatever is still connected.
     Halt,
 }
@@ -46,6 +53,8 @@ pub struct Start {
     pub inbox: mpsc::UnboundedReceiver<Handed>,
     /// How many pipes of 1 MiB it may have at once.
     pub pipes: usize,
+    /// Somebody may ask which connections it has.
+    pub is_asked: bool,
     /// To which it makes its part of the spare connections, one of `workers`.
     pub upstreams: Arc<Upstreams>,
     pub workers: usize,
@@ -93,7 +102,7 @@ impl WorkerThread {
 
 /// Ends when nothing more is accepted and no connection is left, or when it is halted.
 fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiver<Command>) {
-    let worker = Rc::new(Worker::new(start.pipes));
+    let worker = Rc::new(Worker::new(start.pipes, start.is_asked));
     runtime.block_on(async {
         worker.spares().fill(&start.upstreams, start.workers);
         spawn_local(serve_handed(start.inbox, Rc::clone(&worker)));
@@ -121,6 +130,19 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
                     Some(Command::Drain(drain)) => {
                         worker.drain(draining(drain));
                         ending = true;
+                    }
+                    // They wait for others' turns.
+                    Some(Command::List(query, reply)) => {
+                        let worker = Rc::clone(&worker);
+                        spawn_local(async move { reply.send(worker.live().list(&query).await).ok() });
+                    }
+                    Some(Command::Show(id, reply)) => {
+                        let worker = Rc::clone(&worker);
+                        spawn_local(async move { reply.send(worker.live().show(id).await).ok() });
+                    }
+                    Some(Command::Kill(id, reply)) => {
+                        let worker = Rc::clone(&worker);
+                        spawn_local(async move { reply.send(worker.live().kill(id).await).ok() });
                     }
                     Some(Command::Halt) | None => return,
                 },

@@ -15,6 +15,7 @@ mod dns;
 mod greet;
 mod health;
 mod keeper;
+mod operator;
 mod queue;
 mod reload;
 mod replace;
@@ -34,6 +35,7 @@ use tokio::sync::Notify;
 
 pub use connect::{Connected, connect};
 pub use keeper::Keeper;
+pub use operator::{Mode, Operation, ServerSeen, State};
 pub use reload::{Changes, prepare};
 pub use resolve::resolve;
 pub use server::{Place, Server};
@@ -263,7 +265,9 @@ impl Upstream {
                 // Who was never seen failing begins with all of his weight.
                 member.back = (member.life == Life::Down).then(Instant::now);
                 member.life = Life::Up;
-                server.notice().take_back();
+                if member.is_wanted() {
+                    server.notice().take_back();
+                }
             }
             Transition::Down => {
                 member.life = Life::Down;
@@ -325,7 +329,9 @@ impl Upstream {
         let mut returned = Vec::new();
         for member in roster.iter_mut() {
             if member.ejected.take_if(|until| *until <= now).is_some() {
-                member.server.notice().take_back();
+                if member.is_wanted() {
+                    member.server.notice().take_back();
+                }
                 returned.push((Arc::clone(member.server.peer()), member.count_transition()));
             }
         }

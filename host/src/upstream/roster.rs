@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::health::{Eject, share};
+use super::operator::Mode;
 use super::replace::Found;
 use super::server::Server;
 use crate::config::UpstreamConfig;
@@ -24,6 +25,10 @@ pub(super) struct Member {
     pub back: Option<Instant>,
     /// How many times it went up or down.
     pub transitions: u64,
+    /// What an operator wants of it, whatever its life.
+    pub mode: Mode,
+    /// The weight that an operator has given it.
+    pub weight_wanted: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +66,8 @@ impl Member {
             eject: None,
             back: None,
             transitions: 0,
+            mode: Mode::default(),
+            weight_wanted: None,
         }
     }
 
@@ -68,6 +75,14 @@ impl Member {
     pub(super) fn count_transition(&mut self) -> u64 {
         self.transitions += 1;
         self.transitions
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        self.mode == Mode::Enabled
+    }
+
+    pub(super) fn weight_in_force(&self) -> u32 {
+        self.weight_wanted.unwrap_or(self.weight)
     }
 
     fn is_up(&self, now: Instant) -> bool {
@@ -78,7 +93,9 @@ impl Member {
 /// Those that get connections now, with their weights in hundredths: the servers that are up; where none is, the backups
 /// that are. Where too few are up, all servers, since those that are left would go down under what the others had.
 pub(super) fn lineup(members: &[Member], rules: Rules, now: Instant) -> Vec<(Arc<Server>, u32)> {
-    let tier = |backup: bool| members.iter().filter(move |member| member.backup == backup);
+    // Those that an operator has taken out are none of the upstream's until he brings them back.
+    let wanted = || members.iter().filter(|member| member.is_wanted());
+    let tier = |backup: bool| wanted().filter(move |member| member.backup == backup);
     let up = |backup: bool| tier(backup).filter(|member| member.is_up(now));
     let all = tier(false).count();
     // While nobody has been asked, nobody is known to be down: there is something to wait for.
@@ -88,7 +105,7 @@ pub(super) fn lineup(members: &[Member], rules: Rules, now: Instant) -> Vec<(Arc
         let share = member
             .back
             .map_or(100, |back| share(now.saturating_duration_since(back), rules.slow_start));
-        (Arc::clone(&member.server), member.weight * share)
+        (Arc::clone(&member.server), member.weight_in_force() * share)
     };
     if panics {
         return tier(false).map(weighed).collect();
@@ -135,6 +152,8 @@ mod tests {
             eject: None,
             back: None,
             transitions: 0,
+            mode: Mode::default(),
+            weight_wanted: None,
         }
     }
 

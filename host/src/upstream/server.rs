@@ -77,6 +77,11 @@ impl Server {
             .unwrap_or_default()
     }
 
+    /// How many connections it may have; `None`: any number.
+    pub(super) fn most(&self) -> Option<u32> {
+        Some(self.most.load(Ordering::Relaxed)).filter(|most| *most != ANY)
+    }
+
     pub fn peer(&self) -> &Arc<Peer> {
         &self.peer
     }

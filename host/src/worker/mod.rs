@@ -5,6 +5,7 @@ mod timers;
 use std::cell::{Cell, RefCell, RefMut};
 use std::time::Duration;
 
+use crate::connection::Live;
 use crate::filter::{Instances, Passed};
 use crate::sys::{Coarse, Pipes};
 use crate::upstream::Spares;
@@ -21,6 +22,7 @@ pub struct Worker {
     instances: Instances,
     timers: Timers,
     spares: Spares,
+    live: Live,
     draining: Cell<Option<Draining>>,
 }
 
@@ -36,8 +38,9 @@ pub struct Draining {
 }
 
 impl Worker {
-    /// `pipes` is how many pipes of 1 MiB this worker may have at once.
-    pub fn new(pipes: usize) -> Self {
+    /// `pipes` is how many pipes of 1 MiB this worker may have at once; `is_asked` says whether somebody asks which
+    /// connections it has.
+    pub fn new(pipes: usize, is_asked: bool) -> Self {
         Self {
             buffer: RefCell::new(vec![0; BUFFER].into()),
             passed: RefCell::default(),
@@ -45,6 +48,7 @@ impl Worker {
             instances: Instances::default(),
             timers: Timers::default(),
             spares: Spares::default(),
+            live: Live::new(is_asked),
             draining: Cell::new(None),
         }
     }
@@ -73,6 +77,10 @@ impl Worker {
 
     pub fn spares(&self) -> &Spares {
         &self.spares
+    }
+
+    pub fn live(&self) -> &Live {
+        &self.live
     }
 
     pub fn draining(&self) -> Option<Draining> {

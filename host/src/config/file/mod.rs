@@ -3,6 +3,7 @@
 //! The comments on fields are what an editor shows beside a key.
 
 mod access_log;
+mod admin;
 mod canary;
 mod certificate;
 mod client_auth;
@@ -46,6 +47,7 @@ use super::named::Named;
 use super::ranges;
 use super::reader::{Given, read_entries};
 pub(super) use access_log::AccessLog;
+pub(super) use admin::Admin;
 pub(super) use canary::{Canary, CanaryTable};
 pub(super) use certificate::Certificate;
 pub(super) use client_auth::ClientAuth;
@@ -118,6 +120,8 @@ pub(super) struct File {
     pub(super) metrics: Option<Given<Metrics>>,
     /// When this file is read again.
     pub(super) reload: Option<Given<Reload>>,
+    /// Where the proxy is asked and told what to do. Without this table there is no such place.
+    pub(super) admin: Option<Given<Admin>>,
     /// How filters are pulled from registries.
     pub(super) registries: Option<Given<Registries>>,
     /// Whose signatures filters have to have.
@@ -138,6 +142,7 @@ impl File {
             resolver: table.optional("resolver"),
             metrics: table.optional("metrics"),
             reload: table.optional("reload"),
+            admin: table.optional("admin"),
             registries: table.optional("registries"),
             trust: table.optional("trust"),
         })

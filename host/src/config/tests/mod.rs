@@ -2,6 +2,7 @@
 
 mod access_log;
 mod address;
+mod admin;
 mod containment;
 mod drain;
 mod filter;
@@ -56,6 +57,10 @@ timeout = "1s"
 [metrics]
 address = "[::]:9464"
 expose = true
+
+[admin]
+listen = "127.0.0.1:9465"
+token-file = "admin.token"
 
 [registries]
 cache = "pulled"
@@ -258,4 +263,9 @@ fn with_listener(text: &str, said: &str) {
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
+}
+
+/// Says everything that may be said.
+pub(super) fn complete() -> Config {
+    accepted(COMPLETE)
 }

@@ -1,6 +1,7 @@
 //! From a file as typed to the configuration as meant: defaults, ranges, names, and what belongs together.
 
 mod access_log;
+mod admin;
 mod canary;
 mod certificate;
 mod detection;
@@ -42,6 +43,7 @@ use super::diagnostics::{Problems, Reported, all};
 use super::reader::Given;
 use super::{Config, file, ranges};
 use access_log::access_log;
+use admin::admin;
 use drain::drain;
 use filter::filter;
 use given::{entries, table_or_default, within};
@@ -79,6 +81,10 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         .map(|given| access_log(given.value()?, directory, problems))
         .transpose();
     let metrics = file.metrics.map(|given| metrics(given.value()?, problems)).transpose();
+    let admin = file
+        .admin
+        .map(|given| admin(given.value()?, directory, problems))
+        .transpose();
     let registries = table_or_default(file.registries).and_then(|typed| registries(typed, directory, problems));
     let reload = table_or_default(file.reload);
     let watch = reload.and_then(|typed| typed.watch.map_or(Ok(false), Given::value));
@@ -96,6 +102,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         access_log: access_log?,
         resolver: resolver?,
         metrics: metrics?,
+        admin: admin?,
         registries: registries?,
         watch: watch?,
         trust: trust?,

@@ -489,3 +489,44 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_operator_promotes_and_rolls_back_what_is_tried() {
+    let mut scene = trying(0);
+    let promoted = scene.rollout.promote_as_asked(scene.now);
+    assert!(matches!(promoted, Some(Transition::Promoted { generation: 2, .. })));
+    assert_eq!(scene.places(), [Some(2), None, Some(1), None]);
+    assert_eq!(scene.rollout.promote_as_asked(scene.now), None);
+
+    scene.publish();
+    assert_eq!(scene.places(), [Some(2), Some(3), Some(1), None]);
+    let back = scene.rollout.roll_back_as_asked(scene.now);
+    assert!(matches!(
+        back,
+        Some(Transition::RolledBack {
+            generation: 3,
+            stable: 2,
+            verdict: Verdict::Asked,
+            retry_after: None,
+            ..
+        })
+    ));
+    assert_eq!(scene.places(), [Some(2), None, Some(1), None]);
+}
+
+#[test]
+fn an_operator_goes_back_from_what_serves_and_it_does_not_return() {
+    let mut scene = Scene::new(None, Some(QUARANTINE), OnError::Close);
+    scene.publish();
+    assert_eq!(scene.rollout.roll_back_as_asked(scene.now), None);
+    scene.publish();
+    let back = scene.rollout.roll_back_as_asked(scene.now);
+    let expected = Transition::WentBack {
+        generation: 2,
+        stable: 1,
+    };
+    assert_eq!(back, Some(expected));
+    assert_eq!(scene.places(), [Some(1), None, None, None]);
+    scene.now += 3600 * SECOND;
+    assert_eq!(scene.judged(), []);
+}

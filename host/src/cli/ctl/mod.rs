@@ -1,0 +1,317 @@
+//! `spliceway ctl`: asks a proxy that runs what it does, and tells it what to do.
+
+mod ask;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde::de::DeserializeOwned;
+use serde_json::{Value as Json, json};
+
+use super::{FAILED, WRONG, complain, say};
+use crate::admin::said::{
+    Connection, Connections, FilterChanged, Filters, Listeners, LogLevel, Reloaded, Server, ServerChange, ServerMode,
+    Status, Upstreams,
+};
+use crate::config::{Address, defaults};
+use ask::{Asker, Trouble};
+
+#[derive(Debug, Args)]
+pub struct Ctl {
+    /// Where its `[admin]` listens: unix:PATH, or ip:port
+    #[arg(long, value_name = "ADDRESS", default_value = defaults::ADMIN_ADDRESS)]
+    admin: Address,
+
+    /// The file with the token, where it wants one
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// Print answers as they come
+    #[arg(long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// How the process is
+    Status,
+    /// The configuration in force
+    Config,
+    /// Where clients connect, and what has become of their connections
+    Listeners,
+    /// Groups of servers, and how the servers are
+    Upstreams,
+    /// Filters and their generations
+    Filters,
+    /// The connections that are open now, or one of them
+    Connections(Wanted),
+    /// End a connection with RST
+    Kill {
+        /// Its number, as `connections` and the access log have it
+        id: u64,
+        /// For the log
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Change what a server gets
+    #[command(subcommand)]
+    Server(OnServer),
+    /// Change which generation of a filter serves
+    #[command(subcommand)]
+    Filter(OnFilter),
+    /// Do what SIGHUP does
+    Reload,
+    /// Accept nothing more, and end with the last connection
+    Drain,
+    /// What is logged, or change it
+    LogLevel {
+        /// error, warn, info, debug, trace, off, or directives such as `info,filter=debug`
+        level: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Wanted {
+    /// This one alone
+    #[arg(conflicts_with_all = ["listener", "upstream", "client", "limit", "after"])]
+    id: Option<u64>,
+    /// Of this listener
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// To this upstream
+    #[arg(long, value_name = "NAME")]
+    upstream: Option<String>,
+    /// Of this address, or of this network
+    #[arg(long, value_name = "IP[/BITS]")]
+    client: Option<String>,
+    /// How many, up to 1000
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    limit: u64,
+    /// With higher numbers than this
+    #[arg(long, value_name = "ID", default_value_t = 0)]
+    after: u64,
+}
+
+#[derive(Debug, Subcommand)]
+enum OnServer {
+    /// Give it another share of new connections
+    Weight {
+        upstream: String,
+        /// As `upstreams` has it
+        server: String,
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=256))]
+        weight: u32,
+    },
+    /// No new connections, and those that it has end when they are idle
+    Drain { upstream: String, server: String },
+    /// No new connections, as if it were down
+    Disable { upstream: String, server: String },
+    /// Connections again, while it is up
+    Enable { upstream: String, server: String },
+}
+
+#[derive(Debug, Subcommand)]
+enum OnFilter {
+    /// Look at its source again
+    Reload { filter: String },
+    /// What is tried serves all new connections
+    Promote { filter: String },
+    /// What is tried serves none; where nothing is, the generation before serves again
+    Rollback { filter: String },
+}
+
+/// What is asked, and how its answer looks.
+struct Question {
+    method: &'static str,
+    path: String,
+    body: Option<Json>,
+    table: fn(&str) -> serde_json::Result<String>,
+}
+
+pub fn ctl(asked: Ctl) -> ExitCode {
+    let asker = match Asker::new(asked.admin, asked.token_file.as_deref()) {
+        Ok(asker) => asker,
+        Err(trouble) => return complain(WRONG, &trouble.to_string()),
+    };
+    let question = question(asked.command);
+    match asker.ask(question.method, &question.path, question.body.as_ref()) {
+        Ok(answer) if asked.json => {
+            say(answer.trim_end());
+            ExitCode::SUCCESS
+        }
+        Ok(answer) => match (question.table)(&answer) {
+            Ok(table) => {
+                say(table.trim_end());
+                ExitCode::SUCCESS
+            }
+            Err(error) => complain(
+                FAILED,
+                &format!(
+                    "the answer is not what was expected: {error}; is it a proxy of this version? (`--json` shows it)"
+                ),
+            ),
+        },
+        Err(Trouble::Refused { answer, .. }) if asked.json => {
+            say(answer.trim_end());
+            ExitCode::from(FAILED)
+        }
+        Err(trouble) => complain(FAILED, &trouble.to_string()),
+    }
+}
+
+fn question(command: Command) -> Question {
+    match command {
+        Command::Status => get("/v1/status", |answer| {
+            read::<Status>(answer).map(|it| table::status(&it))
+        }),
+        Command::Config => get("/v1/config", |answer| {
+            let config: Json = serde_json::from_str(answer)?;
+            serde_json::to_string_pretty(&config)
+        }),
+        Command::Listeners => get("/v1/listeners", |answer| {
+            read::<Listeners>(answer).map(|it| table::listeners(&it))
+        }),
+        Command::Upstreams => get("/v1/upstreams", |answer| {
+            read::<Upstreams>(answer).map(|it| table::upstreams(&it))
+        }),
+        Command::Filters => get("/v1/filters", |answer| {
+            read::<Filters>(answer).map(|it| table::filters(&it))
+        }),
+        Command::Connections(wanted) => connections(&wanted),
+        Command::Kill { id, reason } => post(
+            &format!("/v1/connections/{id}/kill"),
+            reason.map(|reason| json!({ "reason": reason })),
+            |answer| read::<Connection>(answer).map(|it| format!("connection {} is killed", it.id)),
+        ),
+        Command::Server(change) => on_server(change),
+        Command::Filter(change) => {
+            let (filter, what) = match change {
+                OnFilter::Reload { filter } => (filter, "reload"),
+                OnFilter::Promote { filter } => (filter, "promote"),
+                OnFilter::Rollback { filter } => (filter, "rollback"),
+            };
+            post(&format!("/v1/filters/{}/{what}", escaped(&filter)), None, |answer| {
+                read::<FilterChanged>(answer).map(|it| table::filter_changed(&it))
+            })
+        }
+        Command::Reload => post("/v1/reload", None, |answer| {
+            read::<Reloaded>(answer).map(|it| match it.changed.is_empty() {
+                true => "reloaded".to_owned(),
+                false => it.changed.join("\n"),
+            })
+        }),
+        Command::Drain => post("/v1/drain", None, |answer| {
+            read::<Status>(answer).map(|it| format!("draining: {} connections are open", it.connections))
+        }),
+        Command::LogLevel { level: None } => get("/v1/log-level", |answer| read::<LogLevel>(answer).map(|it| it.level)),
+        Command::LogLevel { level: Some(level) } => Question {
+            method: "PUT",
+            body: Some(json!({ "level": level })),
+            ..get("/v1/log-level", |answer| read::<LogLevel>(answer).map(|it| it.level))
+        },
+    }
+}
+
+fn connections(wanted: &Wanted) -> Question {
+    if let Some(id) = wanted.id {
+        return get(&format!("/v1/connections/{id}"), |answer| {
+            read::<Connection>(answer).map(|it| table::connection(&it))
+        });
+    }
+    let mut path = format!("/v1/connections?limit={}&after={}", wanted.limit, wanted.after);
+    for (key, value) in [
+        ("listener", &wanted.listener),
+        ("upstream", &wanted.upstream),
+        ("client", &wanted.client),
+    ] {
+        if let Some(value) = value {
+            path.push_str(&format!("&{key}={}", escaped(value)));
+        }
+    }
+    get(&path, |answer| {
+        read::<Connections>(answer).map(|it| table::connections(&it))
+    })
+}
+
+fn on_server(change: OnServer) -> Question {
+    let mode = |mode| ServerChange {
+        mode: Some(mode),
+        weight: None,
+    };
+    let (upstream, server, change) = match change {
+        OnServer::Weight {
+            upstream,
+            server,
+            weight,
+        } => {
+            let change = ServerChange {
+                mode: None,
+                weight: Some(weight),
+            };
+            (upstream, server, change)
+        }
+        OnServer::Drain { upstream, server } => (upstream, server, mode(ServerMode::Draining)),
+        OnServer::Disable { upstream, server } => (upstream, server, mode(ServerMode::Disabled)),
+        OnServer::Enable { upstream, server } => (upstream, server, mode(ServerMode::Enabled)),
+    };
+    let path = format!("/v1/upstreams/{}/servers/{}", escaped(&upstream), escaped(&server));
+    post(&path, serde_json::to_value(change).ok(), |answer| {
+        read::<Server>(answer).map(|it| table::server(&it))
+    })
+}
+
+fn get(path: &str, table: fn(&str) -> serde_json::Result<String>) -> Question {
+    Question {
+        method: "GET",
+        path: path.to_owned(),
+        body: None,
+        table,
+    }
+}
+
+fn post(path: &str, body: Option<Json>, table: fn(&str) -> serde_json::Result<String>) -> Question {
+    Question {
+        method: "POST",
+        body,
+        ..get(path, table)
+    }
+}
+
+fn read<T: DeserializeOwned>(answer: &str) -> serde_json::Result<T> {
+    serde_json::from_str(answer)
+}
+
+/// As a part of a path, or of a query (RFC 3986, section 2.3).
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(byte.into()),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_a_path_is_escaped() {
+        assert_eq!(escaped("unix:/run/a b.sock"), "unix%3A%2Frun%2Fa%20b.sock");
+        assert_eq!(escaped("[::1]:80"), "%5B%3A%3A1%5D%3A80");
+        let drain = OnServer::Drain {
+            upstream: "a".to_owned(),
+            server: "10.0.0.1:80".to_owned(),
+        };
+        let question = on_server(drain);
+        assert_eq!(question.path, "/v1/upstreams/a/servers/10.0.0.1%3A80");
+        assert_eq!(question.body, Some(json!({ "mode": "draining" })));
+    }
+}

@@ -1,0 +1,296 @@
+//! Answers as people read them.
+
+use std::time::Duration;
+
+use crate::admin::said::{
+    Bytes, Connection, Connections, FilterChanged, Filters, Listeners, Server, ServerState, Status, Upstreams,
+};
+
+pub fn status(status: &Status) -> String {
+    let state = if status.draining { "draining" } else { "serving" };
+    let generations: Vec<_> = status
+        .generations
+        .iter()
+        .map(|(name, number)| format!("{name} {number}"))
+        .collect();
+    let mut lines = vec![
+        format!("version      {}", status.version),
+        format!("pid          {}", status.pid),
+        format!("state        {state}"),
+        format!("uptime       {}", time(status.uptime_ms)),
+        format!("workers      {}", status.workers),
+        format!("connections  {}", status.connections),
+        format!("log level    {}", status.log_level),
+    ];
+    if !generations.is_empty() {
+        lines.push(format!("filters      {}", generations.join(", ")));
+    }
+    lines.join("\n")
+}
+
+pub fn listeners(said: &Listeners) -> String {
+    let mut rows = vec![row(&[
+        "LISTENER", "ADDRESS", "UPSTREAM", "FILTERS", "ENDED", "UP", "DOWN",
+    ])];
+    for listener in &said.listeners {
+        rows.push(vec![
+            listener.name.clone(),
+            listener.address.clone(),
+            or_dash(listener.upstream.as_deref()),
+            or_dash(
+                Some(listener.filters.join(","))
+                    .as_deref()
+                    .filter(|names| !names.is_empty()),
+            ),
+            listener.connections.to_string(),
+            size(total(&listener.up)),
+            size(total(&listener.down)),
+        ]);
+    }
+    aligned(&rows)
+}
+
+pub fn upstreams(said: &Upstreams) -> String {
+    let mut rows = vec![row(&[
+        "UPSTREAM",
+        "SERVER",
+        "STATE",
+        "HEALTH",
+        "WEIGHT",
+        "CONNECTIONS",
+        "CHANGES",
+    ])];
+    for upstream in &said.upstreams {
+        let servers = upstream.servers.iter();
+        rows.extend(servers.map(|server| [vec![upstream.name.clone()], server_row(server)].concat()));
+    }
+    aligned(&rows)
+}
+
+pub fn server(server: &Server) -> String {
+    let head = row(&["SERVER", "STATE", "HEALTH", "WEIGHT", "CONNECTIONS", "CHANGES"]);
+    aligned(&[head, server_row(server)])
+}
+
+fn server_row(server: &Server) -> Vec<String> {
+    let backup = if server.backup { " (backup)" } else { "" };
+    let weight = match server.weight == server.configured_weight {
+        true => server.weight.to_string(),
+        false => format!("{} (configured: {})", server.weight, server.configured_weight),
+    };
+    let most = server
+        .max_connections
+        .map(|most| format!("/{most}"))
+        .unwrap_or_default();
+    vec![
+        format!("{}{backup}", server.address),
+        word(server.state).to_owned(),
+        word(server.health).to_owned(),
+        weight,
+        format!("{}{most}", server.connections),
+        server.transitions.to_string(),
+    ]
+}
+
+pub fn filters(said: &Filters) -> String {
+    let mut rows = vec![row(&[
+        "FILTER",
+        "GENERATION",
+        "STATE",
+        "DIGEST",
+        "CALLS",
+        "FAILURES",
+        "CONNECTIONS",
+        "INSTANCES",
+    ])];
+    for filter in &said.filters {
+        for generation in &filter.generations {
+            // As much of it as tells generations apart.
+            let digest = generation.digest.strip_prefix("sha256:").unwrap_or(&generation.digest);
+            rows.push(vec![
+                filter.name.clone(),
+                generation.number.to_string(),
+                generation.state.clone(),
+                digest.chars().take(12).collect(),
+                generation.calls.to_string(),
+                generation.failures.to_string(),
+                generation.connections.to_string(),
+                generation.instances.to_string(),
+            ]);
+        }
+    }
+    aligned(&rows)
+}
+
+pub fn filter_changed(said: &FilterChanged) -> String {
+    let filter = &said.filter;
+    match said.changed {
+        true => format!("changed: generation {} of `{}` serves", filter.generation, filter.name),
+        false => format!(
+            "unchanged: generation {} of `{}` serves",
+            filter.generation, filter.name
+        ),
+    }
+}
+
+pub fn connections(said: &Connections) -> String {
+    let mut rows = vec![row(&[
+        "CONNECTION",
+        "CLIENT",
+        "LISTENER",
+        "UPSTREAM",
+        "SERVER",
+        "STAGE",
+        "AGE",
+        "UP",
+        "DOWN",
+    ])];
+    for connection in &said.connections {
+        rows.push(vec![
+            connection.id.to_string(),
+            or_dash(connection.client.as_deref()),
+            connection.listener.clone(),
+            or_dash(connection.upstream.as_deref()),
+            or_dash(connection.server.as_deref()),
+            connection.stage.clone(),
+            time(connection.age_ms),
+            size(total(&connection.up)),
+            size(total(&connection.down)),
+        ]);
+    }
+    let more = said.next.map(|next| format!("there are more: --after {next}\n"));
+    aligned(&rows) + &more.unwrap_or_default()
+}
+
+pub fn connection(said: &Connection) -> String {
+    let filters = said.filters.iter().map(|it| format!("{} {}", it.filter, it.generation));
+    let filters: Vec<_> = filters.collect();
+    let moved = |bytes: &Bytes| {
+        let Bytes {
+            copied,
+            spliced,
+            filtered,
+        } = bytes;
+        format!(
+            "{} bytes ({copied} copied, {spliced} spliced, {filtered} filtered)",
+            total(bytes)
+        )
+    };
+    [
+        format!("connection  {}", said.id),
+        format!("client      {}", or_dash(said.client.as_deref())),
+        format!("listener    {}", said.listener),
+        format!("route       {}", or_dash(said.route.as_deref())),
+        format!("upstream    {}", or_dash(said.upstream.as_deref())),
+        format!("server      {}", or_dash(said.server.as_deref())),
+        format!(
+            "filters     {}",
+            or_dash(Some(filters.join(", ")).as_deref().filter(|names| !names.is_empty()))
+        ),
+        format!("stage       {}", said.stage),
+        format!("age         {}", time(said.age_ms)),
+        format!("up          {}", moved(&said.up)),
+        format!("down        {}", moved(&said.down)),
+    ]
+    .join("\n")
+}
+
+fn word(state: ServerState) -> &'static str {
+    match state {
+        ServerState::Up => "up",
+        ServerState::Down => "down",
+        ServerState::Unknown => "unknown",
+        ServerState::Ejected => "ejected",
+        ServerState::Draining => "draining",
+        ServerState::Disabled => "disabled",
+    }
+}
+
+fn or_dash(text: Option<&str>) -> String {
+    text.unwrap_or("-").to_owned()
+}
+
+fn row(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+fn total(bytes: &Bytes) -> u64 {
+    bytes.copied + bytes.spliced + bytes.filtered
+}
+
+/// In the unit that leaves one to three digits before the point.
+fn size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let power = (bytes.ilog2() / 10).min(6);
+    let tenths = u128::from(bytes) * 10 >> (10 * power);
+    format!("{}.{} {}", tenths / 10, tenths % 10, units[power as usize - 1])
+}
+
+/// In its two largest units.
+fn time(milliseconds: u64) -> String {
+    let time = Duration::from_millis(milliseconds);
+    let seconds = time.as_secs();
+    match seconds {
+        0 => format!("{}ms", time.as_millis()),
+        1..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}
+
+/// Two spaces between columns, each as wide as its widest.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let widths = rows.iter().filter_map(|row| row.get(column));
+        widths.map(|text| text.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<_> = (0..columns).map(width).collect();
+    let mut table = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (text, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{text:<width$}  "));
+        }
+        table.push_str(line.trim_end());
+        table.push('\n');
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_read_at_a_glance() {
+        for (bytes, said) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_600_000, "1.5 MiB"),
+            (u64::MAX, "15.9 EiB"),
+        ] {
+            assert_eq!(size(bytes), said);
+        }
+        for (milliseconds, said) in [
+            (0, "0ms"),
+            (59_999, "59s"),
+            (61_000, "1m 1s"),
+            (3_660_000, "1h 1m"),
+            (90_000_000, "1d 1h"),
+        ] {
+            assert_eq!(time(milliseconds), said);
+        }
+    }
+
+    #[test]
+    fn columns_stand_below_each_other() {
+        let rows = [row(&["A", "LONG"]), row(&["value", "x"])];
+        assert_eq!(aligned(&rows), "A      LONG\nvalue  x\n");
+    }
+}

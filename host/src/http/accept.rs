@@ -1,0 +1,75 @@
+//! Connections of those who ask.
+
+use std::collections::VecDeque;
+use std::net;
+use std::os::fd::OwnedFd;
+use std::os::unix;
+
+use axum::Router;
+use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::LocalRuntime;
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::timeout;
+
+use super::Terms;
+
+pub(super) enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listening {
+    /// The socket is one that does not block.
+    pub(super) fn new(socket: OwnedFd, is_unix: bool, runtime: &LocalRuntime) -> std::io::Result<Self> {
+        let _within = runtime.enter();
+        Ok(match is_unix {
+            false => Self::Tcp(TcpListener::from_std(net::TcpListener::from(socket))?),
+            true => Self::Unix(UnixListener::from_std(unix::net::UnixListener::from(socket))?),
+        })
+    }
+
+    pub(super) async fn serve(self, answers: Router, terms: Terms) {
+        match self {
+            Self::Tcp(listener) => accept(listener, answers, terms).await,
+            Self::Unix(listener) => accept(listener, answers, terms).await,
+        }
+    }
+}
+
+async fn accept<L: Listener>(mut listener: L, answers: Router, terms: Terms) {
+    let mut open: VecDeque<AbortHandle> = VecDeque::with_capacity(terms.most);
+    loop {
+        let (stream, _) = listener.accept().await;
+        open.retain(|connection| !connection.is_finished());
+        if open.len() == terms.most
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        let answered = answer(stream, answers.clone(), terms);
+        let connection = match terms.keep_alive {
+            true => spawn_local(answered),
+            false => spawn_local(async move { timeout(terms.patience, answered).await.unwrap_or_default() }),
+        };
+        open.push_back(connection.abort_handle());
+    }
+}
+
+/// What one connection asks. What comes of it is the client's affair.
+async fn answer<S>(stream: S, answers: Router, terms: Terms)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let _ = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(terms.patience)
+        .keep_alive(terms.keep_alive)
+        .max_buf_size(terms.longest_head)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(answers))
+        .await;
+}

@@ -1,0 +1,105 @@
+//! What the proxy answers over HTTP, on a thread with a runtime of its own: nobody who asks waits for a worker, and no worker
+//! waits for whoever asks.
+
+mod accept;
+
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::oneshot;
+
+use crate::config::ListenerConfig;
+use crate::listener;
+use crate::sys::Peer;
+use accept::Listening;
+
+/// An address at which nobody is answered yet.
+pub struct Bound {
+    socket: OwnedFd,
+    address: Peer,
+}
+
+/// How much whoever asks may ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Connections at once. One more takes the place of the oldest, which has had the most time to ask: so nobody keeps others
+    /// out by asking slowly.
+    pub most: usize,
+    /// How long the head of a request may take; where there is one request alone, until its answer has been taken.
+    pub patience: Duration,
+    /// Bytes of a request's head. hyper takes no less than 8 KiB for a bound.
+    pub longest_head: usize,
+    /// Whether a connection may ask again.
+    pub keep_alive: bool,
+}
+
+/// Answers until it is dropped.
+pub struct Service {
+    address: Peer,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Bound {
+    /// Errors call it by `whom` it is for. What matters of `config` is the address, and its socket file.
+    ///
+    /// # Errors
+    /// The address is taken, is not this machine's, or may not be bound.
+    pub fn new(whom: &str, config: &ListenerConfig) -> anyhow::Result<Self> {
+        let (sockets, address) = listener::bind_for(whom, config, 1)?;
+        let socket = sockets.into_iter().next().context("no socket to answer at")?;
+        Ok(Self { socket, address })
+    }
+}
+
+impl Service {
+    /// Answers on a thread of that name.
+    ///
+    /// # Errors
+    /// There is no thread, or nothing to wait with, to be had.
+    pub fn start(name: &'static str, bound: Bound, terms: Terms, answers: Router) -> anyhow::Result<Self> {
+        let (stop, stopped) = oneshot::channel();
+        let (started, starting) = channel();
+        let Bound { socket, address } = bound;
+        let is_unix = matches!(address, Peer::Unix(_));
+        let serve = move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            let runtime = runtime.and_then(|runtime| {
+                let listening = Listening::new(socket, is_unix, &runtime)?;
+                Ok((runtime, listening))
+            });
+            match runtime {
+                Ok((runtime, listening)) => {
+                    let _ = started.send(Ok(()));
+                    runtime.block_on(async {
+                        tokio::select! {
+                            () = listening.serve(answers, terms) => {}
+                            _ = stopped => {}
+                        }
+                    });
+                    // Without waiting for what was asked last: it may be a compiler's work.
+                    runtime.shutdown_background();
+                }
+                Err(error) => _ = started.send(Err(error)),
+            }
+        };
+        let failed = || format!("cannot start the thread that serves {name}");
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(serve)
+            .with_context(failed)?;
+        starting.recv()?.with_context(failed)?;
+        Ok(Self { address, _stop: stop })
+    }
+
+    /// With the port that the kernel chose for port 0.
+    pub fn address(&self) -> &Peer {
+        &self.address
+    }
+}

@@ -1,0 +1,148 @@
+//! What the process is asked and told while it serves, by whoever may.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::thread::Command;
+use crate::connection::{Query, Shown};
+use crate::listener::Crew;
+
+/// Orders that wait while one is carried out. Each of them has somebody who waits for it.
+const WAITING: usize = 16;
+
+/// How long a worker may take to answer. Its turns take microseconds, a filter's call in one of them up to a second.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Something for the main loop to do, and to whom to say when it is done.
+pub enum Order {
+    /// The answer is what has changed, or everything that keeps it from changing; a line for each.
+    Reload(oneshot::Sender<Result<Vec<String>, Vec<String>>>),
+    Drain(oneshot::Sender<()>),
+}
+
+/// Where orders arrive. Dropped when no more of them are taken.
+pub type Orders = mpsc::Receiver<Order>;
+
+/// Where orders are given, and workers asked. Clones are the same.
+#[derive(Clone)]
+pub struct Desk {
+    orders: mpsc::Sender<Order>,
+    workers: Arc<[mpsc::UnboundedSender<Command>]>,
+    crew: Crew,
+}
+
+/// The process is about to end: it takes no more orders.
+#[derive(Debug, thiserror::Error)]
+#[error("the process is draining")]
+pub struct Ending;
+
+/// A worker does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("a worker has not answered within {} s", PATIENCE.as_secs())]
+pub struct Silent;
+
+impl Desk {
+    pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Command>>, crew: Crew) -> (Self, Orders) {
+        let (orders, received) = mpsc::channel(WAITING);
+        let desk = Self {
+            orders,
+            workers: workers.into(),
+            crew,
+        };
+        (desk, received)
+    }
+
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// How many connections there are now.
+    pub fn open(&self) -> usize {
+        self.crew.connections()
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.orders.is_closed()
+    }
+
+    /// # Errors
+    /// The process is about to end.
+    pub async fn reload(&self) -> Result<Result<Vec<String>, Vec<String>>, Ending> {
+        self.order(Order::Reload).await
+    }
+
+    /// # Errors
+    /// The process is about to end already.
+    pub async fn drain(&self) -> Result<(), Ending> {
+        self.order(Order::Drain).await
+    }
+
+    async fn order<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Ending> {
+        let (done, answer) = oneshot::channel();
+        self.orders.send(order(done)).await.map_err(|_| Ending)?;
+        answer.await.map_err(|_| Ending)
+    }
+
+    /// Workers let go of what belongs to generations that connections do not begin with any more.
+    pub fn retire(&self) {
+        self.tell(|| Command::Retire);
+    }
+
+    /// Something may be over for connections earlier than they think.
+    pub fn wake(&self) {
+        self.tell(|| Command::Wake);
+    }
+
+    /// The connections of all workers, in the order of their numbers.
+    ///
+    /// # Errors
+    /// A worker does not answer.
+    pub async fn list(&self, query: &Query) -> Result<Vec<Shown>, Silent> {
+        let lists = self.ask(|reply| Command::List(query.clone(), reply)).await?;
+        let mut all: Vec<_> = lists.into_iter().flatten().collect();
+        all.sort_unstable_by_key(|shown| shown.id);
+        all.truncate(query.limit);
+        Ok(all)
+    }
+
+    /// # Errors
+    /// A worker does not answer.
+    pub async fn show(&self, id: u64) -> Result<Option<Shown>, Silent> {
+        let shown = self.ask(|reply| Command::Show(id, reply)).await?;
+        Ok(shown.into_iter().flatten().next())
+    }
+
+    /// Ends a connection, and says what it was; nothing where there is none of that number.
+    ///
+    /// # Errors
+    /// A worker does not answer.
+    pub async fn kill(&self, id: u64) -> Result<Option<Shown>, Silent> {
+        let killed = self.ask(|reply| Command::Kill(id, reply)).await?;
+        Ok(killed.into_iter().flatten().next())
+    }
+
+    /// A worker that has ended already has nothing to tell, and needs no telling.
+    fn tell(&self, command: impl Fn() -> Command) {
+        self.workers.iter().for_each(|worker| _ = worker.send(command()));
+    }
+
+    async fn ask<T>(&self, question: impl Fn(oneshot::Sender<T>) -> Command) -> Result<Vec<T>, Silent> {
+        let asked = self.workers.iter().map(|worker| {
+            let (reply, answer) = oneshot::channel();
+            let _ = worker.send(question(reply));
+            answer
+        });
+        let asked: Vec<_> = asked.collect();
+        let answered = async {
+            let mut answers = Vec::with_capacity(asked.len());
+            for answer in asked {
+                answers.extend(answer.await.ok());
+            }
+            answers
+        };
+        timeout(PATIENCE, answered).await.map_err(|_| Silent)
+    }
+}
