@@ -27,7 +27,7 @@ use crate::in_force::{InForce, Listening, Present};
 use crate::limit::Limiter;
 use crate::listener::{self, Crew, Listener};
 use crate::metrics::{Bound, Exporter};
-use crate::observe::AccessLog;
+use crate::observe::{AccessLog, Vitals};
 use crate::route::rules::Rules;
 use crate::tls::{Originator, Terminator};
 use crate::upstream::{self, Keeper, Upstreams};
@@ -171,6 +171,7 @@ impl Server {
         }
         let (stop, stopped) = signal_all::channel(());
         let pipes = (PIPES / workers).max(1);
+        let vitals = Arc::new(Vitals::new(workers));
         let start = |(index, (sockets, (crew, inbox)))| {
             WorkerThread::start(Start {
                 index,
@@ -180,6 +181,7 @@ impl Server {
                 pipes,
                 upstreams: Arc::clone(&common.upstreams),
                 workers,
+                vitals: Arc::clone(&vitals),
                 stop: stopped.clone(),
             })
         };
@@ -205,6 +207,7 @@ impl Server {
             library,
             upstreams: common.upstreams,
             listeners: listening,
+            vitals,
         }));
         let exporter = metrics
             .map(|bound| Exporter::start(bound, Arc::clone(&present)))

@@ -13,9 +13,10 @@ use tokio::task::spawn_local;
 
 use crate::config::Drain;
 use crate::listener::{Crew, Handed, Listener, accept, serve_handed};
+use crate::observe::Vitals;
 use crate::sys::Coarse;
 use crate::upstream::Upstreams;
-use crate::worker::{Draining, Worker};
+use crate::worker::{Draining, Worker, beat};
 
 pub struct WorkerThread {
     pub thread: JoinHandle<()>,
@@ -45,6 +46,8 @@ pub struct Start {
     /// To which it makes its part of the spare connections, one of `workers`.
     pub upstreams: Arc<Upstreams>,
     pub workers: usize,
+    /// Where it says how it is.
+    pub vitals: Arc<Vitals>,
     /// Changes when no more connections are to be accepted.
     pub stop: watch::Receiver<()>,
 }
@@ -109,6 +112,7 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
             .map(|(listener, socket, worker, crew, stop)| spawn_local(accept(listener, socket, worker, crew, stop)))
             .collect();
         spawn_local(serve_handed(start.inbox, Rc::clone(&worker)));
+        spawn_local(beat(Rc::clone(&worker), start.index, start.vitals));
         let served = async {
             for listener in accepting {
                 let _ = listener.await;

@@ -19,6 +19,7 @@ mod queue;
 mod replace;
 mod resolve;
 mod roster;
+mod seen;
 mod server;
 mod services;
 mod warm;
@@ -34,11 +35,13 @@ use tokio::sync::Notify;
 pub use connect::{Connected, connect};
 pub use keeper::Keeper;
 pub use resolve::resolve;
+pub use seen::{ServerSeen, Standing, UpstreamSeen};
 pub use server::{Place, Server};
 pub use warm::Spares;
 
 use crate::config::{Balance, OnDown, ProxyOut, TimeoutChanges, UpstreamConfig, Vigilance, defaults};
 use crate::filter::{Group, Groups};
+use crate::observe::Ledger;
 use crate::sys::{Coarse, Peer};
 use crate::tls::Originator;
 use crate::worker::Draining;
@@ -77,6 +80,8 @@ pub struct Upstream {
     /// Whose turn it is, of the addresses to connect from.
     next_source: AtomicUsize,
     connections: AtomicU64,
+    /// Of its connections that have ended.
+    ledger: Ledger,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -136,6 +141,7 @@ impl Upstream {
             budget: Budget::new(config.retries.budget),
             next_source: AtomicUsize::new(0),
             connections: AtomicU64::new(0),
+            ledger: Ledger::default(),
             config: config.clone(),
         };
         upstream.publish(&upstream.roster());
@@ -224,6 +230,7 @@ impl Upstream {
         let until = eject.ejected(now);
         member.ejected = Some(until);
         member.back = Some(until);
+        member.ejections += 1;
         let transitions = member.count_transition();
         self.end_connections(server);
         self.publish(&roster);

@@ -50,6 +50,11 @@ impl Queue {
         self.freed.notify_waiters();
     }
 
+    /// How many wait.
+    pub(super) fn length(&self) -> u32 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn join(&self) -> Option<Waiting<'_>> {
         let more = |count: u32| (count < self.config.length).then_some(count + 1);
         let joined = self.waiting.fetch_update(Ordering::SeqCst, Ordering::Relaxed, more);

@@ -24,6 +24,8 @@ pub(super) struct Member {
     pub back: Option<Instant>,
     /// How many times it went up or down.
     pub transitions: u64,
+    /// How many of these were ejections.
+    pub ejections: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +63,7 @@ impl Member {
             eject: None,
             back: None,
             transitions: 0,
+            ejections: 0,
         }
     }
 
@@ -70,7 +73,7 @@ impl Member {
         self.transitions
     }
 
-    fn is_up(&self, now: Instant) -> bool {
+    pub(super) fn is_up(&self, now: Instant) -> bool {
         self.life == Life::Up && self.ejected.is_none_or(|until| until <= now)
     }
 }
@@ -135,6 +138,7 @@ mod tests {
             eject: None,
             back: None,
             transitions: 0,
+            ejections: 0,
         }
     }
 

@@ -1,12 +1,13 @@
 //! One server: where it is, and how many connections it has. All threads share it, and so do the lineups before and after.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 
 use super::Upstream;
 use super::balance::{Seat, hash_key};
+use crate::observe::Ledger;
 use crate::sys::Peer;
 use crate::worker::Draining;
 
@@ -27,6 +28,11 @@ pub struct Server {
     ending: ArcSwapOption<Draining>,
     /// Its upstream has it no more.
     is_gone: AtomicBool,
+    /// Connections that came about for a client, and attempts that failed.
+    connected: AtomicU64,
+    refused: AtomicU64,
+    /// Of its connections that have ended.
+    ledger: Ledger,
 }
 
 /// A connection's place at a server, given back when it is dropped.
@@ -57,6 +63,9 @@ impl Server {
             is_ending: AtomicBool::new(false),
             ending: ArcSwapOption::empty(),
             is_gone: AtomicBool::new(false),
+            connected: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            ledger: Ledger::default(),
         }
     }
 
@@ -91,6 +100,28 @@ impl Server {
     pub(super) fn end_connections(&self, draining: Option<Draining>) {
         self.is_ending.store(draining.is_some(), Ordering::Relaxed);
         self.ending.store(draining.map(Arc::new));
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// A client has a connection to it.
+    pub fn count_connected(&self) {
+        self.connected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It did not answer, or not as it has to.
+    pub(super) fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections there were, and how many attempts failed.
+    pub(super) fn attempts(&self) -> (u64, u64) {
+        (
+            self.connected.load(Ordering::Relaxed),
+            self.refused.load(Ordering::Relaxed),
+        )
     }
 
     /// Whether it gets no connections because its upstream has it no more.
