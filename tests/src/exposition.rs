@@ -116,7 +116,9 @@ impl Page {
             for sample in &family.samples {
                 let escape = |value: &String| value.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"");
                 let labels = sample.labels.iter();
-                let labels: Vec<_> = labels.map(|(key, value)| format!("{key}=\"{}\"", escape(value))).collect();
+                let labels: Vec<_> = labels
+                    .map(|(key, value)| format!("{key}=\"{}\"", escape(value)))
+                    .collect();
                 let _ = writeln!(text, "{}{{{}}} {}", sample.name, labels.join(","), sample.value);
             }
         }

@@ -30,7 +30,7 @@ const METERS: &str = r#"metrics = [
 #[test]
 fn the_page_and_the_access_log_never_disagree() {
     let _alone = alone();
-    let scene = Scene::start();
+    let scene = Scene::whole();
     let connections = scene.traffic();
     // Neither in the log nor among those that have ended.
     let mut open = Client::connect(scene.proxy.listener("plain"));
@@ -56,7 +56,10 @@ fn the_page_and_the_access_log_never_disagree() {
     assert!(page.sum("spliceway_bytes_total", &[("path", "filtered")]) > 0.0);
 
     let logged = counted(&lines, &["listener", "outcome"]);
-    assert_eq!(told(&page, "spliceway_connections_total", &["listener", "outcome"]), logged);
+    assert_eq!(
+        told(&page, "spliceway_connections_total", &["listener", "outcome"]),
+        logged
+    );
     for (whose, labels) in [
         ("spliceway", &["listener"][..]),
         ("spliceway_route", &["listener", "route"]),
@@ -86,7 +89,11 @@ fn the_page_and_the_access_log_never_disagree() {
         let is_open = if *listener == "plain" { 1.0 } else { 0.0 };
         let ended = page.sum("spliceway_connections_total", &[("listener", listener)]);
         let of = [("listener", *listener)];
-        assert_eq!(page.value("spliceway_connections_open", &of), Some(is_open), "{listener}");
+        assert_eq!(
+            page.value("spliceway_connections_open", &of),
+            Some(is_open),
+            "{listener}"
+        );
         assert_eq!(
             page.value("spliceway_connections_accepted_total", &of),
             Some(ended + is_open),
@@ -104,8 +111,15 @@ fn check_times(page: &Page, family: &str, lines: &[Value], field: &str) {
         let count = page.value(&format!("{family}_count"), &of);
         assert_eq!(count, Some(times.len() as f64), "{family} of {listener}");
         let sum = page.value(&format!("{family}_sum"), &of).expect("a sum");
-        assert_eq!((sum * 1e6).round() as u64, times.iter().sum::<u64>(), "{family} of {listener}");
-        for bucket in page.samples(&format!("{family}_bucket")).filter(|one| one.labels["listener"] == *listener) {
+        assert_eq!(
+            (sum * 1e6).round() as u64,
+            times.iter().sum::<u64>(),
+            "{family} of {listener}"
+        );
+        for bucket in page
+            .samples(&format!("{family}_bucket"))
+            .filter(|one| one.labels["listener"] == *listener)
+        {
             let most: f64 = bucket.labels["le"].parse().expect("a number");
             let within = times.iter().filter(|time| **time as f64 <= most * 1e6).count();
             assert_eq!(bucket.value, within as f64, "{family} of {listener} within {most} s");
@@ -116,8 +130,8 @@ fn check_times(page: &Page, family: &str, lines: &[Value], field: &str) {
 #[test]
 fn servers_are_up_or_ejected_and_their_failures_and_retries_are_counted() {
     let scene = Scene::start();
-    let connections = scene.traffic();
-    let page = scene.page_after(connections);
+    (0..MIXED).for_each(|_| scene.echoed("mixed", b"whoever is there"));
+    let page = scene.page_after(MIXED);
     let dead = [("upstream", "mixed"), ("server", &*scene.nobody)];
     let alive = [("upstream", "mixed"), ("server", scene.echo.address())];
     let value = |name: &str, of: &[(&str, &str)]| page.value(name, of).unwrap_or_else(|| panic!("no {name}"));
@@ -140,7 +154,10 @@ fn the_process_tells_how_it_is() {
     let scene = Scene::start();
     let page = scene.page();
     let value = |name: &str, of: &[(&str, &str)]| page.value(name, of).unwrap_or_else(|| panic!("no {name}"));
-    assert_eq!(value("spliceway_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), 1.0);
+    assert_eq!(
+        value("spliceway_build_info", &[("version", env!("CARGO_PKG_VERSION"))]),
+        1.0
+    );
     assert_eq!(value("spliceway_config_loads_total", &[("result", "applied")]), 1.0);
     assert_eq!(value("spliceway_config_last_load_successful", &[]), 1.0);
     let resident = scene.proxy.memory_kib() as f64 * 1024.0;
@@ -184,13 +201,18 @@ fn pipes_are_told_while_they_are_lent() {
 
 #[test]
 fn promtool_finds_nothing_wrong_with_the_page_and_the_alerts() {
-    let scene = Scene::start();
+    let scene = Scene::whole();
     let page = scene.page_after(scene.traffic());
     let folder = scene.proxy.folder();
     let file = folder.join("page.txt");
     fs::write(&file, page.as_older_text()).expect("a file in a folder of the test's");
     let said = shell(&format!("promtool check metrics <'{}'", file.display()));
-    assert!(said.code() == Some(0) && said.stderr.is_empty(), "{}{}", said.stdout, said.stderr);
+    assert!(
+        said.code() == Some(0) && said.stderr.is_empty(),
+        "{}{}",
+        said.stdout,
+        said.stderr
+    );
 
     let alerts = folder.join("alerts.yml");
     fs::write(&alerts, alerts_of_the_document()).expect("a file in a folder of the test's");
@@ -202,7 +224,7 @@ fn promtool_finds_nothing_wrong_with_the_page_and_the_alerts() {
 #[test]
 fn every_query_of_the_dashboard_and_every_alert_is_answered() {
     let _alone = alone();
-    let scene = Scene::start();
+    let scene = Scene::whole();
     let ended = scene.traffic();
     scene.page_after(ended);
     let prometheus = Prometheus::of(&scene.metrics);
@@ -216,15 +238,23 @@ fn every_query_of_the_dashboard_and_every_alert_is_answered() {
     let queries = queries_of_the_dashboard();
     assert!(queries.len() >= 25, "{} queries", queries.len());
     for (panel, query) in &queries {
-        let answer = || prometheus.query(query).unwrap_or_else(|error| panic!("{panel}: {query}: {error}"));
+        let answer = || {
+            prometheus
+                .query(query)
+                .unwrap_or_else(|error| panic!("{panel}: {query}: {error}"))
+        };
         eventually(&format!("an answer to {panel}: {query}"), || {
             answer().iter().any(|value| !value.is_nan()).then_some(())
         });
     }
     // None of them fires, but each has something to compare: its left side.
     for line in alerts_of_the_document().lines() {
-        let Some(query) = line.trim().strip_prefix("expr: ") else { continue };
-        prometheus.query(query).unwrap_or_else(|error| panic!("{query}: {error}"));
+        let Some(query) = line.trim().strip_prefix("expr: ") else {
+            continue;
+        };
+        prometheus
+            .query(query)
+            .unwrap_or_else(|error| panic!("{query}: {error}"));
         let compared = query.split([' ']).take_while(|word| !["<", ">", "=="].contains(word));
         let compared = compared.collect::<Vec<_>>().join(" ");
         eventually(&format!("something to compare in {query}"), || {
@@ -241,7 +271,9 @@ fn queries_of_the_dashboard() -> Vec<(String, String)> {
     let dashboard: Value = serde_json::from_str(&text).expect("a dashboard in JSON");
     let mut queries = Vec::new();
     for variable in dashboard["templating"]["list"].as_array().expect("variables") {
-        let asked = variable["query"].as_str().and_then(|query| query.strip_prefix("label_values("));
+        let asked = variable["query"]
+            .as_str()
+            .and_then(|query| query.strip_prefix("label_values("));
         if let Some((series, _)) = asked.and_then(|asked| asked.rsplit_once(',')) {
             queries.push((format!("variable {}", variable["name"]), series.to_owned()));
         }
@@ -251,13 +283,18 @@ fn queries_of_the_dashboard() -> Vec<(String, String)> {
         let targets = panel["targets"].as_array().map(Vec::as_slice).unwrap_or_default();
         assert!(panel["type"] == "row" || !targets.is_empty(), "{title} asks nothing");
         for target in targets {
-            queries.push((title.to_owned(), target["expr"].as_str().expect("an expression").to_owned()));
+            queries.push((
+                title.to_owned(),
+                target["expr"].as_str().expect("an expression").to_owned(),
+            ));
         }
     }
     let fill = |query: String| {
         ["$job", "$instance", "$listener", "$upstream", "$filter"]
             .iter()
-            .fold(query.replace("$__rate_interval", "1m"), |query, name| query.replace(name, ".*"))
+            .fold(query.replace("$__rate_interval", "1m"), |query, name| {
+                query.replace(name, ".*")
+            })
     };
     let filled: Vec<_> = queries.into_iter().map(|(whose, query)| (whose, fill(query))).collect();
     let unknown = filled.iter().find(|(_, query)| query.contains('$'));
@@ -269,7 +306,7 @@ fn queries_of_the_dashboard() -> Vec<(String, String)> {
 
 #[test]
 fn the_document_has_every_family_and_no_other() {
-    let scene = Scene::start();
+    let scene = Scene::whole();
     let page = scene.page_after(scene.traffic());
     let of_page: BTreeMap<String, (String, BTreeSet<String>)> = page
         .families
@@ -304,10 +341,14 @@ fn labels(family: &Family) -> BTreeSet<String> {
 /// Rows of the tables: a name, a type, labels, a meaning.
 fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
     let text = document();
-    let rows = text.lines().filter(|line| line.starts_with("| `spliceway_") || line.starts_with("| `process_"));
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("| `spliceway_") || line.starts_with("| `process_"));
     let row = |row: &str| {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let [name, kind, labels, meaning] = cells[..] else { panic!("four cells in {row}") };
+        let [name, kind, labels, meaning] = cells[..] else {
+            panic!("four cells in {row}")
+        };
         assert!(!meaning.is_empty(), "{row}");
         let labels = labels.split(',').map(|label| label.trim().trim_matches('`').to_owned());
         let labels = labels.filter(|label| !label.is_empty()).collect();
@@ -329,7 +370,9 @@ fn document() -> String {
 
 // ---- the scene ----
 
-const LISTENERS: &[&str] = &["plain", "bulk", "dead", "mixed", "filtered", "broken", "routed", "limited", "proxied"];
+const LISTENERS: &[&str] = &[
+    "plain", "bulk", "dead", "mixed", "filtered", "broken", "routed", "limited", "proxied",
+];
 
 /// Connections to the upstream of which one server is not there.
 const MIXED: usize = 4;
@@ -347,8 +390,19 @@ struct Scene {
 }
 
 impl Scene {
+    /// Without filters, which take a while to be compiled.
     #[track_caller]
     fn start() -> Self {
+        Self::of(false)
+    }
+
+    #[track_caller]
+    fn whole() -> Self {
+        Self::of(true)
+    }
+
+    #[track_caller]
+    fn of(filters: bool) -> Self {
         let echo = Upstream::echo();
         let bulk = Upstream::listen().serving(|mut peer| {
             if peer.try_receive(4).is_some() {
@@ -357,9 +411,12 @@ impl Scene {
             }
         });
         let (port, nobody) = Upstream::refusing();
-        let config = config(echo.address(), bulk.address(), &nobody);
-        let proxy = Proxy::run(&config).workers(2).start();
-        let metrics = proxy.wait_for("metrics are served", |_| true).text("address").to_owned();
+        let config = config(echo.address(), bulk.address(), &nobody, filters);
+        let proxy = Proxy::run(&config).patience(2 * DEADLINE).start();
+        let metrics = proxy
+            .wait_for("metrics are served", |_| true)
+            .text("address")
+            .to_owned();
         Self {
             metrics,
             log: proxy.folder().join("access.log"),
@@ -375,26 +432,26 @@ impl Scene {
         Client::connect(self.proxy.listener(listener))
     }
 
-    /// A bit of everything. Returns how many connections that was.
+    /// A bit of everything, with a whole scene. Returns how many connections that was.
     #[track_caller]
     fn traffic(&self) -> usize {
-        let mut connections = 0;
-        let mut echoed = |listener: &str, bytes: &[u8]| {
-            let mut client = self.connect(listener);
-            client.send(bytes);
-            client.expect(bytes);
-            client.half_close();
-            client.expect_eof();
-            connections += 1;
-        };
         for length in [1, 100, 10_000] {
-            echoed("plain", &pattern(2, length));
-            echoed("filtered", &pattern(3, length));
+            self.echoed("plain", &pattern(2, length));
+            self.echoed("filtered", &pattern(3, length));
         }
-        (0..MIXED).for_each(|_| echoed("mixed", b"whoever is there"));
-        echoed("routed", &Hello::of("a.example.com").bytes());
-        echoed("routed", b"no hello\r\n");
-        connections + self.announced() + self.bulk() + self.broken_off() + self.turned_away()
+        (0..MIXED).for_each(|_| self.echoed("mixed", b"whoever is there"));
+        self.echoed("routed", &Hello::of("a.example.com").bytes());
+        self.echoed("routed", b"no hello\r\n");
+        8 + MIXED + self.announced() + self.bulk() + self.broken_off() + self.turned_away()
+    }
+
+    #[track_caller]
+    fn echoed(&self, listener: &str, bytes: &[u8]) {
+        let mut client = self.connect(listener);
+        client.send(bytes);
+        client.expect(bytes);
+        client.half_close();
+        client.expect_eof();
     }
 
     fn announced(&self) -> usize {
@@ -464,28 +521,22 @@ impl Scene {
         eventually("a line for each connection", || {
             let text = fs::read_to_string(&self.log).unwrap_or_default();
             let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-            let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).expect("a line in JSON")).collect();
+            let lines: Vec<Value> = lines
+                .map(|line| serde_json::from_str(line).expect("a line in JSON"))
+                .collect();
             (lines.len() == connections).then_some(lines)
         })
     }
 }
 
-fn config(echo: &str, bulk: &str, nobody: &str) -> String {
+fn config(echo: &str, bulk: &str, nobody: &str, filters: bool) -> String {
     let mut config = format!(
         r#"
+        workers = 2
         [metrics]
         address = "127.0.0.1:0"
         [access-log]
         file = "access.log"
-        [filters.pass]
-        source = "{pass}"
-        [filters.meter]
-        source = "{meter}"
-        [filters.meter.config]
-        {METERS}
-        [filters.broken]
-        source = "{broken}"
-        config = {{ how = "trap" }}
         [upstreams.echo]
         servers = ["{echo}"]
         [upstreams.bulk]
@@ -496,14 +547,19 @@ fn config(echo: &str, bulk: &str, nobody: &str) -> String {
         [upstreams.mixed]
         servers = ["{nobody}", "{echo}"]
         passive = {{ failures = 1, ejection = "1h", longest-ejection = "1h" }}
-        "#,
-        pass = guest("inspector-pass").display(),
-        meter = guest("meter").display(),
-        broken = guest("misbehave").display(),
+        "#
     );
-    for listener in LISTENERS {
+    if filters {
+        let (meter, misbehave) = (guest("meter"), guest("misbehave"));
+        let _ = writeln!(config, "[filters.meter]\nsource = \"{}\"", meter.display());
+        let _ = writeln!(config, "[filters.meter.config]\n{METERS}");
+        let _ = writeln!(config, "[filters.broken]\nsource = \"{}\"", misbehave.display());
+        let _ = writeln!(config, "config = {{ how = \"trap\" }}");
+    }
+    let with_filters = |listener: &&&str| ["filtered", "broken"].contains(*listener);
+    for listener in LISTENERS.iter().filter(|listener| filters || !with_filters(listener)) {
         let (upstream, more) = match *listener {
-            "filtered" => ("echo", "filters = [\"pass\", \"meter\"]"),
+            "filtered" => ("echo", "filters = [\"meter\"]"),
             "broken" => ("echo", "filters = [\"broken\"]"),
             "limited" => ("echo", "limits = { connections = 1, at-limit = \"rst\" }"),
             "proxied" => ("echo", "proxy-protocol = { trusted = [\"127.0.0.0/8\"] }"),
@@ -551,7 +607,10 @@ fn added(lines: &[Value], fields: &[&str], what: &str) -> Sums {
 fn summed(lines: &[Value], fields: &[&str], value: impl Fn(&Value) -> u64) -> Sums {
     let mut sums = Sums::new();
     for line in lines {
-        let key: Option<Vec<String>> = fields.iter().map(|field| Some(line[*field].as_str()?.to_owned())).collect();
+        let key: Option<Vec<String>> = fields
+            .iter()
+            .map(|field| Some(line[*field].as_str()?.to_owned()))
+            .collect();
         if let Some(key) = key {
             *sums.entry(key).or_default() += value(line);
         }

@@ -16,7 +16,6 @@ mod record;
 mod stages;
 
 use std::rc::Rc;
-use std::time::Instant;
 
 pub use crate::outcome::{Cause, Outcome, Stage};
 pub use stages::{Accepted, Routed};
@@ -68,12 +67,11 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
         Err(outcome) => return outcome,
     };
     record.routed(&routed);
-    let since = Instant::now();
     let mut connected = match Box::pin(upstream::connect(worker, routed)).await {
         Ok(connected) => connected,
         Err(outcome) => return outcome,
     };
-    record.connected(&connected, since.elapsed());
+    record.connected(&connected);
     let every = record.every();
     let transfer = relay::run(worker, &mut connected, every, &mut |up, down| record.alive(up, down)).await;
     record.transferred(&connected, &transfer);

@@ -1,6 +1,7 @@
 //! The one place where it is recorded how a connection ended.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -27,13 +28,14 @@ pub(super) struct Record {
     filtered: Option<Box<Filtered>>,
     upstream: Option<Arc<Upstream>>,
     server: Option<Arc<Server>>,
-    /// Its number, shorter than it may be: no file has as many, and every connection keeps this.
-    route: Option<u32>,
+    /// Its number, from 1, and shorter than it may be: no file has as many, and every connection keeps this.
+    route: Option<NonZeroU32>,
     up: Moved,
     down: Moved,
     outcome: Outcome,
-    /// From the choice of an upstream until a server had answered, and from then until its first byte.
+    /// From the choice of an upstream until a server had answered; before that, when it was chosen, since the beginning.
     connect: Took,
+    /// From then until its first byte.
     first_byte: Took,
     /// Present where there is an access log to tell it to.
     details: Option<Box<Details>>,
@@ -123,12 +125,13 @@ impl Record {
         self.outcome.stage = Stage::Connect;
         self.upstream = Some(Arc::clone(&routed.upstream));
         self.route = routed.route.and_then(short);
+        self.connect = Took::of(self.started.elapsed());
     }
 
-    /// It took so long since it was routed.
-    pub(super) fn connected(&mut self, connected: &Connected, took: Duration) {
+    pub(super) fn connected(&mut self, connected: &Connected) {
         self.outcome.stage = Stage::Relay;
-        self.connect = Took::of(took);
+        let chosen = self.connect.get().unwrap_or_default();
+        self.connect = Took::of(self.started.elapsed().saturating_sub(chosen));
         let server = connected.place.server();
         server.count_connected();
         self.server = Some(Arc::clone(server));
@@ -190,7 +193,7 @@ impl Record {
             route: self.route(),
             up: self.up,
             down: self.down,
-            connect: self.connect.get(),
+            connect: self.connect(),
             first_byte: self.first_byte.get(),
             duration,
         };
@@ -204,7 +207,12 @@ impl Record {
     }
 
     fn route(&self) -> Option<&str> {
-        self.route.map(|route| self.listener.rules.name(route as usize))
+        self.route
+            .map(|route| self.listener.rules.name(route.get() as usize - 1))
+    }
+
+    fn connect(&self) -> Option<Duration> {
+        self.connect.get().filter(|_| self.server.is_some())
     }
 
     fn peer(&self) -> Option<&Arc<Peer>> {
@@ -226,7 +234,7 @@ impl Record {
             server: self.peer().cloned(),
             up: self.up,
             down: self.down,
-            connect: self.connect.get(),
+            connect: self.connect(),
             first_byte: self.first_byte.get(),
             duration,
             client_tcp: details.client_tcp,
@@ -296,8 +304,8 @@ impl Took {
     }
 }
 
-fn short(route: usize) -> Option<u32> {
-    u32::try_from(route).ok()
+fn short(route: usize) -> Option<NonZeroU32> {
+    NonZeroU32::new(u32::try_from(route).ok()?.checked_add(1)?)
 }
 
 /// How a connection ended, as far as it may be its filters' doing; `answered` says that the upstream's first byte had come.

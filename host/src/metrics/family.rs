@@ -97,7 +97,11 @@ impl Families<'_, '_> {
             return Ok(());
         }
         let mut family = self.0.encode_descriptor(name, &escaped(help), None, kind)?;
-        for (labels, value) in samples {
+        while let Some((labels, value)) = samples.next() {
+            // Without braces, where nothing else would be between them.
+            if labels.is_empty() && samples.peek().is_none() {
+                return encode(family, value);
+            }
             encode(family.encode_family(&labels)?, value)?;
         }
         Ok(())
