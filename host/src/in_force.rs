@@ -8,7 +8,7 @@ use crate::artifact::Library;
 use crate::config::Config;
 use crate::filter::Filter;
 use crate::listener::{Listener, Post};
-use crate::observe::Counters;
+use crate::observe::{Counters, Vitals};
 use crate::sys::Peer;
 use crate::tls::{Certificates, Terminator};
 use crate::upstream::Upstreams;
@@ -23,6 +23,8 @@ pub struct InForce {
     pub library: Arc<Library>,
     pub upstreams: Arc<Upstreams>,
     pub listeners: Vec<Arc<Listening>>,
+    /// The process's: the next configuration has the same ones.
+    pub vitals: Arc<Vitals>,
 }
 
 /// A listener as it is remembered: the listener itself is the workers', and gone when they are.

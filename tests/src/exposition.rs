@@ -4,6 +4,7 @@
 //! ending that its kind does not have, a histogram whose buckets do not add up.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
 
 /// Samples by name and labels, as typed.
 #[derive(Debug, Default)]
@@ -98,6 +99,30 @@ impl Page {
     pub fn samples(&self, name: &str) -> impl Iterator<Item = &Sample> {
         let samples = self.families.values().flat_map(|family| &family.samples);
         samples.filter(move |sample| sample.name == name)
+    }
+
+    /// The same page in Prometheus' older text format (0.0.4), for tools that read no other: a counter's family is called as its
+    /// samples are, and an info is a gauge.
+    pub fn as_older_text(&self) -> String {
+        let mut text = String::new();
+        for (name, family) in &self.families {
+            let (ending, kind) = match &*family.kind {
+                "counter" => ("_total", "counter"),
+                "info" => ("_info", "gauge"),
+                kind => ("", kind),
+            };
+            let help = family.help.replace('\\', "\\\\").replace('\n', "\\n");
+            let _ = writeln!(text, "# HELP {name}{ending} {help}\n# TYPE {name}{ending} {kind}");
+            for sample in &family.samples {
+                let escape = |value: &String| value.replace('\\', "\\\\").replace('\n', "\\n").replace('"', "\\\"");
+                let labels = sample.labels.iter();
+                let labels: Vec<_> = labels
+                    .map(|(key, value)| format!("{key}=\"{}\"", escape(value)))
+                    .collect();
+                let _ = writeln!(text, "{}{{{}}} {}", sample.name, labels.join(","), sample.value);
+            }
+        }
+        text
     }
 
     fn add(&mut self, name: String, family: Family) -> Result<(), String> {
@@ -282,6 +307,23 @@ size_bucket{le="+Inf"} 2
         assert_eq!(page.sum("hits_total", &[]), 2001.0);
         assert_eq!(page.value("size_bucket", &[("le", "+Inf")]), Some(2.0));
         assert!(Page::parse("# EOF\n").unwrap().families.is_empty());
+    }
+
+    #[test]
+    fn the_older_format_calls_families_as_their_samples() {
+        let older = Page::parse(GOOD).unwrap().as_older_text();
+        let expected = r#"# HELP hits_total How "often".\nAnd \\ why.
+# TYPE hits_total counter
+hits_total{of="a\"},\n{\\",to=""} 1
+hits_total{} 2000
+# HELP size Sizes.
+# TYPE size histogram
+size_sum{} 3.5
+size_count{} 2
+size_bucket{le="1"} 1
+size_bucket{le="+Inf"} 2
+"#;
+        assert_eq!(older, expected);
     }
 
     #[test]

@@ -8,11 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::command::{Finished, lasting, lasting_as, run};
 use crate::ports::Port;
-use crate::{eventually, is_root, wait_until_exit};
+use crate::{Client, eventually, is_root, wait_until_exit};
 
 /// A server process that accepts connections.
 pub(crate) struct Server {
@@ -133,6 +134,67 @@ impl Drop for Server {
 
 pub(crate) fn folder(name: &str) -> TempDir {
     TempDir::with_prefix(format!("spliceway-{name}-")).expect("a temporary folder")
+}
+
+/// Prometheus, which scrapes one page four times a second.
+pub struct Prometheus {
+    server: Server,
+    _folder: TempDir,
+}
+
+impl Prometheus {
+    #[track_caller]
+    pub fn of(page: &str) -> Self {
+        let folder = folder("prometheus");
+        let file = folder.path().join("prometheus.yml");
+        let config = format!(
+            "global: {{ scrape_interval: 250ms, scrape_timeout: 250ms }}\n\
+             scrape_configs: [{{ job_name: spliceway, static_configs: [{{ targets: ['{page}'] }}] }}]\n"
+        );
+        fs::write(&file, config).expect("a file in a folder of the test's");
+        let server = Server::start(folder.path(), Signal::TERM, |port| {
+            let mut command = lasting("prometheus");
+            command
+                .arg(format!("--config.file={}", file.display()))
+                .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+                .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+            command
+        });
+        Self {
+            server,
+            _folder: folder,
+        }
+    }
+
+    /// What an expression comes to now.
+    ///
+    /// # Errors
+    /// What Prometheus finds wrong with it.
+    pub fn query(&self, expression: &str) -> Result<Vec<f64>, String> {
+        let request = format!(
+            "GET /api/v1/query?query={} HTTP/1.0\r\nHost: test\r\n\r\n",
+            encoded(expression)
+        );
+        let mut client = Client::connect(self.server.address());
+        client.send(request.as_bytes());
+        let answer = String::from_utf8(client.receive_all()).expect("an answer in UTF-8");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        let Ok(answer) = serde_json::from_str::<Value>(body) else {
+            return Err(answer);
+        };
+        let samples = answer["data"]["result"].as_array().ok_or_else(|| answer.to_string())?;
+        let value = |sample: &Value| sample["value"][1].as_str()?.parse().ok();
+        Ok(samples.iter().filter_map(value).collect())
+    }
+}
+
+/// As a part of a URL (RFC 3986, section 2.1).
+fn encoded(text: &str) -> String {
+    let encode = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
 }
 
 /// redis-server, keeping nothing.

@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,12 +10,12 @@ use super::{Accepted, Cause, Here, Outcome, Routed, Stage};
 use crate::config::LogField;
 use crate::filter::{Closed, End, Facts, Generation, Tally, Value};
 use crate::listener::Listener;
-use crate::observe::{AccessLog, Entry, Event, Moved};
+use crate::observe::{AccessLog, Ended, Entry, Event, Moved};
 use crate::proxy_header::Identified;
 use crate::relay::{Transfer, Watched};
 use crate::route::rules::Target;
 use crate::sys::{Peer, TcpInfo, tcp_info};
-use crate::upstream::Connected;
+use crate::upstream::{Connected, Server, Upstream};
 
 /// What is known of a connection so far. It is recorded when this is dropped, so exactly once, whatever happens.
 pub(super) struct Record {
@@ -26,24 +27,29 @@ pub(super) struct Record {
     facts: Option<Arc<Facts>>,
     /// Present where it has filters.
     filtered: Option<Box<Filtered>>,
-    upstream: Option<Arc<str>>,
-    server: Option<Arc<Peer>>,
-    /// Its number, shorter than it may be: no file has as many, and every connection keeps this.
-    route: Option<u32>,
+    upstream: Option<Arc<Upstream>>,
+    server: Option<Arc<Server>>,
+    /// Its number, from 1, and shorter than it may be: no file has as many, and every connection keeps this.
+    route: Option<NonZeroU32>,
     up: Moved,
     down: Moved,
     outcome: Outcome,
+    /// From the choice of an upstream until a server had answered; before that, when it was chosen, since the beginning.
+    connect: Took,
+    /// From then until its first byte.
+    first_byte: Took,
     /// Present where there is an access log to tell it to.
     details: Option<Box<Details>>,
     here: Here,
 }
 
+/// In whole microseconds, as the access log says it, so that what is counted is what is told; or nothing. Half the size of an
+/// `Option<Duration>`, and every connection keeps two.
+#[derive(Clone, Copy)]
+struct Took(u64);
+
 #[derive(Default)]
 struct Details {
-    /// Since the beginning: when there was an upstream, and when a server had answered.
-    routed: Option<Duration>,
-    connected: Option<Duration>,
-    first_byte: Option<Duration>,
     client_tcp: Option<TcpInfo>,
     upstream_tcp: Option<TcpInfo>,
 }
@@ -68,6 +74,7 @@ const KNOWN: &[(LogField, &str)] = &[
 
 impl Record {
     pub(super) fn of(accepted: &mut Accepted) -> Self {
+        accepted.listener.counters.accepted();
         let stage = match accepted.listener.proxy_protocol {
             Some(_) => Stage::ProxyHeader,
             None => Stage::Accept,
@@ -86,6 +93,8 @@ impl Record {
             up: Moved::default(),
             down: Moved::default(),
             outcome: Outcome::new(stage, Cause::Interrupted, None),
+            connect: Took::NOTHING,
+            first_byte: Took::NOTHING,
             details: accepted.listener.access_log.as_ref().map(|_| Box::default()),
             here: mem::take(&mut accepted.here),
         }
@@ -117,21 +126,20 @@ impl Record {
 
     pub(super) fn routed(&mut self, routed: &Routed) {
         self.outcome.stage = Stage::Connect;
-        self.upstream = Some(Arc::clone(routed.upstream.name()));
+        self.upstream = Some(Arc::clone(&routed.upstream));
         self.route = routed.route.and_then(short);
-        if let Some(details) = &mut self.details {
-            details.routed = Some(self.started.elapsed());
-        }
+        self.connect = Took::of(self.started.elapsed());
     }
 
     pub(super) fn connected(&mut self, connected: &Connected) {
         self.outcome.stage = Stage::Relay;
-        self.server = Some(Arc::clone(connected.place.server().peer()));
-        if let Some(details) = &mut self.details {
-            details.connected = Some(self.started.elapsed());
-        }
+        let chosen = self.connect.get().unwrap_or_default();
+        self.connect = Took::of(self.started.elapsed().saturating_sub(chosen));
+        let server = connected.place.server();
+        server.count_connected();
+        self.server = Some(Arc::clone(server));
         if let Some(log) = self.listener.access_log.as_ref().filter(|log| log.wants_open()) {
-            log.write(self.entry(Event::Open));
+            log.write(self.entry(Event::Open, self.started.elapsed()));
         }
     }
 
@@ -143,8 +151,8 @@ impl Record {
     pub(super) fn transferred(&mut self, connected: &Connected, transfer: &Transfer) {
         self.up = transfer.up;
         self.down = transfer.down;
+        self.first_byte = transfer.first_byte.map_or(Took::NOTHING, Took::of);
         if let Some(details) = &mut self.details {
-            details.first_byte = transfer.first_byte;
             details.client_tcp = tcp_info(connected.routed.client.stream());
             details.upstream_tcp = tcp_info(connected.socket.stream());
         }
@@ -158,15 +166,15 @@ impl Record {
         &self.here
     }
 
-    fn log(&self) {
+    fn log(&self, duration: Duration) {
         tracing::debug!(
             connection = self.id,
             listener = %self.listener.name,
             client = self.client.map(tracing::field::display),
-            upstream = self.upstream.as_deref(),
-            server = self.server.as_ref().map(tracing::field::display),
+            upstream = self.upstream.as_ref().map(|upstream| &**upstream.name()),
+            server = self.server.as_ref().map(|server| tracing::field::display(server.peer())),
             outcome = %self.outcome,
-            duration_us = self.started.elapsed().as_micros(),
+            duration_us = duration.as_micros(),
             up_copied = self.up.copied,
             up_spliced = self.up.spliced,
             up_filtered = self.up.filtered,
@@ -177,10 +185,42 @@ impl Record {
         );
     }
 
-    fn entry(&self, event: Event) -> Box<Entry> {
+    /// Counts it where connections are counted: with its listener and route, its upstream and its server.
+    fn count(&self, duration: Duration) {
+        let ended = Ended {
+            outcome: self.outcome,
+            route: self.route(),
+            up: self.up,
+            down: self.down,
+            connect: self.connect(),
+            first_byte: self.first_byte.get(),
+            duration,
+        };
+        self.listener.counters.count(&ended);
+        if let Some(upstream) = &self.upstream {
+            upstream.ledger().count(&ended);
+        }
+        if let Some(server) = &self.server {
+            server.ledger().count(&ended);
+        }
+    }
+
+    fn route(&self) -> Option<&str> {
+        self.route
+            .map(|route| self.listener.rules.name(route.get() as usize - 1))
+    }
+
+    fn connect(&self) -> Option<Duration> {
+        self.connect.get().filter(|_| self.server.is_some())
+    }
+
+    fn peer(&self) -> Option<&Arc<Peer>> {
+        self.server.as_ref().map(|server| server.peer())
+    }
+
+    fn entry(&self, event: Event, duration: Duration) -> Box<Entry> {
         let unknown = Details::default();
         let details = self.details.as_deref().unwrap_or(&unknown);
-        let connect = details.connected.zip(details.routed);
         let annotations = self.facts.as_ref().map(|facts| facts.annotations());
         let annotations = annotations.unwrap_or_default().into_iter();
         Box::new(Entry {
@@ -189,18 +229,16 @@ impl Record {
             connection: self.id,
             listener: Arc::clone(&self.listener.name),
             client: self.client,
-            upstream: self.upstream.clone(),
-            server: self.server.clone(),
+            upstream: self.upstream.as_ref().map(|upstream| Arc::clone(upstream.name())),
+            server: self.peer().cloned(),
             up: self.up,
             down: self.down,
-            connect: connect.map(|(connected, routed)| connected.saturating_sub(routed)),
-            first_byte: details.first_byte,
-            duration: self.started.elapsed(),
+            connect: self.connect(),
+            first_byte: self.first_byte.get(),
+            duration,
             client_tcp: details.client_tcp,
             upstream_tcp: details.upstream_tcp,
-            route: self
-                .route
-                .map(|route| self.listener.rules.name(route as usize).to_owned()),
+            route: self.route().map(str::to_owned),
             known: self.known(),
             annotations: annotations.map(|known| (known.key, known.value.into())).collect(),
         })
@@ -217,18 +255,18 @@ impl Record {
     }
 
     /// The last thing that is told: what need not be copied for it is taken.
-    fn closed(&mut self) -> Closed {
-        let server = self.server.as_deref().and_then(Peer::address);
+    fn closed(&self, duration: Duration) -> Closed {
+        let server = self.peer().and_then(|peer| peer.address());
         let annotations = self.facts.as_ref().map(|facts| facts.take_annotations());
         Closed {
             connection: self.id,
             listener: Arc::clone(&self.listener.name),
             client: self.client,
-            upstream: self.upstream.take(),
+            upstream: self.upstream.as_ref().map(|upstream| Arc::clone(upstream.name())),
             server,
             up: self.up,
             down: self.down,
-            duration: self.started.elapsed(),
+            duration,
             outcome: self.outcome,
             attributes: annotations.unwrap_or_default(),
         }
@@ -253,8 +291,20 @@ impl Filtered {
     }
 }
 
-fn short(route: usize) -> Option<u32> {
-    u32::try_from(route).ok()
+impl Took {
+    const NOTHING: Self = Self(u64::MAX);
+
+    fn of(time: Duration) -> Self {
+        Self(time.as_micros().try_into().unwrap_or(u64::MAX))
+    }
+
+    fn get(self) -> Option<Duration> {
+        (self.0 != u64::MAX).then(|| Duration::from_micros(self.0))
+    }
+}
+
+fn short(route: usize) -> Option<NonZeroU32> {
+    NonZeroU32::new(u32::try_from(route).ok()?.checked_add(1)?)
 }
 
 /// How a connection ended, as far as it may be its filters' doing; `answered` says that the upstream's first byte had come.
@@ -289,7 +339,7 @@ impl Watched for Record {
         self.up = up;
         self.down = down;
         if let Some(log) = &self.listener.access_log {
-            log.write(self.entry(Event::Alive));
+            log.write(self.entry(Event::Alive, self.started.elapsed()));
         }
     }
 
@@ -306,16 +356,18 @@ impl Drop for Record {
         if std::thread::panicking() {
             self.outcome.cause = Cause::Panicked;
         }
-        self.log();
-        self.listener.counters.count(self.up, self.down, self.outcome);
+        // One time for all who are told of it, in whole microseconds for those who add it up.
+        let duration = Took::of(self.started.elapsed()).get().unwrap_or_default();
+        self.log(duration);
+        self.count(duration);
         if let Some(filtered) = &self.filtered {
             filtered.ended(end(self.outcome, self.down.total() > 0));
         }
         if let Some(log) = &self.listener.access_log {
-            log.write(self.entry(Event::Close(self.outcome)));
+            log.write(self.entry(Event::Close(self.outcome), duration));
         }
         if self.observed {
-            let closed = self.closed();
+            let closed = self.closed(duration);
             if let Some(observers) = &self.listener.observers {
                 observers.closed(&self.listener.filters, closed);
             }

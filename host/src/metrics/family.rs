@@ -5,6 +5,8 @@ use std::fmt;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
+use crate::observe::Histogram;
+
 pub type Labels<'a> = Vec<(&'static str, &'a str)>;
 
 /// Of a histogram.
@@ -12,6 +14,15 @@ pub struct Observed {
     pub sum: f64,
     /// By the most that is in them, the last one without a bound.
     pub buckets: Vec<(f64, u64)>,
+}
+
+impl Observed {
+    pub fn of(histogram: &Histogram) -> Self {
+        Self {
+            sum: histogram.sum(),
+            buckets: histogram.buckets(),
+        }
+    }
 }
 
 /// Writes families one after the other. One without a sample is left out.
@@ -86,7 +97,11 @@ impl Families<'_, '_> {
             return Ok(());
         }
         let mut family = self.0.encode_descriptor(name, &escaped(help), None, kind)?;
-        for (labels, value) in samples {
+        while let Some((labels, value)) = samples.next() {
+            // Without braces, where nothing else would be between them.
+            if labels.is_empty() && samples.peek().is_none() {
+                return encode(family, value);
+            }
             encode(family.encode_family(&labels)?, value)?;
         }
         Ok(())

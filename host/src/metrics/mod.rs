@@ -8,8 +8,11 @@ mod family;
 mod filters;
 mod listeners;
 mod page;
+mod process;
 mod serve;
 mod snapshot;
+mod sums;
+mod upstreams;
 
 pub use serve::{bind, serve};
-use snapshot::{Custom, FilterSeen, GenerationSeen, ListenerSeen, Snapshot};
+use snapshot::{Custom, FilterSeen, GenerationSeen, ListenerSeen, ProcessSeen, Snapshot};

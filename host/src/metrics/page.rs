@@ -8,7 +8,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use super::family::Families;
-use super::{Snapshot, custom, filters, listeners};
+use super::{Snapshot, custom, filters, listeners, process, upstreams};
 
 /// What a page is, as HTTP calls it.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -27,8 +27,10 @@ impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut families = Families(&mut encoder);
         listeners::write(&self.listeners, &mut families)?;
+        upstreams::write(&self.upstreams, self.left_out, &mut families)?;
         filters::write(&self.filters, &mut families)?;
-        custom::write(&self.filters, &mut families)
+        custom::write(&self.filters, &mut families)?;
+        process::write(self.process.as_ref(), &mut families)
     }
 }
 
@@ -40,8 +42,9 @@ mod tests {
     use super::*;
     use crate::filter::{BUCKETS, End, FailureKind, Reading, Role, Totals, Verdict};
     use crate::flow::Side;
-    use crate::observe::{Moved, Seen};
+    use crate::observe::{Moved, Seen, Sums};
     use crate::outcome::{Cause, Outcome, Stage};
+    use crate::upstream::{ServerSeen, State, UpstreamSeen};
 
     fn lines(snapshot: Snapshot) -> Vec<String> {
         page(snapshot).unwrap().lines().map(str::to_owned).collect()
@@ -70,6 +73,29 @@ mod tests {
         }
     }
 
+    /// Five connections, of which three have ended if `seen` says so.
+    fn of_listener(seen: Seen) -> Snapshot {
+        let down = Moved {
+            spliced: 7,
+            ..Moved::default()
+        };
+        let sums = Sums {
+            connections: 1,
+            down,
+            ..Sums::default()
+        };
+        let listener = ListenerSeen {
+            name: "front".to_owned(),
+            accepted: 5,
+            seen,
+            routes: [("by-name".to_owned(), sums)].into(),
+        };
+        Snapshot {
+            listeners: vec![listener],
+            ..Snapshot::default()
+        }
+    }
+
     #[test]
     fn a_page_about_nothing_is_a_page() {
         assert_eq!(lines(Snapshot::default()), ["# EOF"]);
@@ -90,13 +116,16 @@ mod tests {
         seen.outcomes.insert(finished, 3);
         seen.detection.connections = 2;
         seen.detection.waited = Duration::from_millis(1500);
-        let name = "front".to_owned();
-        let listeners = vec![ListenerSeen { name, seen }];
-        let page = lines(Snapshot {
-            listeners,
-            ..Snapshot::default()
-        });
+        let mut page = lines(of_listener(seen));
+        let times = ["spliceway_connect_", "spliceway_first_byte_", "spliceway_connection_"];
+        page.retain(|line| !times.iter().any(|name| line.contains(name)));
         let expected = r#"
+# HELP spliceway_connections_accepted Connections that have begun.
+# TYPE spliceway_connections_accepted counter
+spliceway_connections_accepted_total{listener="front"} 5
+# HELP spliceway_connections_open Connections that have not ended.
+# TYPE spliceway_connections_open gauge
+spliceway_connections_open{listener="front"} 2.0
 # HELP spliceway_connections Connections that have ended, by stage, cause and side.
 # TYPE spliceway_connections counter
 spliceway_connections_total{listener="front",outcome="relay.finished.client"} 3
@@ -108,6 +137,17 @@ spliceway_bytes_total{listener="front",direction="up",path="filtered"} 3
 spliceway_bytes_total{listener="front",direction="down",path="copied"} 0
 spliceway_bytes_total{listener="front",direction="down",path="spliced"} 0
 spliceway_bytes_total{listener="front",direction="down",path="filtered"} 0
+# HELP spliceway_route_connections Connections that took the route and have ended.
+# TYPE spliceway_route_connections counter
+spliceway_route_connections_total{listener="front",route="by-name"} 1
+# HELP spliceway_route_bytes Their bytes.
+# TYPE spliceway_route_bytes counter
+spliceway_route_bytes_total{listener="front",route="by-name",direction="up",path="copied"} 0
+spliceway_route_bytes_total{listener="front",route="by-name",direction="up",path="spliced"} 0
+spliceway_route_bytes_total{listener="front",route="by-name",direction="up",path="filtered"} 0
+spliceway_route_bytes_total{listener="front",route="by-name",direction="down",path="copied"} 0
+spliceway_route_bytes_total{listener="front",route="by-name",direction="down",path="spliced"} 7
+spliceway_route_bytes_total{listener="front",route="by-name",direction="down",path="filtered"} 0
 # HELP spliceway_detections Connections whose first bytes were waited for.
 # TYPE spliceway_detections counter
 spliceway_detections_total{listener="front"} 2
@@ -118,6 +158,101 @@ spliceway_detection_timeouts_total{listener="front"} 0
 # TYPE spliceway_detection_seconds counter
 spliceway_detection_seconds_total{listener="front"} 1.5
 # EOF"#;
+        assert_eq!(page.join("\n"), expected.trim_start());
+    }
+
+    #[test]
+    fn a_listener_tells_how_long_connections_took() {
+        let mut seen = Seen::default();
+        seen.times.connect.add(Duration::from_micros(300));
+        seen.times.connect.add(Duration::from_secs(6));
+        let page = samples(of_listener(seen));
+        let of = |name: &str| -> Vec<_> { page.iter().filter(|line| line.starts_with(name)).cloned().collect() };
+        let expected = r#"
+spliceway_connect_seconds_sum{listener="front"} 6.0003
+spliceway_connect_seconds_count{listener="front"} 2
+spliceway_connect_seconds_bucket{le="0.00025",listener="front"} 0
+spliceway_connect_seconds_bucket{le="0.0005",listener="front"} 1
+spliceway_connect_seconds_bucket{le="0.001",listener="front"} 1
+spliceway_connect_seconds_bucket{le="0.005",listener="front"} 1
+spliceway_connect_seconds_bucket{le="0.025",listener="front"} 1
+spliceway_connect_seconds_bucket{le="0.1",listener="front"} 1
+spliceway_connect_seconds_bucket{le="0.25",listener="front"} 1
+spliceway_connect_seconds_bucket{le="1.0",listener="front"} 1
+spliceway_connect_seconds_bucket{le="3.0",listener="front"} 1
+spliceway_connect_seconds_bucket{le="5.0",listener="front"} 1
+spliceway_connect_seconds_bucket{le="+Inf",listener="front"} 2"#;
+        assert_eq!(of("spliceway_connect_").join("\n"), expected.trim_start());
+        assert_eq!(
+            of("spliceway_first_byte_seconds_count"),
+            [r#"spliceway_first_byte_seconds_count{listener="front"} 0"#]
+        );
+        assert_eq!(of("spliceway_connection_duration_seconds_").len(), 13);
+    }
+
+    #[test]
+    fn an_upstream_tells_of_itself_and_of_its_servers() {
+        let sums = Sums {
+            connections: 2,
+            ..Sums::default()
+        };
+        let server = ServerSeen {
+            address: "127.0.0.1:1".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            state: State::Ejected,
+            health: State::Up,
+            ejected: None,
+            weight: 1,
+            configured_weight: 1,
+            backup: false,
+            share: 0.0,
+            open: 1,
+            most: None,
+            connected: 3,
+            refused: 4,
+            sums,
+            transitions: 5,
+            ejections: 2,
+        };
+        let mut upstream = UpstreamSeen {
+            name: "only".into(),
+            open: 6,
+            sums,
+            waiting: 5,
+            servers: vec![server],
+            ..UpstreamSeen::default()
+        };
+        upstream.retries.granted = 7;
+        upstream.retries.denied = 8;
+        upstream.retries.left = 0.5;
+        let mut page = samples(Snapshot {
+            upstreams: vec![upstream],
+            left_out: 9,
+            ..Snapshot::default()
+        });
+        page.retain(|line| !line.contains("_bytes_total"));
+        let expected = r#"
+spliceway_upstream_connections_open{upstream="only"} 6.0
+spliceway_upstream_connections_total{upstream="only"} 2
+spliceway_upstream_queue_length{upstream="only"} 5.0
+spliceway_upstream_retries_total{upstream="only"} 7
+spliceway_upstream_retries_denied_total{upstream="only"} 8
+spliceway_upstream_retry_budget{upstream="only"} 0.5
+spliceway_upstream_servers{upstream="only",state="up"} 0.0
+spliceway_upstream_servers{upstream="only",state="down"} 0.0
+spliceway_upstream_servers{upstream="only",state="ejected"} 1.0
+spliceway_upstream_servers{upstream="only",state="unknown"} 0.0
+spliceway_upstream_servers{upstream="only",state="draining"} 0.0
+spliceway_upstream_servers{upstream="only",state="disabled"} 0.0
+spliceway_server_up{upstream="only",server="127.0.0.1:1"} 0.0
+spliceway_server_share_ratio{upstream="only",server="127.0.0.1:1"} 0.0
+spliceway_server_connections_open{upstream="only",server="127.0.0.1:1"} 1.0
+spliceway_server_connections_total{upstream="only",server="127.0.0.1:1"} 2
+spliceway_server_connects_total{upstream="only",server="127.0.0.1:1"} 3
+spliceway_server_connect_failures_total{upstream="only",server="127.0.0.1:1"} 4
+spliceway_server_transitions_total{upstream="only",server="127.0.0.1:1"} 5
+spliceway_server_ejections_total{upstream="only",server="127.0.0.1:1"} 2
+spliceway_servers_left_out 9.0"#;
         assert_eq!(page.join("\n"), expected.trim_start());
     }
 

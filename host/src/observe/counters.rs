@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::Times;
 use crate::outcome::Outcome;
 
 /// Bytes of one direction, by the way they went.
@@ -21,7 +23,34 @@ pub struct Moved {
 /// Everything that ended so far on one listener. One lock for a few additions is cheaper than as many atomic ones, and what is
 /// read together belongs together.
 #[derive(Debug, Default)]
-pub struct Counters(Mutex<Seen>);
+pub struct Counters {
+    /// Of all connections, those that have not ended among them.
+    accepted: AtomicU64,
+    ended: Mutex<Seen>,
+}
+
+/// A connection that has ended, as it is counted and as the access log tells of it: they never disagree.
+pub struct Ended<'a> {
+    pub outcome: Outcome,
+    pub route: Option<&'a str>,
+    pub up: Moved,
+    pub down: Moved,
+    pub connect: Option<Duration>,
+    pub first_byte: Option<Duration>,
+    pub duration: Duration,
+}
+
+/// What some of the connections that have ended add up to: those of a route, an upstream or a server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sums {
+    pub connections: u64,
+    pub up: Moved,
+    pub down: Moved,
+}
+
+/// The same, for threads that share it.
+#[derive(Debug, Default)]
+pub struct Ledger(Mutex<Sums>);
 
 /// The connections that have ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +60,9 @@ pub struct Seen {
     pub outcomes: BTreeMap<Outcome, u64>,
     pub up: Moved,
     pub down: Moved,
+    /// By the names of the routes that they took: as many as configurations have had.
+    pub routes: BTreeMap<Arc<str>, Sums>,
+    pub times: Times,
     pub detection: Detected,
 }
 
@@ -45,12 +77,27 @@ pub struct Detected {
 }
 
 impl Counters {
-    pub fn count(&self, up: Moved, down: Moved, outcome: Outcome) {
+    /// A connection has begun.
+    pub fn accepted(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn count(&self, ended: &Ended<'_>) {
         let mut seen = self.lock();
         seen.connections += 1;
-        *seen.outcomes.entry(outcome).or_default() += 1;
-        seen.up += up;
-        seen.down += down;
+        *seen.outcomes.entry(ended.outcome).or_default() += 1;
+        seen.up += ended.up;
+        seen.down += ended.down;
+        let times = &mut seen.times;
+        ended.connect.into_iter().for_each(|time| times.connect.add(time));
+        ended.first_byte.into_iter().for_each(|time| times.first_byte.add(time));
+        times.duration.add(ended.duration);
+        if let Some(route) = ended.route {
+            match seen.routes.get_mut(route) {
+                Some(sums) => sums.add(ended),
+                None => seen.routes.entry(route.into()).or_default().add(ended),
+            }
+        }
     }
 
     /// A connection's first bytes were waited for so long, and perhaps in vain.
@@ -65,7 +112,44 @@ impl Counters {
         self.lock().clone()
     }
 
+    /// To be asked after [`seen`](Self::seen): so it is never less than those that have ended.
+    pub fn count_accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sums {
+    fn add(&mut self, ended: &Ended<'_>) {
+        *self += Self {
+            connections: 1,
+            up: ended.up,
+            down: ended.down,
+        };
+    }
+}
+
+impl AddAssign for Sums {
+    fn add_assign(&mut self, more: Self) {
+        self.connections += more.connections;
+        self.up += more.up;
+        self.down += more.down;
+    }
+}
+
+impl Ledger {
+    pub fn count(&self, ended: &Ended<'_>) {
+        self.lock().add(ended);
+    }
+
+    pub fn sums(&self) -> Sums {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sums> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,8 +3,12 @@
 mod access_log;
 mod counters;
 mod entry;
+mod histogram;
 pub mod log;
+mod vitals;
 
 pub use access_log::AccessLog;
-pub use counters::{Counters, Moved, Seen};
+pub use counters::{Counters, Ended, Ledger, Moved, Seen, Sums};
 pub use entry::{Entry, Event};
+pub use histogram::{Histogram, Times};
+pub use vitals::{Loads, Pulse, Vitals};

@@ -29,7 +29,7 @@ use crate::filter::{Engine, Observers, Occasion};
 use crate::in_force::{InForce, Listening, Present};
 use crate::limit::Limiter;
 use crate::listener::{self, Crew};
-use crate::observe::AccessLog;
+use crate::observe::{AccessLog, Vitals};
 use crate::upstream::{self, Keeper};
 use crate::watch::watch;
 use crate::{http, metrics};
@@ -200,6 +200,7 @@ impl Server {
             );
         }
         let pipes = (PIPES / workers).max(1);
+        let vitals = Arc::new(Vitals::new(workers));
         let start = |(index, (crew, inbox))| {
             WorkerThread::start(Start {
                 index,
@@ -209,6 +210,7 @@ impl Server {
                 is_asked: config.admin.is_some(),
                 upstreams: Arc::clone(&common.upstreams),
                 workers,
+                vitals: Arc::clone(&vitals),
             })
         };
         let crews = Crew::gather(workers, most);
@@ -236,6 +238,7 @@ impl Server {
             library,
             upstreams: Arc::clone(&common.upstreams),
             listeners: listeners.collect(),
+            vitals,
         }));
         let exporter = page
             .map(|bound| metrics::serve(bound, Arc::clone(&present)))

@@ -38,6 +38,7 @@ impl Server {
             Ok(config) => self.apply(config).await,
             Err(problems) => Err(problems),
         };
+        self.present.load().vitals.loaded(applied.is_ok());
         match applied {
             Ok(plan) => {
                 for change in &plan.changes {
@@ -309,6 +310,7 @@ impl Server {
             filters: self.common.filters.clone(),
             library: prepared.library,
             upstreams: Arc::clone(&in_force.upstreams),
+            vitals: Arc::clone(&in_force.vitals),
             listeners,
             config,
         }));

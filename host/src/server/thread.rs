@@ -15,9 +15,10 @@ use tokio::task::spawn_local;
 use crate::config::Drain;
 use crate::connection::{Query, Shown};
 use crate::listener::{Crew, Handed, Post, accept, serve_handed};
+use crate::observe::Vitals;
 use crate::sys::Coarse;
 use crate::upstream::Upstreams;
-use crate::worker::{Draining, Worker};
+use crate::worker::{Draining, Worker, beat};
 
 pub struct WorkerThread {
     pub thread: JoinHandle<()>,
@@ -58,6 +59,8 @@ pub struct Start {
     /// To which it makes its part of the spare connections, one of `workers`.
     pub upstreams: Arc<Upstreams>,
     pub workers: usize,
+    /// Where it says how it is.
+    pub vitals: Arc<Vitals>,
 }
 
 impl WorkerThread {
@@ -108,6 +111,7 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
         spawn_local(serve_handed(start.inbox, Rc::clone(&worker)));
         let mut accepting = JoinSet::new();
         let mut ending = false;
+        spawn_local(beat(Rc::clone(&worker), start.index, start.vitals));
         let mut timing = pin!(worker.timers().run());
         loop {
             let served = async {

@@ -43,9 +43,14 @@ pub fn thread_cpu_time() -> Duration {
     since_zero(ClockId::ThreadCPUTime)
 }
 
+/// The CPU time that all threads of the process have used.
+pub fn process_cpu_time() -> Duration {
+    since_zero(ClockId::ProcessCPUTime)
+}
+
 fn since_zero(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
-    // Neither clock is ever negative; a conversion that fails could only mean a kernel bug, and zero is harmless then.
+    // None of these clocks is ever negative; a conversion that fails could only mean a kernel bug, and zero is harmless then.
     Duration::new(
         time.tv_sec.try_into().unwrap_or(0),
         time.tv_nsec.try_into().unwrap_or(0),

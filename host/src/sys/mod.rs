@@ -8,6 +8,7 @@ mod listen;
 #[expect(unsafe_code, reason = "rustix has no SO_PEEK_OFF")]
 mod peek_offset;
 mod pipe;
+mod process;
 #[expect(unsafe_code, reason = "tokio trusts its caller to keep the descriptor open")]
 mod register;
 #[expect(unsafe_code, reason = "rustix has no IP_BIND_ADDRESS_NO_PORT")]
@@ -18,6 +19,7 @@ mod tcp_info;
 
 pub use clock::{Coarse, thread_cpu_time};
 pub use listen::{Acceptor, listen_tcp, listen_unix};
-pub use pipe::{Lent, Pipe, Pipes};
+pub use pipe::{Lent, Pipe, PipeUse, Pipes};
+pub use process::{Usage, usage};
 pub use stream::{Peer, Stream, canonical, connect, is_our_own};
 pub use tcp_info::{TcpInfo, tcp_info};

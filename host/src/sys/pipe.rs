@@ -96,6 +96,18 @@ struct Pool {
     lent: usize,
     cap: usize,
     refused: Option<Coarse>,
+    refusals: u64,
+}
+
+/// What a pool has lent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PipeUse {
+    pub lent: usize,
+    /// Open, and not lent.
+    pub idle: usize,
+    pub most: usize,
+    /// How often one was asked for in vain.
+    pub refusals: u64,
 }
 
 /// A pipe on loan. It goes back to its pool when it is dropped.
@@ -112,7 +124,18 @@ impl Pipes {
             lent: 0,
             cap,
             refused: None,
+            refusals: 0,
         })))
+    }
+
+    pub fn in_use(&self) -> PipeUse {
+        let pool = self.0.borrow();
+        PipeUse {
+            lent: pool.lent,
+            idle: pool.idle.len(),
+            most: pool.cap,
+            refusals: pool.refusals,
+        }
     }
 
     /// An empty pipe, or `None`: then the caller copies.
@@ -120,7 +143,10 @@ impl Pipes {
         let mut pool = self.0.borrow_mut();
         let pipe = match pool.idle.pop() {
             Some(pipe) => pipe,
-            None => pool.open()?,
+            None => pool.open().or_else(|| {
+                pool.refusals += 1;
+                None
+            })?,
         };
         pool.lent += 1;
         Some(Lent {
@@ -184,7 +210,15 @@ mod tests {
         let pipes = Pipes::new(1);
         let pipe = pipes.lend().unwrap();
         assert!(pipes.lend().is_none());
+        let in_use = PipeUse {
+            lent: 1,
+            idle: 0,
+            most: 1,
+            refusals: 1,
+        };
+        assert_eq!(pipes.in_use(), in_use);
         drop(pipe);
+        assert_eq!((pipes.in_use().lent, pipes.in_use().idle), (0, 1));
         assert!(pipes.lend().is_some());
     }
 

@@ -141,6 +141,7 @@ async fn dial(worker: &Worker, routed: &Routed) -> Result<(Channel, Place), Fail
             Err(Elapsed) => io::ErrorKind::TimedOut.into(),
         };
         if !sys::is_our_own(&error) {
+            place.server().count_refused();
             upstream.failed(place.server());
         }
         tracing::debug!(upstream = %upstream.name(), server = %place.server().peer(), %error, "a server did not answer");

@@ -21,6 +21,7 @@ mod reload;
 mod replace;
 mod resolve;
 mod roster;
+mod seen;
 mod server;
 mod services;
 mod warm;
@@ -35,15 +36,17 @@ use tokio::sync::Notify;
 
 pub use connect::{Connected, connect};
 pub use keeper::Keeper;
-pub use operator::{Mode, Operation, ServerSeen, State};
+pub use operator::{Mode, Operation};
 pub use reload::{Changes, prepare};
 pub use resolve::resolve;
+pub use seen::{ServerSeen, State, UpstreamSeen};
 pub use server::{Place, Server};
 pub use warm::Spares;
 
 use crate::config::{Balance, OnDown, TimeoutChanges, UpstreamConfig, Vigilance, defaults};
 use crate::filter::{Group, Groups};
 use crate::notice::Notice;
+use crate::observe::Ledger;
 use crate::sys::{Coarse, Peer};
 use crate::tls::Originator;
 use crate::worker::Draining;
@@ -79,6 +82,8 @@ pub struct Upstream {
     /// Whose turn it is, of the addresses to connect from.
     next_source: AtomicUsize,
     connections: AtomicU64,
+    /// Of its connections that have ended.
+    ledger: Ledger,
 }
 
 /// What its connections are subject to from now on.
@@ -150,6 +155,7 @@ impl Upstream {
                 tls,
                 notice: Arc::default(),
             }),
+            ledger: Ledger::default(),
         };
         upstream.publish(&upstream.roster());
         upstream
@@ -239,6 +245,7 @@ impl Upstream {
         let until = eject.ejected(now);
         member.ejected = Some(until);
         member.back = Some(until);
+        member.ejections += 1;
         let transitions = member.count_transition();
         self.end_connections(server);
         self.publish(&roster);

@@ -1,12 +1,8 @@
-//! What an operator sees of an upstream's servers, and what he wants of them beside what the configuration says.
+//! What an operator wants of an upstream's servers, beside what the configuration says.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use super::balance::Seat as _;
 use super::roster::{Life, Member};
-use super::{Draining, SPREAD, Upstream};
-use crate::sys::{Coarse, Peer};
+use super::{Draining, SPREAD, ServerSeen, Upstream};
+use crate::sys::Coarse;
 
 /// What an operator wants of a server. It lasts until he wants something else, or the server leaves its upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,55 +24,12 @@ pub struct Operation {
     pub weight: Option<u32>,
 }
 
-/// Whether a server gets connections, and if not, why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Unknown,
-    Up,
-    Down,
-    /// Connections to it failed.
-    Ejected,
-    Draining,
-    Disabled,
-}
-
-/// A server as it is now.
-#[derive(Debug, Clone)]
-pub struct ServerSeen {
-    pub peer: Arc<Peer>,
-    /// The name that it was found by, or its IP address.
-    pub host: String,
-    /// Whether it gets connections, and if not, why.
-    pub state: State,
-    /// What is known of it by asking it.
-    /// One of the first three.
-    pub health: State,
-    pub weight: u32,
-    pub configured_weight: u32,
-    pub backup: bool,
-    pub connections: u32,
-    pub most: Option<u32>,
-    pub transitions: u64,
-    /// How long connections to it are still held back, since they failed.
-    pub ejected: Option<Duration>,
-}
-
 impl Upstream {
-    /// Its servers, in the order in which they are configured or were found.
-    pub fn servers(&self) -> Vec<ServerSeen> {
-        let now = Instant::now();
-        self.roster().iter().map(|member| seen(member, now)).collect()
-    }
-
-    pub fn connections(&self) -> u64 {
-        self.connections.load(std::sync::atomic::Ordering::Relaxed)
-    }
-
     /// Changes the server at that address, or all of them where it is there several times. Health and counters stay. `None`:
     /// it has none there.
     pub fn operate(&self, address: &str, operation: Operation) -> Option<ServerSeen> {
         let mut roster = self.roster();
-        let mut changed = None;
+        let mut is_there = false;
         let members = roster.iter_mut();
         for member in members.filter(|member| member.server.peer().to_string() == address) {
             member.weight_wanted = operation.weight.or(member.weight_wanted);
@@ -84,12 +37,16 @@ impl Upstream {
                 member.mode = mode;
                 self.end_as_wanted(member);
             }
-            changed = Some(seen(member, Instant::now()));
+            is_there = true;
         }
-        let changed = changed?;
+        if !is_there {
+            return None;
+        }
         self.publish(&roster);
         self.changed.notify_one();
         drop(roster);
+        let servers = self.seen().servers.into_iter();
+        let changed = servers.rev().find(|server| server.address == address)?;
         tracing::info!(
             upstream = %self.name,
             server = address,
@@ -114,38 +71,11 @@ impl Upstream {
     }
 }
 
-fn seen(member: &Member, now: Instant) -> ServerSeen {
-    let ejected = member.ejected.map(|until| until.saturating_duration_since(now));
-    let ejected = ejected.filter(|left| !left.is_zero());
-    let health = match member.life {
-        Life::Unknown => State::Unknown,
-        Life::Up => State::Up,
-        Life::Down => State::Down,
-    };
-    let state = match member.mode {
-        Mode::Disabled => State::Disabled,
-        Mode::Draining => State::Draining,
-        Mode::Enabled if ejected.is_some() && member.life == Life::Up => State::Ejected,
-        Mode::Enabled => health,
-    };
-    ServerSeen {
-        peer: Arc::clone(member.server.peer()),
-        host: member.server.host(),
-        state,
-        health,
-        weight: member.weight_in_force(),
-        configured_weight: member.weight,
-        backup: member.backup,
-        connections: member.server.connections(),
-        most: member.server.most(),
-        transitions: member.transitions,
-        ejected,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{Wish, resolve};
+    use std::sync::Arc;
+
+    use super::super::{State, Wish, resolve};
     use super::*;
     use crate::config::{Address, OnDown, ServerConfig, UpstreamConfig, defaults};
 

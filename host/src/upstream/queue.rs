@@ -41,6 +41,11 @@ impl Queue {
         self.freed.notify_waiters();
     }
 
+    /// How many wait.
+    pub(super) fn length(&self) -> u32 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// `None` where as many wait as may.
     fn join(&self, most: u32) -> Option<Waiting<'_>> {
         let more = |count: u32| (count < most).then_some(count + 1);

@@ -29,6 +29,8 @@ pub(super) struct Member {
     pub mode: Mode,
     /// The weight that an operator has given it.
     pub weight_wanted: Option<u32>,
+    /// How many of these were ejections.
+    pub ejections: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,7 @@ impl Member {
             transitions: 0,
             mode: Mode::default(),
             weight_wanted: None,
+            ejections: 0,
         }
     }
 
@@ -85,7 +88,7 @@ impl Member {
         self.weight_wanted.unwrap_or(self.weight)
     }
 
-    fn is_up(&self, now: Instant) -> bool {
+    pub(super) fn is_up(&self, now: Instant) -> bool {
         self.life == Life::Up && self.ejected.is_none_or(|until| until <= now)
     }
 }
@@ -154,6 +157,7 @@ mod tests {
             transitions: 0,
             mode: Mode::default(),
             weight_wanted: None,
+            ejections: 0,
         }
     }
 

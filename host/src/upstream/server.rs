@@ -1,11 +1,12 @@
 //! One server: where it is, and how many connections it has. All threads share it, and so do the lineups before and after.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::Upstream;
 use super::balance::{Seat, hash_key};
 use crate::notice::Notice;
+use crate::observe::Ledger;
 use crate::relay::Limit;
 use crate::sys::Peer;
 use crate::worker::Draining;
@@ -25,6 +26,11 @@ pub struct Server {
     notice: Notice,
     /// Its upstream has it no more.
     is_gone: AtomicBool,
+    /// Connections that came about for a client, and attempts that failed.
+    connected: AtomicU64,
+    refused: AtomicU64,
+    /// Of its connections that have ended.
+    ledger: Ledger,
 }
 
 /// More than a process can have.
@@ -59,6 +65,9 @@ impl Server {
             failures: AtomicU32::new(0),
             notice: Notice::default(),
             is_gone: AtomicBool::new(false),
+            connected: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            ledger: Ledger::default(),
         }
     }
 
@@ -89,6 +98,28 @@ impl Server {
     /// To its connections.
     pub fn notice(&self) -> &Notice {
         &self.notice
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// A client has a connection to it.
+    pub fn count_connected(&self) {
+        self.connected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It did not answer, or not as it has to.
+    pub(super) fn count_refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections there were, and how many attempts failed.
+    pub(super) fn attempts(&self) -> (u64, u64) {
+        (
+            self.connected.load(Ordering::Relaxed),
+            self.refused.load(Ordering::Relaxed),
+        )
     }
 
     /// Whether it gets no connections because its upstream has it no more.

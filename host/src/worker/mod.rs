@@ -1,5 +1,6 @@
 //! What one worker thread owns: nothing of it is shared, so nothing of it is locked.
 
+mod pulse;
 mod timers;
 
 use std::cell::{Cell, RefCell, RefMut};
@@ -9,6 +10,7 @@ use crate::connection::Live;
 use crate::filter::{Instances, Passed};
 use crate::sys::{Coarse, Pipes};
 use crate::upstream::Spares;
+pub use pulse::beat;
 pub use timers::{Elapsed, Timers};
 
 /// The size of the buffer that every copy of a worker goes through. A larger one no longer fits the second-level cache; a

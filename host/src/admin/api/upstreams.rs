@@ -82,23 +82,24 @@ pub async fn change(
 }
 
 fn seen(upstream: &upstream::Upstream) -> Upstream {
+    let seen = upstream.seen();
     Upstream {
         name: upstream.name().to_string(),
-        connections: upstream.connections(),
-        servers: upstream.servers().iter().map(server).collect(),
+        connections: seen.open,
+        servers: seen.servers.iter().map(server).collect(),
     }
 }
 
 fn server(seen: &ServerSeen) -> Server {
     Server {
-        address: seen.peer.to_string(),
+        address: seen.address.clone(),
         host: seen.host.clone(),
         state: state_of(seen.state),
         health: state_of(seen.health),
         weight: seen.weight,
         configured_weight: seen.configured_weight,
         backup: seen.backup,
-        connections: seen.connections.into(),
+        connections: seen.open,
         max_connections: seen.most,
         transitions: seen.transitions,
         ejected_ms: seen.ejected.map(|left| left.as_millis().try_into().unwrap_or(u64::MAX)),
