@@ -65,6 +65,17 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
+impl ListenAddress {
+    /// Whether the kernel chooses the port: every listener gets one of its own.
+    pub fn is_chosen_by_kernel(&self) -> bool {
+        match self {
+            Self::Socket(address) => address.port() == 0,
+            Self::Host { port, .. } => *port == 0,
+            Self::Unix(_) => false,
+        }
+    }
+}
+
 impl FromStr for ListenAddress {
     type Err = AddressError;
 

@@ -6,10 +6,10 @@ mod listeners;
 mod orders;
 mod reload;
 mod thread;
+mod wishes;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
 use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
@@ -18,8 +18,6 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot::Sender as Reply;
 use tokio::time::{sleep, timeout};
 
 use crate::admin::Admin;
@@ -38,6 +36,7 @@ use filters::load_filters;
 use listeners::{Common, tells_servers};
 pub use orders::{Desk, Ending, Order, Orders, Silent};
 use thread::{Command, Start, WorkerThread};
+use wishes::{Wish, Wishes};
 
 /// How much longer than the end of the drain workers may take: for what is owed to be flushed, and for connections that have
 /// no upstream yet.
@@ -97,55 +96,41 @@ pub fn run(config: &Config, file: Option<&Path>) -> anyhow::Result<Ended> {
         .context("cannot start")?;
     let ended = runtime.block_on(async {
         // Before anything listens, so that no signal finds its default action when there is something to lose.
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+        let mut wishes = Wishes::new()?;
         let mut server = Server::start(config)?;
-        // Dropped when the process is about to end: then no more are taken.
-        let mut orders = server.orders.take();
+        wishes.take_orders(server.orders.take());
+        wishes.watch(file.filter(|_| config.watch))?;
+        let mut is_first = true;
         let told = loop {
-            let ends = &mut [&mut terminate, &mut interrupt];
-            match server.attend(file, &mut hangup, ends, &mut orders).await? {
-                Next::Reload(reply) => {
-                    let reloaded = server.look_again(file).await;
-                    reply.map(|reply| reply.send(reloaded));
-                }
-                Next::Stop(reply) => break reply,
+            let wish = tokio::select! {
+                wish = wishes.next() => wish,
+                error = server.look_after_files(is_first) => return Err(error),
+            };
+            is_first = false;
+            match wish {
+                Wish::Stop(reply) => break reply,
+                Wish::Reload(reply) => tokio::select! {
+                    reloaded = server.look_again(file) => {
+                        reply.map(|reply| reply.send(reloaded));
+                    }
+                    // What is being prepared is not waited for.
+                    () = wishes.end() => break None,
+                },
+            }
+            let watched = file.filter(|_| server.present.load().config.watch);
+            if let Err(error) = wishes.watch(watched) {
+                tracing::warn!(error = format!("{error:#}"), "the configuration is not watched");
             }
         };
-        drop(orders);
+        wishes.refuse_orders();
         told.map(|reply| reply.send(()));
         let drain = server.present.load().config.drain;
         tracing::info!(soft = ?drain.soft, hard = ?drain.hard, "stopping: connections may finish");
-        let again = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        Ok(server.stop(again).await)
+        Ok(server.stop(wishes.end()).await)
     });
     // Without waiting for a thread that waits for somebody to read the access log.
     runtime.shutdown_background();
     ended
-}
-
-/// What somebody wants of a server, and who is to be told what came of it.
-enum Next {
-    Reload(Option<Reply<Result<Vec<String>, Vec<String>>>>),
-    Stop(Option<Reply<()>>),
-}
-
-/// Waits for ever where nobody gives orders.
-async fn next(orders: &mut Option<Orders>) -> Order {
-    let order = match orders {
-        Some(orders) => orders.recv().await,
-        None => None,
-    };
-    match order {
-        Some(order) => order,
-        None => std::future::pending().await,
-    }
 }
 
 impl Server {
@@ -311,47 +296,27 @@ impl Server {
         })
     }
 
-    /// Keeps everything as the files have it, until somebody wants something else.
+    /// Keeps everything as the files have it, for as long as it is polled.
     ///
-    /// # Errors
-    /// The files cannot be watched.
-    async fn attend(
-        &self,
-        file: Option<&Path>,
-        hangup: &mut Signal,
-        ends: &mut [&mut Signal; 2],
-        orders: &mut Option<Orders>,
-    ) -> anyhow::Result<Next> {
-        let mut watching = pin!(self.watch_files()?);
-        let mut supervising = pin!(self.supervise_filters());
-        let mut pulling = pin!(self.pull_filters());
-        let configuration = file
-            .filter(|_| self.present.load().config.watch)
-            .map(|file| watch(&[file.to_owned()]));
-        let configuration = configuration.transpose()?;
-        let changed = async {
-            match &configuration {
-                Some(configuration) => configuration.changed().await,
-                None => std::future::pending().await,
+    /// Ends with an error where files cannot be watched, at the first time. Later, one that cannot be is no reason to end what
+    /// serves.
+    async fn look_after_files(&self, is_first: bool) -> anyhow::Error {
+        let watching = match self.watch_files() {
+            Ok(watching) => Some(watching),
+            Err(error) if is_first => return error,
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::warn!(error, "files are not watched: SIGHUP looks at them");
+                None
             }
         };
-        let mut changed = pin!(changed);
-        let [terminate, interrupt] = ends;
-        loop {
-            tokio::select! {
-                () = &mut watching => {}
-                () = &mut supervising => {}
-                () = &mut pulling => {}
-                () = &mut changed => return Ok(Next::Reload(None)),
-                _ = hangup.recv() => return Ok(Next::Reload(None)),
-                order = next(orders) => return Ok(match order {
-                    Order::Reload(reply) => Next::Reload(Some(reply)),
-                    Order::Drain(reply) => Next::Stop(Some(reply)),
-                }),
-                _ = terminate.recv() => return Ok(Next::Stop(None)),
-                _ = interrupt.recv() => return Ok(Next::Stop(None)),
+        let watching = async {
+            if let Some(watching) = watching {
+                watching.await;
             }
-        }
+        };
+        tokio::join!(watching, self.supervise_filters(), self.pull_filters());
+        std::future::pending().await
     }
 
     /// What SIGHUP asks for. The answer is what has changed of the configuration, or everything that keeps it from changing.

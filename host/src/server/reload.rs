@@ -15,7 +15,7 @@ use super::listeners::{Before, Common, Made, tells_servers};
 use super::thread::Command;
 use super::{Server, say_served};
 use crate::artifact::Library;
-use crate::config::{self, Config, ListenAddress};
+use crate::config::{self, Config, ListenAddress, ListenerConfig};
 use crate::filter::{Engine, Filter, Observers, Reloaded, Revision};
 use crate::in_force::{InForce, Listening};
 use crate::limit::Limiter;
@@ -195,34 +195,28 @@ impl Server {
         all_anew: bool,
         problems: &mut Vec<String>,
     ) -> Vec<Place> {
-        let before: HashMap<&str, usize> = in_force
-            .config
-            .listeners
+        let old = &in_force.config.listeners;
+        let by_name: HashMap<&str, usize> = old.iter().enumerate().map(|(at, old)| (&*old.name, at)).collect();
+        let stays = |wanted: &ListenerConfig| {
+            let at = by_name.get(&*wanted.name).copied();
+            at.filter(|at| old[*at].address == wanted.address)
+        };
+        let kept: HashSet<usize> = config.listeners.iter().filter_map(stays).collect();
+        // What a listener leaves another one may take.
+        let left = old
             .iter()
             .enumerate()
-            .map(|(at, listener)| (&*listener.name, at))
-            .collect();
-        let mut by_address: HashMap<&ListenAddress, usize> = in_force
-            .config
-            .listeners
-            .iter()
-            .enumerate()
-            .map(|(at, listener)| (&listener.address, at))
-            .collect();
+            .filter(|(at, old)| !kept.contains(at) && !old.address.is_chosen_by_kernel());
+        let left: HashMap<&ListenAddress, usize> = left.map(|(at, old)| (&old.address, at)).collect();
         let mut places = Vec::new();
         for wanted in &config.listeners {
-            let known = before.get(&*wanted.name).copied();
-            let before = known.map(|at| Before {
-                config: &in_force.config.listeners[at],
-                listener: Arc::clone(in_force.listeners[at].listener()),
+            let before = by_name.get(&*wanted.name).map(|at| Before {
+                config: &old[*at],
+                listener: Arc::clone(in_force.listeners[*at].listener()),
             });
-            let stays = known.filter(|at| in_force.config.listeners[*at].address == wanted.address);
-            let at = stays.or_else(|| by_address.get(&wanted.address).copied());
+            let at = stays(wanted).or_else(|| left.get(&wanted.address).copied());
             let ground = match at {
-                Some(at) => {
-                    by_address.remove(&wanted.address);
-                    Ok(Ground::Known(Arc::clone(&in_force.listeners[at])))
-                }
+                Some(at) => Ok(Ground::Known(Arc::clone(&in_force.listeners[at]))),
                 None => listener::bind(wanted, self.workers.len())
                     .map(|(sockets, address)| Ground::New { sockets, address }),
             };

@@ -71,7 +71,7 @@ pub fn listeners(
         let address = typed
             .address
             .0
-            .and_then(|address| match chosen_by_kernel(address.get_ref()) {
+            .and_then(|address| match address.get_ref().is_chosen_by_kernel() {
                 true => Ok(address.into_inner()),
                 false => addresses.check(address, problems),
             });
@@ -152,15 +152,6 @@ fn has_route(listener: &file::Listener, shared: &Shared) -> bool {
     };
     let name = listener.name.0.as_ref().ok().map(|name| name.get_ref().0.as_str());
     own || shared.lead_from(name)
-}
-
-/// Every listener on port 0 gets a port of its own.
-fn chosen_by_kernel(address: &ListenAddress) -> bool {
-    match address {
-        ListenAddress::Socket(address) => address.port() == 0,
-        ListenAddress::Host { port, .. } => *port == 0,
-        ListenAddress::Unix(_) => false,
-    }
 }
 
 fn attached(
