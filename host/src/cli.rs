@@ -5,6 +5,7 @@ mod completions;
 mod explain;
 mod filter;
 mod man;
+mod upgrade;
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
@@ -14,8 +15,8 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{
-    self, Address, Config, FilterConfig, ListenAddress, ListenerConfig, LoadError, ReferenceError, SCHEME, Source,
-    UpstreamConfig, defaults,
+    self, Address, Config, FilterConfig, ListenAddress, ListenerConfig, LoadError, ProcessConfig, ReferenceError, SCHEME,
+    Source, UpgradeSocket, UpstreamConfig, defaults,
 };
 use crate::observe::log;
 use crate::server::Ended;
@@ -54,6 +55,8 @@ enum Command {
     Check(check::Check),
     /// Say which upstream a connection would get, and why
     Explain(explain::Explain),
+    /// Put another process, of another version perhaps, in the place of the running one, with no connection lost
+    Upgrade(upgrade::Upgrade),
     /// Write, test and share filters
     #[command(subcommand)]
     Filter(filter::Command),
@@ -124,7 +127,7 @@ pub fn main() -> ExitCode {
     let usual = match cli.command {
         // What it has to say is its answer.
         Command::Filter(filter::Command::Dev(_)) => "warn,filter=info",
-        Command::Demo(_) | Command::Check(_) | Command::Filter(_) => "warn",
+        Command::Demo(_) | Command::Check(_) | Command::Upgrade(_) | Command::Filter(_) => "warn",
         _ => "info",
     };
     let level = cli.log_level.as_deref().unwrap_or(usual);
@@ -147,6 +150,7 @@ pub fn main() -> ExitCode {
         },
         Command::Check(asked) => check::check(asked),
         Command::Explain(asked) => explain::explain(asked),
+        Command::Upgrade(asked) => upgrade::upgrade(asked),
         Command::Filter(asked) => filter::filter(asked),
         Command::Completions(asked) => completions::completions(asked, Cli::command()),
         Command::Man(asked) => man::man(asked, Cli::command()),
@@ -242,6 +246,11 @@ impl Forward {
             filters,
             upstreams,
             listeners: vec![listener],
+            // It would take the place of the service of this machine.
+            process: ProcessConfig {
+                upgrade_socket: UpgradeSocket::None,
+                ..ProcessConfig::default()
+            },
             ..Config::default()
         })
     }

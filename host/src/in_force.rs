@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use crate::artifact::Library;
 use crate::config::Config;
 use crate::filter::Filter;
+use crate::handover::Offer;
 use crate::observe::Counters;
 use crate::sys::Peer;
 use crate::tls::{Certificates, Terminator};
@@ -31,6 +32,8 @@ pub struct Listening {
     pub address: Peer,
     pub counters: Arc<Counters>,
     pub tls: Option<Arc<Terminator>>,
+    /// Its sockets, for the process that takes the place of this one.
+    pub offer: Offer,
 }
 
 impl InForce {

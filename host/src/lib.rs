@@ -13,6 +13,9 @@ mod server;
 
 mod in_force;
 
+mod handover;
+mod supervisor;
+
 mod listener;
 
 mod connection;

@@ -10,6 +10,15 @@ use super::{
 /// The file that `run` and `check` read where none is named.
 pub const CONFIG_FILE: &str = "spliceway.toml";
 
+/// Where the package's unit makes a directory for it (RuntimeDirectory, systemd.exec(5)).
+pub const UPGRADE_SOCKET: &str = "/run/spliceway/upgrade.sock";
+
+/// A dozen filters compile within ten seconds on one slow core; and whoever types the command waits.
+pub const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// An upgrade cuts nobody off that the operator did not ask it to.
+pub const UPGRADE_LINGER: Option<Duration> = None;
+
 pub const TIMEOUTS: Timeouts = Timeouts {
     // Long enough for one lost SYN (retransmitted after 1 s) and a second one (after 3 s); far from the kernel's own 127 s.
     connect: Some(Duration::from_secs(5)),

@@ -23,6 +23,7 @@ mod network;
 mod octets;
 mod pattern;
 mod percentage;
+mod process;
 mod proxy_protocol;
 mod ranges;
 mod reader;
@@ -54,6 +55,7 @@ pub use filter_source::{Pull, Source};
 pub use load::{LoadError, load};
 pub use log_field::LogField;
 pub use log_format::TemplatePart;
+pub use process::{Account, ProcessConfig, UpgradeSocket};
 pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
 pub use reference::{Reference, ReferenceError, Repository, SCHEME, Version};
 pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition};
@@ -78,6 +80,7 @@ pub struct Config {
     pub resolver: Resolver,
     /// Where the page of metrics is; `None`: nowhere.
     pub metrics: Option<ListenAddress>,
+    pub process: ProcessConfig,
     pub registries: Registries,
     /// Where filters need a signature. Elsewhere they need none.
     pub trust: Vec<TrustConfig>,
@@ -96,6 +99,7 @@ impl Default for Config {
             access_log: None,
             resolver: defaults::RESOLVER,
             metrics: None,
+            process: ProcessConfig::default(),
             registries: Registries::default(),
             trust: Vec::new(),
         }

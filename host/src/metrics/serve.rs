@@ -28,6 +28,7 @@ use tokio::time::timeout;
 use super::Snapshot;
 use super::page::{CONTENT_TYPE, page};
 use crate::config::{ListenAddress, ListenerConfig};
+use crate::handover::Offer;
 use crate::in_force::Present;
 use crate::listener;
 use crate::sys::Peer;
@@ -46,11 +47,13 @@ const LONGEST_REQUEST: usize = 8 << 10;
 pub struct Bound {
     socket: OwnedFd,
     address: Peer,
+    offer: Offer,
 }
 
 /// Answers until it is dropped.
 pub struct Exporter {
     address: Peer,
+    offer: Offer,
     _stop: oneshot::Sender<()>,
 }
 
@@ -59,9 +62,14 @@ impl Bound {
     /// The address is taken, is not this machine's, or may not be bound.
     pub fn new(address: &ListenAddress) -> anyhow::Result<Self> {
         let as_listener = ListenerConfig::new("", address.clone());
-        let (sockets, address) = listener::bind_for("metrics", &as_listener, 1)?;
+        let (sockets, bound) = listener::bind_for("metrics", &as_listener, 1)?;
+        let offer = Offer::new("metrics", address, &sockets)?;
         let socket = sockets.into_iter().next().context("no socket for the metrics")?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket,
+            address: bound,
+            offer,
+        })
     }
 }
 
@@ -71,7 +79,11 @@ impl Exporter {
     pub fn start(bound: Bound, present: Present) -> anyhow::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (started, starting) = channel();
-        let Bound { socket, address } = bound;
+        let Bound {
+            socket,
+            address,
+            offer,
+        } = bound;
         let is_unix = matches!(address, Peer::Unix(_));
         let serve = move || {
             let runtime = Builder::new_current_thread()
@@ -100,12 +112,21 @@ impl Exporter {
             .spawn(serve)
             .context(failed)?;
         starting.recv()?.context(failed)?;
-        Ok(Self { address, _stop: stop })
+        Ok(Self {
+            address,
+            offer,
+            _stop: stop,
+        })
     }
 
     /// With the port that the kernel chose for port 0.
     pub fn address(&self) -> &Peer {
         &self.address
+    }
+
+    /// Its socket, for the process that takes the place of this one.
+    pub fn offer(&self) -> &Offer {
+        &self.offer
     }
 }
 

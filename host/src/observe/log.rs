@@ -73,6 +73,14 @@ pub fn start(format: Option<Format>, level: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How lines look, in the word that `--log-format` takes.
+pub fn format_in_force() -> &'static str {
+    match STYLE.get() {
+        Some(Style { format: Format::Text, .. }) => "text",
+        _ => "json",
+    }
+}
+
 thread_local! {
     /// What this thread has logged within [`batch`].
     static BATCH: Cell<Option<Vec<u8>>> = const { Cell::new(None) };

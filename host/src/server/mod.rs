@@ -1,5 +1,6 @@
 //! Builds everything from a configuration, runs it, and takes it down.
 
+mod privileges;
 mod thread;
 
 use std::future::poll_fn;
@@ -17,18 +18,20 @@ use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch as signal_all;
+use tokio::sync::{mpsc, watch as signal_all};
 use tokio::time::{sleep, timeout};
 
 use crate::artifact::{Library, Patience, Trouble};
 use crate::config::{Config, FilterConfig, ListenerConfig, Source};
 use crate::filter::{About, Engine, Filter, Groups, Observers, Occasion, Reloaded};
+use crate::handover::{Described, Offer, Predecessor, Upgrades, discard_rest};
 use crate::in_force::{InForce, Listening, Present};
 use crate::limit::Limiter;
 use crate::listener::{self, Crew, Listener};
 use crate::metrics::{Bound, Exporter};
 use crate::observe::AccessLog;
 use crate::route::rules::Rules;
+use crate::supervisor;
 use crate::tls::{Originator, Terminator};
 use crate::upstream::{self, Keeper, Upstreams};
 use crate::watch::watch;
@@ -60,7 +63,7 @@ pub struct Server {
     narrators: Vec<JoinHandle<()>>,
     access_log: Option<AccessLog>,
     /// Answers until everything else is over. Present where there is a page of metrics.
-    _exporter: Option<Exporter>,
+    exporter: Option<Exporter>,
 }
 
 /// How a server that was told to stop has ended.
@@ -79,6 +82,11 @@ pub enum Ended {
 /// # Errors
 /// It could not start: what cannot be bound, resolved or loaded.
 pub fn run(config: &Config) -> anyhow::Result<Ended> {
+    if config.process.user.is_some() {
+        privileges::gain_no_more()?;
+    }
+    supervisor::inherit_sockets()?;
+    let predecessor = Predecessor::meet()?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -88,8 +96,22 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let server = Server::start(config)?;
-        {
+        let upgrades = Upgrades::new(&config.process)?;
+        let mut server = Server::start(config)?;
+        server.answers().await;
+        supervisor::keep(&server.sockets()?);
+        let rest = discard_rest();
+        supervisor::forget(&rest);
+        if !rest.is_empty() {
+            tracing::warn!(of = ?rest, "closed what was inherited and has no listener any more");
+        }
+        supervisor::serving(config.listeners.len());
+        if let Some(predecessor) = predecessor {
+            predecessor.ready()?;
+        }
+        let replaced = {
+            let mut upgraded = pin!(upgrades.run(|| server.sockets()));
+            let mut guarded = pin!(supervisor::guard(async || server.answers().await));
             let mut watching = pin!(server.watch_files()?);
             let mut supervising = pin!(server.supervise_filters());
             let mut pulling = pin!(server.pull_filters());
@@ -98,15 +120,33 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
                     () = &mut watching => {}
                     () = &mut supervising => {}
                     () = &mut pulling => {}
+                    () = &mut guarded => {}
                     _ = hangup.recv() => {
+                        supervisor::reloading();
                         server.reopen_log();
                         server.reload_filters(Occasion::Request).await;
                         server.reload_certificates().await;
+                        supervisor::reloaded();
                     }
+                    () = &mut upgraded => break true,
+                    _ = terminate.recv() => break false,
+                    _ = interrupt.recv() => break false,
+                }
+            }
+        };
+        if replaced {
+            server.step_aside();
+            let mut emptied = pin!(server.emptied(config.process.upgrade_linger));
+            loop {
+                tokio::select! {
+                    () = &mut emptied => break,
+                    _ = hangup.recv() => server.reopen_log(),
                     _ = terminate.recv() => break,
                     _ = interrupt.recv() => break,
                 }
             }
+        } else {
+            supervisor::stopping();
         }
         tracing::info!(soft = ?config.drain.soft, hard = ?config.drain.hard, "stopping: connections may finish");
         let again = async {
@@ -158,16 +198,21 @@ impl Server {
         };
         for config in &config.listeners {
             let (sockets, bound) = listener::bind(config, workers)?;
+            let offer = Offer::new(&format!("listener \"{}\"", config.name), &config.address, &sockets)?;
             let listener = Arc::new(common.listener(config)?);
-            for (share, socket) in shares.iter_mut().zip(sockets) {
-                share.push((Arc::clone(&listener), socket));
+            for (index, socket) in sockets.into_iter().enumerate() {
+                shares[index % workers].push((Arc::clone(&listener), socket));
             }
             listening.push(Arc::new(Listening {
                 name: Arc::clone(&listener.name),
                 address: bound,
                 counters: Arc::clone(&listener.counters),
                 tls: listener.tls.clone(),
+                offer,
             }));
+        }
+        if let Some(account) = &config.process.user {
+            privileges::give_away(account)?;
         }
         let (stop, stopped) = signal_all::channel(());
         let pipes = (PIPES / workers).max(1);
@@ -223,7 +268,7 @@ impl Server {
             present,
             narrators: observing.into_iter().chain(writing).collect(),
             access_log: common.access_log,
-            _exporter: exporter,
+            exporter,
         })
     }
 
@@ -403,10 +448,64 @@ impl Server {
         }
     }
 
-    /// Stops accepting and waits for connections to end: as long as the drain may take, or until `hurry`.
-    pub async fn stop(mut self, hurry: impl Future<Output = ()>) -> Ended {
+    /// Returns when every worker has answered: it accepts, and gets around to what it has to do.
+    pub async fn answers(&self) {
+        let (asker, mut answers) = mpsc::unbounded_channel();
+        for worker in &self.workers {
+            worker.tell(Command::Answer(asker.clone()));
+        }
+        for _ in &self.workers {
+            // One that has ended, which it was not told to, never answers.
+            if answers.recv().await.is_none() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Every socket that clients connect to.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn sockets(&self) -> std::io::Result<Vec<(Described, OwnedFd)>> {
+        let in_force = self.present.load();
+        let listeners = in_force.listeners.iter().map(|listening| &listening.offer);
+        let metrics = self.exporter.iter().map(Exporter::offer);
+        let sockets: std::io::Result<Vec<_>> = listeners.chain(metrics).map(Offer::sockets).collect();
+        Ok(sockets?.into_iter().flatten().collect())
+    }
+
+    /// Leaves everybody who comes to another process.
+    pub fn step_aside(&mut self) {
+        self.close();
+        // So are scrapes: between two processes, counters would go up and down.
+        self.exporter = None;
+    }
+
+    /// Returns when the connections that it has have ended, once it accepts no more; or when it has waited for them for so long.
+    pub async fn emptied(&self, linger: Option<Duration>) {
+        let left = async {
+            for worker in &self.workers {
+                worker.commands().closed().await;
+            }
+        };
+        match linger {
+            Some(linger) => _ = timeout(linger, left).await,
+            None => left.await,
+        }
+    }
+
+    /// Nobody connects to this process any more.
+    fn close(&self) {
         // The workers' receivers are gone if they have ended already.
         let _ = self.stop.send(());
+        for listening in &self.present.load().listeners {
+            listening.offer.close();
+        }
+    }
+
+    /// Stops accepting and waits for connections to end: as long as the drain may take, or until `hurry`.
+    pub async fn stop(mut self, hurry: impl Future<Output = ()>) -> Ended {
+        self.close();
         // A server that is about to lose its connections is not asked whether it lives (haproxy#1874).
         if let Some(keeper) = self.keeper.take() {
             keeper.stop();

@@ -29,6 +29,8 @@ pub enum Command {
     Retire,
     /// Nothing more is accepted, and connections have an end in sight.
     Drain(Drain),
+    /// Say that it is there, with all that it began with.
+    Answer(mpsc::UnboundedSender<()>),
     /// Stop now, whatever is still connected.
     Halt,
 }
@@ -125,6 +127,8 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
                     Some(Command::Wake) => worker.timers().wake_all(),
                     Some(Command::Retire) => worker.instances().retire(),
                     Some(Command::Drain(drain)) => worker.drain(draining(drain)),
+                    // In its turn, behind what waits to run: the acceptors, at first.
+                    Some(Command::Answer(asker)) => _ = spawn_local(async move { asker.send(()) }),
                     Some(Command::Halt) | None => return,
                 },
             }

@@ -16,6 +16,7 @@ mod limits;
 mod listener;
 mod metrics;
 mod passive;
+mod process;
 mod proxy_protocol;
 mod pull;
 mod quarantine;
@@ -57,6 +58,7 @@ pub(super) use limits::Limits;
 pub(super) use listener::Listener;
 pub(super) use metrics::Metrics;
 pub(super) use passive::Passive;
+pub(super) use process::Process;
 pub(super) use proxy_protocol::{ProxyIn, ProxyOut};
 pub(super) use pull::{Pull, When};
 pub(super) use quarantine::Quarantine;
@@ -112,6 +114,8 @@ pub(super) struct File {
     pub(super) resolver: Option<Given<Resolver>>,
     /// A page for Prometheus. Without this table there is none.
     pub(super) metrics: Option<Given<Metrics>>,
+    /// Who the process is, and how another one takes its place.
+    pub(super) process: Option<Given<Process>>,
     /// How filters are pulled from registries.
     pub(super) registries: Option<Given<Registries>>,
     /// Whose signatures filters have to have.
@@ -131,6 +135,7 @@ impl File {
             access_log: table.optional("access-log"),
             resolver: table.optional("resolver"),
             metrics: table.optional("metrics"),
+            process: table.optional("process"),
             registries: table.optional("registries"),
             trust: table.optional("trust"),
         })

@@ -9,6 +9,7 @@ mod limits;
 mod meaning;
 mod messages;
 mod metrics;
+mod process;
 mod proxy_protocol;
 mod resolver;
 mod robustness;
@@ -56,6 +57,13 @@ timeout = "1s"
 [metrics]
 address = "[::]:9464"
 expose = true
+
+[process]
+user = "65534"
+group = "65534"
+upgrade-socket = "upgrade.sock"
+upgrade-timeout = "2m"
+upgrade-linger = "24h"
 
 [registries]
 cache = "pulled"

@@ -15,6 +15,7 @@ mod metrics;
 mod names;
 mod order;
 mod passive;
+mod process;
 mod proxy_protocol;
 mod pull;
 mod quarantine;
@@ -48,6 +49,7 @@ use limits::limits;
 use listener::listeners;
 use metrics::metrics;
 use names::Names;
+use process::process;
 use registries::registries;
 use resolver::resolver;
 use routes::shared_routes;
@@ -78,6 +80,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         .map(|given| access_log(given.value()?, directory, problems))
         .transpose();
     let metrics = file.metrics.map(|given| metrics(given.value()?, problems)).transpose();
+    let process = table_or_default(file.process).and_then(|typed| process(typed, directory, problems));
     let registries = table_or_default(file.registries).and_then(|typed| registries(typed, directory, problems));
     let trust = file.trust.map_or(Ok(Vec::new()), |given| {
         let tables = given.value()?;
@@ -93,6 +96,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         access_log: access_log?,
         resolver: resolver?,
         metrics: metrics?,
+        process: process?,
         registries: registries?,
         trust: trust?,
     })
