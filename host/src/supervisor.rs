@@ -9,14 +9,8 @@ use rustix::net::sockopt;
 use sd_notify::NotifyState;
 use tokio::time::{sleep, timeout};
 
-use crate::handover::{Described, Inherited, inherit};
+use crate::handover::{Described, Inherited, inherit, is_name_of_kept, name_of_kept};
 use crate::sys::left_for_us;
-
-/// Begins the name of a socket that we have given to be kept. A listener's name begins with a letter or a digit.
-const KEPT: &str = "_";
-
-/// Bytes of such a name (sd_pid_notify_with_fds(3)).
-const LONGEST_NAME: usize = 255;
 
 /// Keeps the sockets that a service manager has opened, or kept from the process before, until their listeners ask for them.
 /// To be called before this process opens anything that lasts.
@@ -74,7 +68,7 @@ pub fn stopping() {
 /// next one. It finds them by their addresses.
 pub fn keep(sockets: &[(Described, OwnedFd)]) {
     for (described, socket) in sockets {
-        let name = kept_name(&described.asked);
+        let name = name_of_kept(&described.asked);
         let state = [NotifyState::FdStore, NotifyState::FdName(&name)];
         if let Err(error) = sd_notify::notify_with_fds(&state, &[socket.as_fd()]) {
             tracing::warn!(%error, of = described.name, "the service manager does not keep the socket");
@@ -84,26 +78,14 @@ pub fn keep(sockets: &[(Described, OwnedFd)]) {
 
 /// Nobody listens on these any more: it need not keep what is called so.
 pub fn forget(names: &[String]) {
-    for name in names.iter().filter(|name| name.starts_with(KEPT)) {
+    for name in names.iter().filter(|name| is_name_of_kept(name)) {
         tell(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);
     }
 }
 
-/// A name may have neither colons nor anything that is not ASCII.
-fn kept_name(address: &str) -> String {
-    let allowed = |c: char| match c {
-        ':' => '_',
-        ' '..='~' => c,
-        _ => '?',
-    };
-    let mut name: String = KEPT.chars().chain(address.chars().map(allowed)).collect();
-    name.truncate(LONGEST_NAME);
-    name
-}
-
 /// Tells the service manager again and again that this process lives, as long as it `answers`; for ever. One that does not
 /// answer is not spoken for, and is restarted (WatchdogSec=).
-pub async fn guard(answers: impl AsyncFn()) {
+pub async fn guard(answers: impl AsyncFn() -> bool) {
     let Some(longest) = sd_notify::watchdog_enabled() else {
         return std::future::pending().await;
     };
@@ -111,8 +93,8 @@ pub async fn guard(answers: impl AsyncFn()) {
     let every = longest / 3;
     loop {
         match timeout(every, answers()).await {
-            Ok(()) => tell(&[NotifyState::Watchdog]),
-            Err(_) => tracing::error!(within = ?every, "a worker does not answer: the service manager is not told that all is well"),
+            Ok(true) => tell(&[NotifyState::Watchdog]),
+            Ok(false) | Err(_) => tracing::error!(within = ?every, "a worker does not answer: the service manager is not told that all is well"),
         }
         sleep(every.max(Duration::from_millis(1))).await;
     }
@@ -121,18 +103,5 @@ pub async fn guard(answers: impl AsyncFn()) {
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::debug!(%error, "the service manager is not told");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_kept_socket_has_a_name_that_the_service_manager_takes() {
-        assert_eq!(kept_name("127.0.0.1:80"), "_127.0.0.1_80");
-        assert_eq!(kept_name("[::]:80"), "_[__]_80");
-        assert_eq!(kept_name("unix:/run/ä\n"), "_unix_/run/??");
-        assert_eq!(kept_name(&"x".repeat(300)).len(), LONGEST_NAME);
     }
 }

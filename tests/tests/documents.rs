@@ -55,6 +55,7 @@ documents! {
     filter_commands: "docs/filter-cli.md",
     the_guide: "docs/filters.md",
     sharing: "docs/sharing.md",
+    upgrade: "docs/upgrade.md",
     filter_access_log: "filters/access-log/README.md",
     filter_connect_rate: "filters/connect-rate/README.md",
     filter_ip_reputation: "filters/ip-reputation/README.md",
@@ -76,6 +77,7 @@ fn no_document_is_forgotten() {
         "docs/filters-in-production.md",
         "docs/filters.md",
         "docs/sharing.md",
+        "docs/upgrade.md",
     ]
     .map(str::to_owned)
     .to_vec();

@@ -438,7 +438,7 @@ impl Service {
     /// The proxy, with a fault at a step of its upgrade.
     fn faulty(&self, step: &str, fault: &str) -> PathBuf {
         let program = artifacts::binary().display().to_string();
-        let commands = format!("SPLICEWAY_FAULT={step}:{fault} exec {program} \"$@\"");
+        let commands = format!("RUST_BACKTRACE=0 SPLICEWAY_FAULT={step}:{fault} exec {program} \"$@\"");
         self.script(&format!("{step}-{fault}"), &commands)
     }
 

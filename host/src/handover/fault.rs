@@ -1,5 +1,11 @@
 //! Faults that tests ask for, in builds with debug assertions alone: a new process that dies or stands still at a step.
 
+#[cfg(debug_assertions)]
+use std::sync::OnceLock;
+
+#[cfg(debug_assertions)]
+use rustix::process::{Pid, Signal, getpid, getppid, kill_process};
+
 /// How far a new process has come.
 #[derive(Debug, Clone, Copy)]
 pub enum Step {
@@ -16,6 +22,9 @@ pub enum Step {
 #[cfg(debug_assertions)]
 #[expect(clippy::panic, reason = "a test asks for it")]
 pub fn at(step: Step) {
+    // Known from the first step on: later it may be gone already.
+    static PARENT: OnceLock<Option<Pid>> = OnceLock::new();
+    let parent = *PARENT.get_or_init(getppid);
     let Ok(asked) = std::env::var("SPLICEWAY_FAULT") else {
         return;
     };
@@ -26,10 +35,9 @@ pub fn at(step: Step) {
         return;
     }
     match what {
-        "kill" => _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL),
+        "kill" => _ = kill_process(getpid(), Signal::KILL),
         "orphan" => {
-            let parent = rustix::process::getppid();
-            while rustix::process::getppid() == parent {
+            while getppid() == parent {
                 std::thread::park_timeout(std::time::Duration::from_millis(5));
             }
         }

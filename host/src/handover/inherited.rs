@@ -13,6 +13,12 @@ use rustix::net::{AddressFamily, SocketAddrUnix, getsockname, sockopt};
 
 use crate::config::ListenAddress;
 
+/// Begins the name of a socket that we have given to be kept. A listener's name begins with a letter or a digit.
+const KEPT: &str = "_";
+
+/// Bytes of such a name (sd_pid_notify_with_fds(3)).
+const LONGEST_NAME: usize = 255;
+
 static INHERITED: Mutex<Vec<Inherited>> = Mutex::new(Vec::new());
 
 /// A listening socket, and whose it was.
@@ -49,16 +55,41 @@ pub fn discard_rest() -> Vec<String> {
     discarded.into_iter().map(|one| one.name).collect()
 }
 
+/// What a service manager is to call a socket that it keeps. There may be neither colons in it nor anything that is not ASCII.
+pub fn name_of_kept(asked: &str) -> String {
+    let allowed = |c: char| match c {
+        ':' => '_',
+        ' '..='~' => c,
+        _ => '?',
+    };
+    let mut name: String = KEPT.chars().chain(asked.chars().map(allowed)).collect();
+    name.truncate(LONGEST_NAME);
+    name
+}
+
+/// Whether something is called so.
+pub fn is_name_of_kept(name: &str) -> bool {
+    name.starts_with(KEPT)
+}
+
 fn inherited() -> MutexGuard<'static, Vec<Inherited>> {
     INHERITED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inherited {
+    /// Whether it is one that a service manager has kept for us.
+    fn is_kept(&self, asked: &ListenAddress) -> bool {
+        self.asked.is_none() && self.name == name_of_kept(&asked.to_string())
+    }
+
     fn is_at(&self, whom: &str, asked: &ListenAddress, resolved: Option<SocketAddr>) -> bool {
         let said_the_same = self.asked.as_deref() == Some(&*asked.to_string());
         match (asked, resolved) {
             // A file that is gone, or another's by now, leads nobody to the socket.
-            (ListenAddress::Unix(path), _) => path.exists() && (said_the_same || self.path().as_ref() == Some(path)),
+            (ListenAddress::Unix(path), _) => {
+                let is_it = said_the_same || self.is_kept(asked) || self.path().as_ref() == Some(path);
+                is_it && path.exists()
+            }
             // Whichever port it was.
             (_, Some(address)) if address.port() == 0 => said_the_same && self.name == whom,
             (_, Some(address)) => self.address() == Some(address),
@@ -128,8 +159,20 @@ mod tests {
         let asked = ListenAddress::Unix(path.clone());
         let one = inherited(UnixListener::bind(&path).unwrap(), "unknown", None);
         assert!(one.is_at("listener \"a\"", &asked, None));
+        // Ours are moved to their place once they are bound.
+        let beside = UnixListener::bind(directory.path().join("beside")).unwrap();
+        let kept = inherited(beside, &name_of_kept(&asked.to_string()), None);
+        assert!(kept.is_at("listener \"a\"", &asked, None));
         std::fs::remove_file(&path).unwrap();
         assert!(!one.is_at("listener \"a\"", &asked, None));
+    }
+
+    #[test]
+    fn a_kept_socket_has_a_name_that_the_service_manager_takes() {
+        assert_eq!(name_of_kept("127.0.0.1:80"), "_127.0.0.1_80");
+        assert_eq!(name_of_kept("[::]:80"), "_[__]_80");
+        assert_eq!(name_of_kept("unix:/run/\u{e4}\n"), "_unix_/run/??");
+        assert_eq!(name_of_kept(&"x".repeat(300)).len(), LONGEST_NAME);
     }
 
     #[test]

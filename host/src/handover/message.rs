@@ -74,19 +74,23 @@ impl Channel {
     }
 
     /// # Errors
-    /// The other end is gone, or takes nothing.
-    pub fn send(&self, message: &Message, descriptors: &[BorrowedFd<'_>]) -> anyhow::Result<()> {
+    /// The other end is gone, or takes nothing until `deadline`.
+    pub fn send(&self, message: &Message, descriptors: &[BorrowedFd<'_>], deadline: Instant) -> anyhow::Result<()> {
         let bytes = serde_json::to_vec(message)?;
         ensure!(bytes.len() <= LONGEST, "a message of {} bytes is too long", bytes.len());
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS))];
         let mut beside = SendAncillaryBuffer::new(&mut space);
         let fits = descriptors.is_empty() || beside.push(SendAncillaryMessage::ScmRights(descriptors));
         ensure!(fits, "{} sockets are too many for one message", descriptors.len());
-        // It has room for all that is ever in it: who does not read is not waited for.
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        let sent = sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut beside, flags);
-        sent.context("the other process does not listen")?;
-        Ok(())
+        loop {
+            match sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut beside, flags) {
+                Ok(_) => return Ok(()),
+                // A handful of messages waits to be read (net.unix.max_dgram_qlen).
+                Err(Errno::AGAIN) => self.wait(PollFlags::OUT, deadline)?,
+                Err(errno) => return Err(errno).context("the other process does not listen"),
+            }
+        }
     }
 
     /// The next message, `None` where the other end is gone.
@@ -94,7 +98,7 @@ impl Channel {
     /// # Errors
     /// It does not come until `deadline`, or is none.
     pub fn receive(&self, deadline: Instant) -> anyhow::Result<Option<(Message, Vec<OwnedFd>)>> {
-        self.wait(deadline)?;
+        self.wait(PollFlags::IN, deadline)?;
         let mut bytes = vec![0; LONGEST];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_SOCKETS))];
         let mut beside = RecvAncillaryBuffer::new(&mut space);
@@ -122,11 +126,11 @@ impl Channel {
         Ok(Some((message, descriptors)))
     }
 
-    fn wait(&self, deadline: Instant) -> anyhow::Result<()> {
+    fn wait(&self, until: PollFlags, deadline: Instant) -> anyhow::Result<()> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let left = Timespec::try_from(left).context("a deadline out of reach")?;
-            let mut interest = [PollFd::new(&self.0, PollFlags::IN)];
+            let mut interest = [PollFd::new(&self.0, until)];
             match poll(&mut interest, Some(&left)) {
                 Ok(0) => bail!("it did not come in time"),
                 Ok(_) => return Ok(()),
@@ -166,8 +170,8 @@ mod tests {
             sockets: vec![described; MOST_SOCKETS],
             more: false,
         };
-        one.send(&message, &[listener.as_fd(); MOST_SOCKETS]).unwrap();
-        one.send(&Message::Go, &[]).unwrap();
+        one.send(&message, &[listener.as_fd(); MOST_SOCKETS], soon()).unwrap();
+        one.send(&Message::Go, &[], soon()).unwrap();
         let (received, descriptors) = other.receive(soon()).unwrap().unwrap();
         assert_eq!((received, descriptors.len()), (message, MOST_SOCKETS));
         let twin = std::net::TcpListener::from(descriptors.into_iter().next().unwrap());
@@ -176,11 +180,34 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_reader_is_waited_for_and_one_that_does_not_read_is_not() {
+        let (one, other) = Channel::pair().unwrap();
+        let other = Channel::new(other);
+        let reader = std::thread::spawn(move || {
+            let mut read = 0;
+            while other.receive(soon()).unwrap().is_some() {
+                read += 1;
+            }
+            read
+        });
+        for _ in 0..2_000 {
+            one.send(&Message::Go, &[], soon()).unwrap();
+        }
+        drop(one);
+        assert_eq!(reader.join().unwrap(), 2_000);
+
+        let (one, _other) = Channel::pair().unwrap();
+        let late = Instant::now();
+        let failed = (0..100_000).find_map(|_| one.send(&Message::Go, &[], late).err());
+        assert!(failed.unwrap().to_string().contains("in time"));
+    }
+
+    #[test]
     fn the_end_of_the_other_process_is_no_message() {
         let (one, other) = Channel::pair().unwrap();
         drop(other);
         assert!(one.receive(soon()).unwrap().is_none());
-        assert!(one.send(&Message::Go, &[]).is_err());
+        assert!(one.send(&Message::Go, &[], soon()).is_err());
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod predecessor;
 mod request;
 mod succession;
 
-pub use inherited::{Inherited, discard_rest, inherit, take};
+pub use inherited::{Inherited, discard_rest, inherit, is_name_of_kept, name_of_kept, take};
 pub use message::Described;
 use message::{Channel, Message, PROTOCOL};
 pub use offer::Offer;

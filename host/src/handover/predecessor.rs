@@ -49,8 +49,8 @@ impl Predecessor {
         let trusted = them.uid == ours || them.uid.is_root();
         ensure!(trusted, "the process that started it is user {}'s, and this one is user {}'s", them.uid.as_raw(), ours.as_raw());
         let channel = Channel::new(input);
-        channel.send(&Message::hello(), &[])?;
         let deadline = Instant::now() + PATIENCE;
+        channel.send(&Message::hello(), &[], deadline)?;
         let next = || channel.receive(deadline)?.context("the old process is gone");
         let (hello, beside) = next()?;
         let Message::Hello { protocol, version } = hello else {
@@ -91,12 +91,13 @@ impl Predecessor {
         // First, so that nothing is said to a process that may end.
         replace(Standard::Error, &self.stderr).context("cannot take the log over")?;
         replace(Standard::Input, File::open("/dev/null")?).context("cannot let go of the old process")?;
-        if let Err(error) = self.channel.send(&Message::Ready { taken: self.taken }, &[]) {
+        let deadline = Instant::now() + PATIENCE;
+        if let Err(error) = self.channel.send(&Message::Ready { taken: self.taken }, &[], deadline) {
             // It has ended in between: then this one has its place all the more.
             tracing::warn!(error = format!("{error:#}"), "the old process is gone");
             return Ok(());
         }
-        match self.channel.receive(Instant::now() + PATIENCE) {
+        match self.channel.receive(deadline) {
             Ok(Some((Message::Go, _))) => tracing::info!("took the place of the process before"),
             Ok(_) => tracing::warn!("the old process is gone, without a word"),
             Err(error) => tracing::warn!(error = format!("{error:#}"), "the old process does not say that it has stopped"),

@@ -85,6 +85,12 @@ struct UnderWay {
     serves: bool,
 }
 
+/// There is another process. This one may end.
+pub struct Upgraded {
+    succession: Succession,
+    asking: Option<AsyncStream>,
+}
+
 impl Upgrades {
     /// From now on SIGUSR2 is a request, and requests at the socket wait until [`run`](Self::run).
     ///
@@ -104,19 +110,19 @@ impl Upgrades {
         })
     }
 
-    /// Returns when another process serves in the place of this one. `offers` are the listening sockets that it is to get.
+    /// Returns when another process serves beside this one. `offers` are the listening sockets that it is to get.
     ///
     /// What fails is told to whoever asked, and to the log, and changes nothing.
-    pub async fn run(mut self, offers: impl Fn() -> std::io::Result<Vec<(Described, OwnedFd)>>) {
+    pub async fn run(mut self, offers: impl Fn() -> std::io::Result<Vec<(Described, OwnedFd)>>) -> Upgraded {
         let (heard, mut asked) = channel(ASKING);
         let mut under_way: Option<UnderWay> = None;
         loop {
             let (question, stream) = tokio::select! {
                 prepared = prepared(&mut under_way) => {
                     if let Some(upgrade) = under_way.take()
-                        && upgrade.conclude(prepared).await
+                        && let Some(upgraded) = upgrade.conclude(prepared).await
                     {
-                        return;
+                        return upgraded;
                     }
                     continue;
                 }
@@ -172,25 +178,38 @@ impl Upgrades {
 }
 
 impl UnderWay {
-    /// Whether there is another process in the place of this one.
-    async fn conclude(mut self, prepared: Result<Succession, Failure>) -> bool {
+    /// From now on there is another process, or there is none.
+    async fn conclude(mut self, prepared: Result<Succession, Failure>) -> Option<Upgraded> {
         let asking = self.asking.take();
-        let mut succession = match prepared {
-            Ok(succession) => succession,
+        match prepared {
+            Ok(mut succession) => {
+                self.serves = true;
+                succession.keep();
+                Some(Upgraded { succession, asking })
+            }
             Err(failure) => {
                 fail(failure, asking).await;
-                return false;
+                None
             }
-        };
-        succession.commit();
-        self.serves = true;
-        let (process, version) = (succession.process(), succession.version().to_owned());
-        tracing::info!(process, version, "upgraded: another process serves");
-        if let Some(stream) = asking {
-            let from = std::process::id();
-            answer(stream, &Answer::Upgraded { from, to: process, version }).await;
         }
-        true
+    }
+}
+
+impl Upgraded {
+    /// To be called when this process accepts nothing more: the other one hears of it, and whoever has asked.
+    pub async fn tell(self) {
+        self.succession.let_go();
+        let (process, version) = (self.succession.process(), self.succession.version().to_owned());
+        tracing::info!(process, version, "upgraded: another process serves");
+        if let Some(stream) = self.asking {
+            let from = std::process::id();
+            let upgraded = Answer::Upgraded {
+                from,
+                to: process,
+                version,
+            };
+            answer(stream, &upgraded).await;
+        }
     }
 }
 

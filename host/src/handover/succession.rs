@@ -27,7 +27,7 @@ const LONGEST_LINE: u64 = 16 << 10;
 /// How long the end of a process may take once its end of the channel is closed, and the end of its messages after that.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// A process that is to take the place of this one. Dropped before [`commit`](Self::commit), it is killed.
+/// A process that is to take the place of this one. Dropped before [`keep`](Self::keep), it is killed.
 pub struct Succession {
     channel: Channel,
     child: Child,
@@ -99,7 +99,7 @@ impl Succession {
         &self.version
     }
 
-    /// Gives it the sockets, and waits until it serves. Then it may be committed to; otherwise it is gone.
+    /// Gives it the sockets, and waits until it serves. Then it is to be kept; otherwise it is gone.
     ///
     /// # Errors
     /// In whatever way the new process does not get as far as that.
@@ -126,7 +126,7 @@ impl Succession {
             env!("CARGO_PKG_VERSION")
         );
         self.version = version;
-        self.channel.send(&Message::hello(), &[stderr().as_fd()])?;
+        self.channel.send(&Message::hello(), &[stderr().as_fd()], deadline)?;
         let mut batches: Vec<_> = order.sockets.chunks(MOST_SOCKETS).collect();
         if batches.is_empty() {
             batches.push(&[]);
@@ -138,7 +138,7 @@ impl Succession {
                 sockets: batch.iter().map(|(described, _)| described.clone()).collect(),
                 more: number + 1 < count,
             };
-            self.channel.send(&message, &descriptors)?;
+            self.channel.send(&message, &descriptors, deadline)?;
         }
         let (ready, _) = self.hear(deadline)?;
         ensure!(
@@ -179,11 +179,15 @@ impl Succession {
         }
     }
 
-    /// Tells it that this process accepts nothing more. From now on it is on its own.
-    pub fn commit(&mut self) {
+    /// From now on it lives on, whatever becomes of this process.
+    pub fn keep(&mut self) {
         self.done = true;
+    }
+
+    /// Tells it that this process accepts nothing more.
+    pub fn let_go(&self) {
         // It serves, whether or not it hears of this.
-        if let Err(error) = self.channel.send(&Message::Go, &[]) {
+        if let Err(error) = self.channel.send(&Message::Go, &[], Instant::now()) {
             tracing::warn!(error = format!("{error:#}"), "the new process does not listen any more");
         }
     }

@@ -98,7 +98,7 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
         let mut hangup = signal(SignalKind::hangup())?;
         let upgrades = Upgrades::new(&config.process)?;
         let mut server = Server::start(config)?;
-        server.answers().await;
+        anyhow::ensure!(server.answers().await, "a worker has ended");
         supervisor::keep(&server.sockets()?);
         let rest = discard_rest();
         supervisor::forget(&rest);
@@ -128,14 +128,17 @@ pub fn run(config: &Config) -> anyhow::Result<Ended> {
                         server.reload_certificates().await;
                         supervisor::reloaded();
                     }
-                    () = &mut upgraded => break true,
-                    _ = terminate.recv() => break false,
-                    _ = interrupt.recv() => break false,
+                    upgraded = &mut upgraded => break Some(upgraded),
+                    _ = terminate.recv() => break None,
+                    _ = interrupt.recv() => break None,
                 }
             }
         };
-        if replaced {
+        if let Some(upgraded) = replaced {
             server.step_aside();
+            // A worker that takes its time keeps nobody waiting for long: what it still accepts, it serves.
+            let _ = timeout(LATE, server.answers()).await;
+            upgraded.tell().await;
             let mut emptied = pin!(server.emptied(config.process.upgrade_linger));
             loop {
                 tokio::select! {
@@ -448,18 +451,18 @@ impl Server {
         }
     }
 
-    /// Returns when every worker has answered: it accepts, and gets around to what it has to do.
-    pub async fn answers(&self) {
+    /// Asks every worker whether it accepts and gets around to what it has to do. Those that have ended do not.
+    pub async fn answers(&self) -> bool {
         let (asker, mut answers) = mpsc::unbounded_channel();
         for worker in &self.workers {
             worker.tell(Command::Answer(asker.clone()));
         }
-        for _ in &self.workers {
-            // One that has ended, which it was not told to, never answers.
-            if answers.recv().await.is_none() {
-                return std::future::pending().await;
-            }
+        drop(asker);
+        let mut answered = 0;
+        while let Some(()) = answers.recv().await {
+            answered += 1;
         }
+        answered == self.workers.len()
     }
 
     /// Every socket that clients connect to.
