@@ -15,8 +15,8 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{
-    self, Address, Config, FilterConfig, ListenAddress, ListenerConfig, LoadError, ProcessConfig, ReferenceError, SCHEME,
-    Source, UpgradeSocket, UpstreamConfig, defaults,
+    self, Address, Config, FilterConfig, ListenAddress, ListenerConfig, LoadError, ProcessConfig, ReferenceError,
+    SCHEME, Source, UpgradeSocket, UpstreamConfig, defaults,
 };
 use crate::observe::log;
 use crate::server::Ended;

@@ -94,7 +94,9 @@ pub async fn guard(answers: impl AsyncFn() -> bool) {
     loop {
         match timeout(every, answers()).await {
             Ok(true) => tell(&[NotifyState::Watchdog]),
-            Ok(false) | Err(_) => tracing::error!(within = ?every, "a worker does not answer: the service manager is not told that all is well"),
+            Ok(false) | Err(_) => {
+                tracing::error!(within = ?every, "a worker does not answer: the service manager is not told that all is well");
+            }
         }
         sleep(every.max(Duration::from_millis(1))).await;
     }

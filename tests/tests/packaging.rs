@@ -42,27 +42,33 @@ fn the_debian_package_has_what_it_takes_to_run() {
     let said = shell(&format!("{program} check --config {}", root.join(CONFIG).display())).success();
     assert!(said.contains("is valid"), "{said}");
     // Passwords may stand in it some day.
-    let mode = fs::metadata(root.join(CONFIG)).expect("it is there").permissions().mode();
+    let mode = fs::metadata(root.join(CONFIG))
+        .expect("it is there")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o640);
     let unit = fs::read_to_string(root.join("lib/systemd/system/spliceway.service")).expect("it is there");
-    assert!(unit.contains(&format!("ExecStart=/usr/bin/spliceway run --config /{CONFIG}")), "{unit}");
-    shell(&format!("cd {}; md5sum --quiet --check <(dpkg-deb --ctrl-tarfile {} | tar -xO ./md5sums)", root.display(), package.display())).success();
-    let conffiles = shell(&format!("dpkg-deb --ctrl-tarfile {} | tar -xO ./conffiles", package.display())).success();
-    assert_eq!(conffiles.trim(), format!("/{CONFIG}"));
-}
-
-#[test]
-fn lintian_finds_no_fault_with_the_package() {
-    if shell("command -v lintian").code() != Some(0) {
-        skip!("lintian is not installed");
-    }
-    let folder = TempDir::new().expect("a temporary folder");
-    let package = build_deb(folder.path());
-    // A program of a debug build is not a release's; and lintian does not like to be root.
-    let said = shell(&format!(
-        "lintian --allow-root --fail-on error --suppress-tags unstripped-binary-or-object {}",
+    assert!(
+        unit.contains(&format!("ExecStart=/usr/bin/spliceway run --config /{CONFIG}")),
+        "{unit}"
+    );
+    shell(&format!(
+        "cd {}; md5sum --quiet --check <(dpkg-deb --ctrl-tarfile {} | tar -xO ./md5sums)",
+        root.display(),
         package.display()
-    ));
+    ))
+    .success();
+    let conffiles = shell(&format!(
+        "dpkg-deb --ctrl-tarfile {} | tar -xO ./conffiles",
+        package.display()
+    ))
+    .success();
+    assert_eq!(conffiles.trim(), format!("/{CONFIG}"));
+    // Here, as making a package takes its time.
+    if shell("command -v lintian").code() != Some(0) {
+        skip!("lintian is not installed: nothing else has looked at the package");
+    }
+    let said = shell(&format!("lintian --allow-root --fail-on error {}", package.display()));
     assert!(said.status.success(), "{}{}", said.stdout, said.stderr);
 }
 
@@ -117,7 +123,12 @@ fn an_image_has_the_program_and_runs_it() {
 #[track_caller]
 fn build_deb(folder: &Path) -> PathBuf {
     let script = artifacts::workspace().join("packaging/build-deb");
-    let command = format!("COMPRESSION=gzip {} {} {}", script.display(), artifacts::binary().display(), folder.display());
+    let command = format!(
+        "COMPRESSION=gzip {} {} {}",
+        script.display(),
+        artifacts::binary().display(),
+        folder.display()
+    );
     let said = shell(&command).success();
     said.trim().into()
 }

@@ -19,6 +19,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::process::{Pid, Signal, kill_process};
 use spliceway_tests::command::{lasting, run};
 use spliceway_tests::ports::Port;
+use spliceway_tests::terminal::is_listening;
 use spliceway_tests::{Client, DEADLINE, Peer, Proxy, Upstream, artifacts, eventually, is_root, skip, wait_until_exit};
 use tempfile::TempDir;
 
@@ -56,7 +57,9 @@ fn an_upgrade_is_no_stop_and_the_new_process_is_the_main_one() {
     manager.hears("READY=1");
     proxy.signal(Signal::USR2);
     let ready = manager.hears("READY=1");
-    let process = proxy.wait_for("upgraded: another process serves", |_| true).number("process");
+    let process = proxy
+        .wait_for("upgraded: another process serves", |_| true)
+        .number("process");
     let _end = Killed(process);
     assert!(ready.contains(&format!("MAINPID={process}")), "{ready}");
     let mut proxy = proxy;
@@ -86,7 +89,10 @@ fn a_worker_that_does_not_answer_is_not_spoken_for() {
     let mut client = Client::connect(proxy.address());
     client.send(b"loop");
     client.expect_closed();
-    proxy.wait_for("a worker does not answer: the service manager is not told that all is well", |_| true);
+    proxy.wait_for(
+        "a worker does not answer: the service manager is not told that all is well",
+        |_| true,
+    );
     // It is again when the worker has come back.
     manager.hears("WATCHDOG=1");
 }
@@ -155,7 +161,11 @@ fn a_descriptor_that_is_no_listening_socket_is_refused() {
     );
     let said = run(lasting("sh").args(["-c", &script]), DEADLINE);
     assert_eq!(said.code(), Some(1));
-    assert!(said.stderr.contains("is no listening socket: expected ListenStream="), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("is no listening socket: expected ListenStream="),
+        "{}",
+        said.stderr
+    );
 }
 
 // ---- privileges ----
@@ -167,17 +177,28 @@ fn privileges_are_gone_from_every_thread_before_anybody_is_served() {
     }
     let upstream = Upstream::echo();
     let guest = artifacts::filter("redis-guard");
-    let filter = format!("filters.guard.source = \"{}\"\n", guest.display());
+    let filter = format!(
+        "filters.guard = {{ source = \"{}\", config = {{ refuse = [\"FLUSHALL\"] }} }}\n",
+        guest.display()
+    );
     // A port below 1024 is bound by root, and its number is nobody's here.
     let text = format!("{filter}{}", config(&upstream, "127.0.0.81:81", "user = \"daemon\""));
     let proxy = Proxy::run(&text).start();
     echoed(proxy.address());
     let mut threads = 0;
-    for task in fs::read_dir(format!("/proc/{}/task", proxy.pid())).expect("it runs").flatten() {
+    for task in fs::read_dir(format!("/proc/{}/task", proxy.pid()))
+        .expect("it runs")
+        .flatten()
+    {
         let status = fs::read_to_string(task.path().join("status")).expect("a thread has a status");
         let value = |key: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-            line.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+            line.unwrap_or_default()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ")
         };
         assert_eq!(value("Uid"), "1 1 1 1", "{status}");
         assert_eq!(value("Gid"), "1 1 1 1", "{status}");
@@ -192,7 +213,9 @@ fn privileges_are_gone_from_every_thread_before_anybody_is_served() {
 
     // A process without privileges hands its port over: the next one does not bind it.
     proxy.signal(Signal::USR2);
-    let process = proxy.wait_for("upgraded: another process serves", |_| true).number("process");
+    let process = proxy
+        .wait_for("upgraded: another process serves", |_| true)
+        .number("process");
     let _end = Killed(process);
     echoed("127.0.0.81:81");
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
@@ -211,7 +234,7 @@ fn who_is_not_root_cannot_become_somebody_else() {
     fs::set_permissions(builder.folder(), open(0o755)).expect("it is ours");
     let binary = TempDir::new().expect("a temporary folder");
     fs::set_permissions(binary.path(), open(0o755)).expect("it is ours");
-    let said = builder.user("nobody").fail();
+    let said = builder.as_user("nobody").fail();
     assert_eq!(said.code(), Some(1), "{}", said.stderr);
     let expected = "cannot become user \"daemon\" (`[process] user`): this process is user 65534's";
     assert!(said.stderr.contains(expected), "{}", said.stderr);
@@ -234,11 +257,27 @@ fn the_unit_is_right_and_leaves_little_to_an_intruder() {
     };
     let (unit, socket) = (place(&unit), place(&socket));
     let analyze = |arguments: &[&OsStr]| run(lasting("systemd-analyze").args(arguments), DEADLINE);
-    let said = analyze(&["verify".as_ref(), "--man=no".as_ref(), unit.as_os_str(), socket.as_os_str()]);
-    assert!(said.status.success() && said.stderr.trim().is_empty(), "{}", said.stderr);
-    let said = analyze(&["security".as_ref(), "--offline=yes".as_ref(), "--no-pager".as_ref(), unit.as_os_str()]);
+    let said = analyze(&[
+        "verify".as_ref(),
+        "--man=no".as_ref(),
+        unit.as_os_str(),
+        socket.as_os_str(),
+    ]);
+    assert!(
+        said.status.success() && said.stderr.trim().is_empty(),
+        "{}",
+        said.stderr
+    );
+    let said = analyze(&[
+        "security".as_ref(),
+        "--offline=yes".as_ref(),
+        "--no-pager".as_ref(),
+        unit.as_os_str(),
+    ]);
     let text = said.stdout;
-    let grade = text.lines().find_map(|line| line.split_once("exposure level for ")?.1.split_once(": "));
+    let grade = text
+        .lines()
+        .find_map(|line| line.split_once("exposure level for ")?.1.split_once(": "));
     let grade: f64 = grade
         .and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok())
         .unwrap_or_else(|| panic!("no grade in\n{text}{}", said.stderr));
@@ -325,12 +364,6 @@ impl Manager {
         }
     }
 
-    #[track_caller]
-    fn hears_nothing(&self, during: Duration) {
-        self.socket.set_read_timeout(Some(during)).expect("a socket has a timeout");
-        assert_eq!(self.next(), None);
-    }
-
     fn heard(&self) -> String {
         self.heard.borrow().clone()
     }
@@ -349,16 +382,26 @@ impl Activated {
     /// By systemd's own tool, at the first connection.
     fn start(arguments: &[&str], config: &str) -> Self {
         let mut command = lasting("systemd-socket-activate");
-        command.args(arguments).arg(artifacts::binary()).args(["run", "--config", config]);
-        Self {
-            child: command.spawn().expect("systemd-socket-activate (systemd) is installed"),
-        }
+        command
+            .args(arguments)
+            .arg(artifacts::binary())
+            .args(["run", "--config", config]);
+        let child = command.spawn().expect("systemd-socket-activate (systemd) is installed");
+        let port = arguments
+            .iter()
+            .find_map(|argument| argument.rsplit_once(':')?.1.parse().ok());
+        let port = port.expect("an address");
+        eventually("it listens", || is_listening(port).then_some(()));
+        Self { child }
     }
 
     /// As systemd does: the sockets are the descriptors from 3 on.
     fn with(listeners: &[TcpListener], config: &str) -> Self {
         // They are handed down, so they are not closed when the shell begins.
-        let numbers: Vec<String> = listeners.iter().map(|listener| listener.as_raw_fd().to_string()).collect();
+        let numbers: Vec<String> = listeners
+            .iter()
+            .map(|listener| listener.as_raw_fd().to_string())
+            .collect();
         for listener in listeners {
             fcntl_setfd(listener, FdFlags::empty()).expect("a flag of our own descriptor");
         }

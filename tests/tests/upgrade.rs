@@ -46,7 +46,9 @@ fn twenty_upgrades_in_a_row_under_load_refuse_and_reset_nobody() {
             let before = served.load(Ordering::Relaxed);
             service.upgraded();
             lasting.push(service.connected(["groups", "per-worker", "shared", "unix"][number % 4]));
-            eventually("more are served", || (served.load(Ordering::Relaxed) > before + 20).then_some(()));
+            eventually("more are served", || {
+                (served.load(Ordering::Relaxed) > before + 20).then_some(())
+            });
         }
         over.store(true, Ordering::Relaxed);
         for thread in coming {
@@ -62,7 +64,9 @@ fn twenty_upgrades_in_a_row_under_load_refuse_and_reset_nobody() {
     // As many processes as have connections: each ends with the last that it has.
     assert_eq!(service.processes().len(), UPGRADES + 1);
     drop(lasting);
-    eventually("the old processes end", || (service.processes().len() == 1).then_some(()));
+    eventually("the old processes end", || {
+        (service.processes().len() == 1).then_some(())
+    });
     let newest = service.newest();
     assert_eq!(service.processes(), BTreeSet::from([newest]));
     println!("{} short connections in {UPGRADES} upgrades", served.into_inner());
@@ -92,7 +96,10 @@ fn move_bulk(address: &str, over: &AtomicBool) -> u64 {
         let (mut sending, sent) = (client.another(), chunk.clone());
         let sender = thread::spawn(move || sending.send(&sent));
         let received = client.receive(chunk.len());
-        assert!(received == chunk, "other bytes than were sent, within a mebibyte after {moved}");
+        assert!(
+            received == chunk,
+            "other bytes than were sent, within a mebibyte after {moved}"
+        );
         sender.join().expect("everything is taken");
         moved += chunk.len() as u64;
     }
@@ -108,7 +115,9 @@ fn a_signal_asks_for_the_same() {
     let address = proxy.address().to_owned();
     let mut before = connected(&address);
     proxy.signal(Signal::USR2);
-    let process = proxy.wait_for("upgraded: another process serves", |_| true).number("process");
+    let process = proxy
+        .wait_for("upgraded: another process serves", |_| true)
+        .number("process");
     let _end = EndOf(vec![process]);
     let mut after = connected(&address);
     before.send(b"x");
@@ -147,7 +156,9 @@ fn the_new_process_serves_what_its_configuration_says() {
             drop(service.connected(listener));
         }
     }
-    let listening = service.proxy.wait_for("listening", |event| event.text("listener") == "added");
+    let listening = service
+        .proxy
+        .wait_for("listening", |event| event.text("listener") == "added");
     drop(connected(listening.text("address")));
     eventually("nobody listens where the listener was", || {
         let refused = Client::try_connect(&removed).err()?;
@@ -175,7 +186,9 @@ fn the_page_of_metrics_is_the_new_process_s() {
     for _ in 0..5 {
         drop(service.connected("unix"));
     }
-    eventually("they are counted", || page().contains(&format!("{connections} 5")).then_some(()));
+    eventually("they are counted", || {
+        page().contains(&format!("{connections} 5")).then_some(())
+    });
     let mut lasting = service.connected("unix");
     service.upgraded();
     for _ in 0..10 {
@@ -192,7 +205,9 @@ fn an_old_process_waits_for_its_connections_no_longer_than_it_is_told_to() {
     service.upgraded();
     // The drain has no soft end and a hard one after 200ms.
     lasting.expect_closed();
-    eventually("the old process ends", || (service.processes().len() == 1).then_some(()));
+    eventually("the old process ends", || {
+        (service.processes().len() == 1).then_some(())
+    });
 }
 
 // ---- what goes wrong ----
@@ -207,13 +222,19 @@ fn a_new_process_that_fails_changes_nothing() {
     let silent = service.script("silent", "exec 0<&- 2<&-; exec sleep 1000");
     let garbage = service.script("garbage", "echo nonsense >&0; exec sleep 1000");
     let text = service.file("text", "this is no program");
-    let fails = |binary: &Path, expected: &[&str]| {
+    let mut fails = |binary: &Path, expected: &[&str]| {
         let said = service.upgrade(&["--binary", &binary.display().to_string()]);
         assert_eq!(said.code(), Some(1), "{}", said.stderr);
         for expected in expected.iter().chain(&["the running process serves on"]) {
-            assert!(said.stderr.contains(expected), "{expected:?} is missing:\n{}", said.stderr);
+            assert!(
+                said.stderr.contains(expected),
+                "{expected:?} is missing:\n{}",
+                said.stderr
+            );
         }
         drop(service.connected("per-worker"));
+        lasting.send(b"still here");
+        lasting.expect(b"still here");
     };
     fails(&text, &["cannot run", "Permission denied"]);
     fails(Path::new("/bin/true"), &["ended before it served: exit status: 0"]);
@@ -223,7 +244,10 @@ fn a_new_process_that_fails_changes_nothing() {
     fails(&silent, &["was killed"]);
     for step in ["begun", "inherited", "serving"] {
         fails(&service.faulty(step, "kill"), &["signal: 9"]);
-        fails(&service.faulty(step, "panic"), &["exit status: 101", "a fault that a test has asked for"]);
+        fails(
+            &service.faulty(step, "panic"),
+            &["exit status: 101", "a fault that a test has asked for"],
+        );
         fails(&service.faulty(step, "hang"), &["was killed", "in time"]);
     }
     let good = service.config();
@@ -233,7 +257,9 @@ fn a_new_process_that_fails_changes_nothing() {
     // The command reads the configuration itself. Who only sends a signal finds it in the log.
     service.proxy.signal(Signal::USR2);
     let failed = "upgrade failed: this process serves on";
-    let event = service.proxy.wait_for(failed, |event| event.text("error").contains("exit status: 2"));
+    let event = service
+        .proxy
+        .wait_for(failed, |event| event.text("error").contains("exit status: 2"));
     assert!(event.has("error"));
     assert!(service.proxy.log_text().contains("there is no upstream `ecko`"));
 
@@ -257,7 +283,11 @@ fn two_upgrades_at_once_are_one_too_many() {
         service.proxy.wait_for("upgrade: another process is started", |_| true);
         let second = service.upgrade(&[]);
         assert_eq!(second.code(), Some(1));
-        assert!(second.stderr.contains("an upgrade is under way already, to process"), "{}", second.stderr);
+        assert!(
+            second.stderr.contains("an upgrade is under way already, to process"),
+            "{}",
+            second.stderr
+        );
         let first = first.join().expect("it is answered");
         assert!(first.stderr.contains("was killed"), "{}", first.stderr);
     });
@@ -325,7 +355,10 @@ fn nobody_else_may_ask() {
     }
     let service = Service::start("");
     let socket = service.folder.path().join("upgrade.sock");
-    assert_eq!(fs::metadata(&socket).expect("it is there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&socket).expect("it is there").permissions().mode() & 0o777,
+        0o600
+    );
     // Even where somebody has opened the file to all.
     let open = |path: &Path, mode| fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("it is ours");
     open(&socket, 0o666);
@@ -445,14 +478,19 @@ impl Service {
     /// The one that was started last.
     fn newest(&self) -> u64 {
         let started = self.proxy.logged("upgrade: another process is started");
-        started.last().map_or(self.proxy.pid().into(), |event| event.number("process"))
+        started
+            .last()
+            .map_or(self.proxy.pid().into(), |event| event.number("process"))
     }
 
     /// The processes of this service that run.
     fn processes(&self) -> BTreeSet<u64> {
         let started = self.proxy.logged("upgrade: another process is started");
         let started = started.iter().map(|event| event.number("process"));
-        started.chain([self.proxy.pid().into()]).filter(|process| runs(*process)).collect()
+        started
+            .chain([self.proxy.pid().into()])
+            .filter(|process| runs(*process))
+            .collect()
     }
 }
 

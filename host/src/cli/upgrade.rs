@@ -10,8 +10,10 @@ use crate::config::defaults;
 use crate::handover::{Answer, ask, configuration_of};
 
 #[derive(Debug, Args)]
-#[command(after_help = "The running process starts the new one with its own arguments. It serves on until the new one serves; \
-                        one that fails changes nothing, and is told of here. SIGUSR2 does the same, and tells the log alone.")]
+#[command(
+    after_help = "The running process starts the new one with its own arguments. It serves on until the new one serves; \
+                        one that fails changes nothing, and is told of here. SIGUSR2 does the same, and tells the log alone."
+)]
 pub struct Upgrade {
     /// The configuration file of the running process, which says where it is asked
     #[arg(long, default_value = defaults::CONFIG_FILE, value_name = "FILE")]
@@ -55,7 +57,10 @@ pub fn upgrade(asked: Upgrade) -> ExitCode {
                 say_error("The last lines of the new process:");
                 lines.iter().for_each(|line| say_error(&format!("  {line}")));
             }
-            complain(FAILED, &format!("not upgraded, and the running process serves on: {why}"))
+            complain(
+                FAILED,
+                &format!("not upgraded, and the running process serves on: {why}"),
+            )
         }
         Err(error) => complain(FAILED, &format!("{error:#}")),
     }

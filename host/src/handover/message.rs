@@ -27,11 +27,19 @@ const LONGEST: usize = 128 << 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Message {
-    Hello { protocol: u32, version: String },
+    Hello {
+        protocol: u32,
+        version: String,
+    },
     /// One for each descriptor beside it.
-    Sockets { sockets: Vec<Described>, more: bool },
+    Sockets {
+        sockets: Vec<Described>,
+        more: bool,
+    },
     /// On how many of them it serves.
-    Ready { taken: usize },
+    Ready {
+        taken: usize,
+    },
     Go,
 }
 
@@ -120,7 +128,10 @@ impl Channel {
             return Ok(None);
         }
         let whole = !received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
-        ensure!(whole, "the other process sent more than fits a message, or more sockets than this one may open");
+        ensure!(
+            whole,
+            "the other process sent more than fits a message, or more sockets than this one may open"
+        );
         let message = serde_json::from_slice(&bytes[..received.bytes]);
         let message = message.context("what the other process sent is no message of this protocol")?;
         Ok(Some((message, descriptors)))

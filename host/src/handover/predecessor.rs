@@ -47,7 +47,12 @@ impl Predecessor {
         let them = sockopt::socket_peercred(&input).context("the standard input is no socket")?;
         let ours = geteuid();
         let trusted = them.uid == ours || them.uid.is_root();
-        ensure!(trusted, "the process that started it is user {}'s, and this one is user {}'s", them.uid.as_raw(), ours.as_raw());
+        ensure!(
+            trusted,
+            "the process that started it is user {}'s, and this one is user {}'s",
+            them.uid.as_raw(),
+            ours.as_raw()
+        );
         let channel = Channel::new(input);
         let deadline = Instant::now() + PATIENCE;
         channel.send(&Message::hello(), &[], deadline)?;
@@ -61,14 +66,24 @@ impl Predecessor {
             "the old process ({version}) speaks protocol {protocol}, this one ({}) speaks {PROTOCOL}: restart it instead",
             env!("CARGO_PKG_VERSION")
         );
-        let stderr = beside.into_iter().next().context("the old process said nothing of its log")?;
+        let stderr = beside
+            .into_iter()
+            .next()
+            .context("the old process said nothing of its log")?;
         let mut taken = 0;
         loop {
             let (message, sockets) = next()?;
-            let Message::Sockets { sockets: described, more } = message else {
+            let Message::Sockets {
+                sockets: described,
+                more,
+            } = message
+            else {
                 bail!("the old process sent something in the place of its sockets");
             };
-            ensure!(described.len() == sockets.len(), "the old process described other sockets than it sent");
+            ensure!(
+                described.len() == sockets.len(),
+                "the old process described other sockets than it sent"
+            );
             taken += sockets.len();
             inherit(described.into_iter().zip(sockets).map(|(described, socket)| Inherited {
                 socket,
@@ -100,7 +115,10 @@ impl Predecessor {
         match self.channel.receive(deadline) {
             Ok(Some((Message::Go, _))) => tracing::info!("took the place of the process before"),
             Ok(_) => tracing::warn!("the old process is gone, without a word"),
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "the old process does not say that it has stopped"),
+            Err(error) => tracing::warn!(
+                error = format!("{error:#}"),
+                "the old process does not say that it has stopped"
+            ),
         }
         Ok(())
     }

@@ -166,7 +166,12 @@ impl Upgrades {
         let succession = Succession::start(&order)?;
         let process = succession.process();
         let handle = succession.handle()?;
-        tracing::info!(process, binary, sockets = order.sockets.len(), "upgrade: another process is started");
+        tracing::info!(
+            process,
+            binary,
+            sockets = order.sockets.len(),
+            "upgrade: another process is started"
+        );
         Ok(UnderWay {
             process,
             handle,
@@ -288,11 +293,12 @@ fn hear(mut stream: AsyncStream, heard: &Sender<Asking>) {
 }
 
 async fn question(stream: &mut AsyncStream) -> anyhow::Result<Question> {
-    trust(&*stream)?;
     let length = stream.read_u32().await?;
     ensure!(length <= LONGEST, "a question of {length} bytes is too long");
     let mut bytes = vec![0; length as usize];
     stream.read_exact(&mut bytes).await?;
+    // Only now, so that whoever is refused hears of it: what is not read would cut the answer off.
+    trust(&*stream)?;
     serde_json::from_slice(&bytes).context("this is no question of this version's")
 }
 
@@ -348,7 +354,10 @@ fn usual(config: &ProcessConfig) -> Option<(UnixListener, Offer)> {
         Ok(socket) => Some(socket),
         Err(error) => {
             let error = format!("{error:#}");
-            tracing::info!(error, "`spliceway upgrade` does not find this process; SIGUSR2 upgrades it as well");
+            tracing::info!(
+                error,
+                "`spliceway upgrade` does not find this process; SIGUSR2 upgrades it as well"
+            );
             None
         }
     }
@@ -386,7 +395,11 @@ pub fn ask(path: &Path, binary: Option<PathBuf>) -> anyhow::Result<Answer> {
     let them = sockopt::socket_peercred(&stream)?.uid;
     let ours = geteuid();
     if !(ours.is_root() || them == ours || them.is_root()) {
-        bail!("{shown} is user {}'s, and you are user {}", them.as_raw(), ours.as_raw());
+        bail!(
+            "{shown} is user {}'s, and you are user {}",
+            them.as_raw(),
+            ours.as_raw()
+        );
     }
     let question = serde_json::to_vec(&Question { binary })?;
     let length = u32::try_from(question.len())?;
@@ -412,7 +425,8 @@ fn read<T: DeserializeOwned>(stream: &mut impl Read) -> anyhow::Result<T> {
 /// # Errors
 /// It is no `spliceway run`.
 pub fn configuration_of(process: u32) -> anyhow::Result<PathBuf> {
-    let line = std::fs::read(format!("/proc/{process}/cmdline")).with_context(|| format!("there is no process {process}"))?;
+    let line =
+        std::fs::read(format!("/proc/{process}/cmdline")).with_context(|| format!("there is no process {process}"))?;
     let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
     let config = config_in(&words).with_context(|| {
         format!("process {process} is no `spliceway run`; `kill -USR2 {process}` upgrades one that has no configuration file")
@@ -449,7 +463,10 @@ mod tests {
             config_in(&words).map(|path| path.display().to_string())
         };
         assert_eq!(config("spliceway run --config a.toml").as_deref(), Some("a.toml"));
-        assert_eq!(config("spliceway --log-level info run --config=/b.toml").as_deref(), Some("/b.toml"));
+        assert_eq!(
+            config("spliceway --log-level info run --config=/b.toml").as_deref(),
+            Some("/b.toml")
+        );
         assert_eq!(config("spliceway run").as_deref(), Some("spliceway.toml"));
         assert_eq!(config("spliceway forward :1 :2"), None);
     }

@@ -142,7 +142,10 @@ impl Succession {
         }
         let (ready, _) = self.hear(deadline)?;
         ensure!(
-            ready == Message::Ready { taken: order.sockets.len() },
+            ready
+                == Message::Ready {
+                    taken: order.sockets.len()
+                },
             "the new process was given {} sockets and says {ready:?}",
             order.sockets.len()
         );
@@ -150,7 +153,9 @@ impl Succession {
     }
 
     fn hear(&self, deadline: Instant) -> anyhow::Result<(Message, Vec<OwnedFd>)> {
-        self.channel.receive(deadline)?.ok_or_else(|| anyhow!("it has closed its end"))
+        self.channel
+            .receive(deadline)?
+            .ok_or_else(|| anyhow!("it has closed its end"))
     }
 
     /// Ends it, if it has not ended by itself, and says why there is no successor.

@@ -95,7 +95,9 @@ pub fn bind_for(whom: &str, config: &ListenerConfig, workers: usize) -> anyhow::
         let inherited = inherited(Some(address))?;
         if let Some(first) = inherited.first() {
             let bound = rustix::net::getsockname(first).map_err(|errno| failed(errno.into()))?;
-            let bound: SocketAddr = bound.try_into().map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
+            let bound: SocketAddr = bound
+                .try_into()
+                .map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
             return Ok((inherited, Peer::Tcp(bound)));
         }
         let (sockets, bound) = listen_tcp(address, workers, config.accept, &config.vigilance).map_err(failed)?;

@@ -79,11 +79,7 @@ impl Exporter {
     pub fn start(bound: Bound, present: Present) -> anyhow::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (started, starting) = channel();
-        let Bound {
-            socket,
-            address,
-            offer,
-        } = bound;
+        let Bound { socket, address, offer } = bound;
         let is_unix = matches!(address, Peer::Unix(_));
         let serve = move || {
             let runtime = Builder::new_current_thread()

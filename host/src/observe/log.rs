@@ -76,7 +76,9 @@ pub fn start(format: Option<Format>, level: &str) -> anyhow::Result<()> {
 /// How lines look, in the word that `--log-format` takes.
 pub fn format_in_force() -> &'static str {
     match STYLE.get() {
-        Some(Style { format: Format::Text, .. }) => "text",
+        Some(Style {
+            format: Format::Text, ..
+        }) => "text",
         _ => "json",
     }
 }

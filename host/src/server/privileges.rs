@@ -42,6 +42,11 @@ pub fn give_away(account: &Account) -> anyhow::Result<()> {
         is_it() && become_user(0, 0, &[]).is_err(),
         "privileges are left after becoming user \"{name}\": this process does not serve with them"
     );
-    tracing::info!(user = name, id = account.user, group = account.group, "privileges given away");
+    tracing::info!(
+        user = name,
+        id = account.user,
+        group = account.group,
+        "privileges given away"
+    );
     Ok(())
 }

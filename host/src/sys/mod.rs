@@ -6,7 +6,10 @@
 #[expect(unsafe_code, reason = "rustix changes the user of one thread alone")]
 mod account;
 mod clock;
-#[expect(unsafe_code, reason = "the standard streams, and what is left behind them, have no owner")]
+#[expect(
+    unsafe_code,
+    reason = "the standard streams, and what is left behind them, have no owner"
+)]
 mod descriptors;
 mod listen;
 #[expect(unsafe_code, reason = "rustix has no SO_PEEK_OFF")]

@@ -37,7 +37,10 @@ fn a_user_is_known_by_name_or_by_number_and_has_a_group() {
     assert_eq!(user("user = 'daemon'"), daemon("daemon", 1, 1));
     assert_eq!(user("user = '1'"), daemon("1", 1, 1));
     assert_eq!(user("user = 'daemon', group = '7'"), daemon("daemon", 1, 7));
-    assert_eq!(user("user = '4000000', group = 'daemon'"), daemon("4000000", 4_000_000, 1));
+    assert_eq!(
+        user("user = '4000000', group = 'daemon'"),
+        daemon("4000000", 4_000_000, 1)
+    );
 }
 
 #[test]

@@ -45,7 +45,10 @@ fn socket(given: Given<String>, directory: &Path, problems: &mut Problems) -> Re
     let expected = "a path, as in \"/run/spliceway/upgrade.sock\", or \"-\" for none";
     let path = path(&text, span.clone(), expected, directory, problems)?;
     if path.as_os_str().len() > LONGEST {
-        let problem = Problem::at(span, format!("the path of a socket has {LONGEST} bytes at the most (unix(7))"));
+        let problem = Problem::at(
+            span,
+            format!("the path of a socket has {LONGEST} bytes at the most (unix(7))"),
+        );
         return Err(problems.report(problem.label("expected a shorter one")));
     }
     Ok(UpgradeSocket::At(path))
@@ -79,7 +82,10 @@ fn account(
         (Some(entry), _, _) => entry,
         (None, Some(number), Some(group)) => (name.clone(), number, group),
         (None, Some(_), None) => {
-            let problem = Problem::at(span, format!("user {name} is not in /etc/passwd, so that its group is unknown"));
+            let problem = Problem::at(
+                span,
+                format!("user {name} is not in /etc/passwd, so that its group is unknown"),
+            );
             return Err(problems.report(problem.label("expected `group = ...` beside it")));
         }
         (None, None, _) => return Err(problems.report(nobody(&name, span))),
