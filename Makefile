@@ -1,5 +1,5 @@
 # What a developer types. CI calls `check` and `test` and nothing else (.ci/run).
-.PHONY: demo filters packages languages test check bench fmt
+.PHONY: deb demo filters packages languages test check bench fmt
 
 # See it work: upstreams, a proxy, filters, one of them replaced under traffic.
 demo: filters
@@ -35,6 +35,11 @@ check:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items
+
+# A Debian package of the release, in target/.
+deb:
+	cargo build --release --package spliceway
+	packaging/build-deb target/release/spliceway target
 
 # What a filter adds to a request, to a connection and to bulk, what a call costs, and what it costs to choose a server
 # and a route.

@@ -6,6 +6,7 @@ mod ctl;
 mod explain;
 mod filter;
 mod man;
+mod upgrade;
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
@@ -15,8 +16,8 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{
-    self, Address, Config, FilterConfig, ListenAddress, ListenerConfig, LoadError, ReferenceError, SCHEME, Source,
-    UpstreamConfig, defaults,
+    self, Address, Config, FilterConfig, ListenAddress, ListenerConfig, LoadError, ProcessConfig, ReferenceError,
+    SCHEME, Source, UpgradeSocket, UpstreamConfig, defaults,
 };
 use crate::observe::log;
 use crate::server::Ended;
@@ -58,6 +59,8 @@ enum Command {
     Explain(explain::Explain),
     /// Ask a proxy that runs what it does, and tell it what to do
     Ctl(ctl::Ctl),
+    /// Put another process, of another version perhaps, in the place of the running one, with no connection lost
+    Upgrade(upgrade::Upgrade),
     /// Write, test and share filters
     #[command(subcommand)]
     Filter(filter::Command),
@@ -128,7 +131,7 @@ pub fn main() -> ExitCode {
     let usual = match cli.command {
         // What it has to say is its answer.
         Command::Filter(filter::Command::Dev(_)) => "warn,filter=info",
-        Command::Demo(_) | Command::Check(_) | Command::Ctl(_) | Command::Filter(_) => "warn",
+        Command::Demo(_) | Command::Check(_) | Command::Ctl(_) | Command::Upgrade(_) | Command::Filter(_) => "warn",
         _ => "info",
     };
     let level = cli.log_level.as_deref().unwrap_or(usual);
@@ -152,6 +155,7 @@ pub fn main() -> ExitCode {
         Command::Check(asked) => check::check(asked),
         Command::Explain(asked) => explain::explain(asked),
         Command::Ctl(asked) => ctl::ctl(asked),
+        Command::Upgrade(asked) => upgrade::upgrade(asked),
         Command::Filter(asked) => filter::filter(asked),
         Command::Completions(asked) => completions::completions(asked, Cli::command()),
         Command::Man(asked) => man::man(asked, Cli::command()),
@@ -243,6 +247,11 @@ impl Forward {
             filters,
             upstreams,
             listeners: vec![listener],
+            // It would take the place of the service of this machine.
+            process: ProcessConfig {
+                upgrade_socket: UpgradeSocket::None,
+                ..ProcessConfig::default()
+            },
             ..Config::default()
         })
     }

@@ -1,5 +1,6 @@
 //! What a server serves now.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -7,6 +8,7 @@ use arc_swap::ArcSwap;
 use crate::artifact::Library;
 use crate::config::Config;
 use crate::filter::Filter;
+use crate::handover::{Described, Offer};
 use crate::listener::{Listener, Post};
 use crate::observe::{Counters, Vitals};
 use crate::sys::Peer;
@@ -23,6 +25,9 @@ pub struct InForce {
     pub library: Arc<Library>,
     pub upstreams: Arc<Upstreams>,
     pub listeners: Vec<Arc<Listening>>,
+    /// The sockets of whoever else is asked.
+    pub metrics: Option<Offer>,
+    pub admin: Option<Offer>,
     /// The process's: the next configuration has the same ones.
     pub vitals: Arc<Vitals>,
 }
@@ -37,15 +42,17 @@ pub struct Listening {
     /// Where it listens, and what serves there.
     pub post: Arc<Post>,
     listener: Arc<Listener>,
+    /// Its sockets, for the process that takes the place of this one.
+    pub offer: Offer,
 }
 
 impl Listening {
-    pub fn new(listener: Arc<Listener>, address: Peer) -> Self {
-        Self::at(Arc::new(Post::new(Arc::clone(&listener))), listener, address)
+    pub fn new(listener: Arc<Listener>, address: Peer, offer: Offer) -> Self {
+        Self::at(Arc::new(Post::new(Arc::clone(&listener))), listener, address, offer)
     }
 
     /// Where there was another one before.
-    pub fn at(post: Arc<Post>, listener: Arc<Listener>, address: Peer) -> Self {
+    pub fn at(post: Arc<Post>, listener: Arc<Listener>, address: Peer, offer: Offer) -> Self {
         Self {
             name: Arc::clone(&listener.name),
             address,
@@ -53,6 +60,7 @@ impl Listening {
             tls: listener.tls.clone(),
             post,
             listener,
+            offer,
         }
     }
 
@@ -75,6 +83,28 @@ impl InForce {
 
     pub fn listener(&self, name: &str) -> Option<&Arc<Listening>> {
         self.listeners.iter().find(|listener| &*listener.name == name)
+    }
+
+    /// Nobody connects to this process any more.
+    pub fn close(&self) {
+        for listening in &self.listeners {
+            listening.post.close();
+            listening.offer.close();
+        }
+    }
+
+    /// Every socket that somebody connects to.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn sockets(&self) -> std::io::Result<Vec<(Described, OwnedFd)>> {
+        let listeners = self.listeners.iter().map(|listening| &listening.offer);
+        let sockets: std::io::Result<Vec<_>> = listeners
+            .chain(&self.metrics)
+            .chain(&self.admin)
+            .map(Offer::sockets)
+            .collect();
+        Ok(sockets?.into_iter().flatten().collect())
     }
 
     /// Everything that has certificates, and whose they are.

@@ -15,6 +15,9 @@ mod reload;
 
 mod in_force;
 
+mod handover;
+mod supervisor;
+
 mod listener;
 
 mod connection;

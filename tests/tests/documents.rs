@@ -57,6 +57,7 @@ documents! {
     the_guide: "docs/filters.md",
     sharing: "docs/sharing.md",
     reload: "docs/reload.md",
+    upgrade: "docs/upgrade.md",
     filter_access_log: "filters/access-log/README.md",
     filter_connect_rate: "filters/connect-rate/README.md",
     filter_ip_reputation: "filters/ip-reputation/README.md",
@@ -80,6 +81,7 @@ fn no_document_is_forgotten() {
         "docs/filters.md",
         "docs/sharing.md",
         "docs/reload.md",
+        "docs/upgrade.md",
     ]
     .map(str::to_owned)
     .to_vec();

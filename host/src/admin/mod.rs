@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 
 use crate::config::{AdminConfig, ListenAddress, ListenerConfig};
+use crate::handover::Offer;
 use crate::http::{Bound, Service, Terms};
 use crate::in_force::Present;
 use crate::server::Desk;
@@ -67,6 +68,11 @@ impl Admin {
             _ => error,
         })?;
         Ok(Self { bound, token })
+    }
+
+    /// Its socket, for the process that takes the place of this one.
+    pub fn offer(&self) -> &Offer {
+        self.bound.offer()
     }
 
     /// Answers until what is returned is dropped.

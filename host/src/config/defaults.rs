@@ -16,6 +16,14 @@ pub const ADMIN_ADDRESS: &str = "unix:/run/spliceway/admin.sock";
 
 /// Whoever gives orders can end every connection: that is the owner of the process, and root, unless the file says more.
 pub const ADMIN_SOCKET_MODE: u32 = 0o600;
+/// Where the package's unit makes a directory for it (RuntimeDirectory, systemd.exec(5)).
+pub const UPGRADE_SOCKET: &str = "/run/spliceway/upgrade.sock";
+
+/// A dozen filters compile within ten seconds on one slow core; and whoever types the command waits.
+pub const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// An upgrade cuts nobody off that the operator did not ask it to.
+pub const UPGRADE_LINGER: Option<Duration> = None;
 
 pub const TIMEOUTS: Timeouts = Timeouts {
     // Long enough for one lost SYN (retransmitted after 1 s) and a second one (after 3 s); far from the kernel's own 127 s.

@@ -24,6 +24,7 @@ mod octets;
 mod on_change;
 mod pattern;
 mod percentage;
+mod process;
 mod proxy_protocol;
 mod ranges;
 mod reader;
@@ -59,6 +60,7 @@ pub use load::{LoadError, load};
 pub use log_field::LogField;
 pub use log_format::TemplatePart;
 pub use on_change::OnChange;
+pub use process::{Account, ProcessConfig, UpgradeSocket};
 pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
 pub use ranges::WEIGHT as WEIGHTS;
 pub use reference::{Reference, ReferenceError, Repository, SCHEME, Version};
@@ -86,6 +88,7 @@ pub struct Config {
     pub metrics: Option<ListenAddress>,
     /// `None`: nobody asks anything, and nobody gives orders but by signals.
     pub admin: Option<AdminConfig>,
+    pub process: ProcessConfig,
     pub registries: Registries,
     /// Whether the file is read again whenever it changes.
     pub watch: bool,
@@ -107,6 +110,7 @@ impl Default for Config {
             resolver: defaults::RESOLVER,
             metrics: None,
             admin: None,
+            process: ProcessConfig::default(),
             registries: Registries::default(),
             watch: false,
             trust: Vec::new(),

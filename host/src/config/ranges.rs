@@ -55,6 +55,9 @@ pub(super) const RETIRE_SESSIONS: RangeInclusive<i64> = 1..=1_000_000_000_000;
 /// From the resolution of the runtime's timer to a year: longer is for ever, which is `"0"`, and would overflow clocks.
 pub(super) const TIMEOUT: RangeInclusive<Period> = milliseconds(1)..=milliseconds(365 * 24 * 3_600_000);
 
+/// From what a process takes to start at all to what nobody waits for.
+pub(super) const UPGRADE_TIMEOUT: RangeInclusive<Period> = milliseconds(100)..=milliseconds(3_600_000);
+
 /// None is said by leaving the key out, so that nobody gets no service by a 0; and what is counted fits 32 bits.
 pub(super) const LIMIT: RangeInclusive<i64> = 1..=4_294_967_295;
 

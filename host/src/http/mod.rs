@@ -14,6 +14,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::oneshot;
 
 use crate::config::ListenerConfig;
+use crate::handover::Offer;
 use crate::listener;
 use crate::sys::Peer;
 use accept::Listening;
@@ -22,6 +23,7 @@ use accept::Listening;
 pub struct Bound {
     socket: OwnedFd,
     address: Peer,
+    offer: Offer,
 }
 
 /// How much whoever asks may ask for.
@@ -51,8 +53,16 @@ impl Bound {
     /// The address is taken, is not this machine's, or may not be bound.
     pub fn new(whom: &str, config: &ListenerConfig) -> anyhow::Result<Self> {
         let (sockets, address) = listener::bind_for(whom, config, 1)?;
+        let offer = Offer::new(whom, &config.address, &sockets)?;
         let socket = sockets.into_iter().next().context("no socket to answer at")?;
-        Ok(Self { socket, address })
+        Ok(Self { socket, address, offer })
+    }
+}
+
+impl Bound {
+    /// Its socket, for the process that takes the place of this one.
+    pub fn offer(&self) -> &Offer {
+        &self.offer
     }
 }
 
@@ -64,7 +74,7 @@ impl Service {
     pub fn start(name: &'static str, bound: Bound, terms: Terms, answers: Router) -> anyhow::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (started, starting) = channel();
-        let Bound { socket, address } = bound;
+        let Bound { socket, address, .. } = bound;
         let is_unix = matches!(address, Peer::Unix(_));
         let serve = move || {
             let runtime = Builder::new_current_thread()

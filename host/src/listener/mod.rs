@@ -14,11 +14,12 @@ use anyhow::{Context, anyhow};
 use crate::config::{Detection, ListenAddress, ListenerConfig, ProxyIn, Timeouts};
 use crate::detect::Sight;
 use crate::filter::{Filter, Observers};
+use crate::handover;
 use crate::limit::Limiter;
 use crate::notice::Notice;
 use crate::observe::{AccessLog, Counters};
 use crate::route::rules::Rules;
-use crate::sys::{Peer, listen_tcp, listen_unix};
+use crate::sys::{Peer, adopt, listen_tcp, listen_unix};
 use crate::tls::Terminator;
 use crate::upstream::{Upstream, Upstreams};
 pub use accept::{accept, serve_handed};
@@ -75,12 +76,18 @@ impl Listener {
     }
 }
 
-/// Binds a socket for each worker, and says where.
+/// Binds a socket for each worker, and says where. Sockets that the process before has left for that address are taken in
+/// their place; then there may be more of them than workers, and none is to be left out.
 ///
 /// # Errors
 /// The address is taken, is not this machine's, or may not be bound.
 pub fn bind(config: &ListenerConfig, workers: usize) -> anyhow::Result<(Vec<OwnedFd>, Peer)> {
-    bind_for(&format!("listener \"{}\"", config.name), config, workers)
+    bind_for(&whom(config), config, workers)
+}
+
+/// What errors call it, and the process that takes the place of this one.
+pub fn whom(config: &ListenerConfig) -> String {
+    format!("listener \"{}\"", config.name)
 }
 
 /// The same for something that is no listener for clients, and that errors call by this name.
@@ -96,7 +103,19 @@ pub fn bind_for(whom: &str, config: &ListenerConfig, workers: usize) -> anyhow::
         };
         anyhow!("cannot listen on {} ({whom}): {why}", config.address)
     };
+    let inherited = |resolved| {
+        let sockets = handover::take(whom, &config.address, resolved);
+        adopt(sockets, workers, &config.vigilance).map_err(failed)
+    };
     let tcp = |address: SocketAddr| {
+        let inherited = inherited(Some(address))?;
+        if let Some(first) = inherited.first() {
+            let bound = rustix::net::getsockname(first).map_err(|errno| failed(errno.into()))?;
+            let bound: SocketAddr = bound
+                .try_into()
+                .map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
+            return Ok((inherited, Peer::Tcp(bound)));
+        }
         let (sockets, bound) = listen_tcp(address, workers, config.accept, &config.vigilance).map_err(failed)?;
         Ok((sockets, Peer::Tcp(bound)))
     };
@@ -108,6 +127,10 @@ pub fn bind_for(whom: &str, config: &ListenerConfig, workers: usize) -> anyhow::
             tcp(address.with_context(|| format!("{host} has no address to listen on"))?)
         }
         ListenAddress::Unix(path) => {
+            let inherited = inherited(None)?;
+            if !inherited.is_empty() {
+                return Ok((inherited, Peer::Unix(path.clone())));
+            }
             let sockets = listen_unix(path, workers, &config.socket_file).map_err(failed)?;
             Ok((sockets, Peer::Unix(path.clone())))
         }

@@ -107,6 +107,16 @@ fn filter(level: &str) -> anyhow::Result<EnvFilter> {
     Ok(EnvFilter::builder().parse(directives)?)
 }
 
+/// How lines look, in the word that `--log-format` takes.
+pub fn format_in_force() -> &'static str {
+    match STYLE.get() {
+        Some(Style {
+            format: Format::Text, ..
+        }) => "text",
+        _ => "json",
+    }
+}
+
 thread_local! {
     /// What this thread has logged within [`batch`].
     static BATCH: Cell<Option<Vec<u8>>> = const { Cell::new(None) };

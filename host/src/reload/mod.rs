@@ -90,6 +90,9 @@ impl Plan {
         if old.workers != new.workers {
             self.push(Kind::Deferred, "workers".to_owned(), Vec::new(), None);
         }
+        if old.process != new.process {
+            self.push(Kind::Deferred, "process".to_owned(), Vec::new(), None);
+        }
         if old.admin != new.admin {
             self.push(Kind::Deferred, "admin".to_owned(), Vec::new(), None);
         }

@@ -4,12 +4,15 @@ mod check;
 mod filters;
 mod listeners;
 mod orders;
+mod privileges;
 mod reload;
 mod thread;
 mod wishes;
 
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::{JoinHandle, available_parallelism};
 use std::time::Duration;
@@ -18,23 +21,27 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Builder;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot::Sender as Reply;
 use tokio::time::{sleep, timeout};
 
 use crate::admin::Admin;
 use crate::artifact::Library;
 use crate::config::Config;
 use crate::filter::{Engine, Observers, Occasion};
+use crate::handover::{Offer, Predecessor, Upgraded, Upgrades, discard_rest};
 use crate::in_force::{InForce, Listening, Present};
 use crate::limit::Limiter;
-use crate::listener::{self, Crew};
+use crate::listener::{self, Crew, Post};
 use crate::observe::{AccessLog, Vitals};
+use crate::supervisor;
 use crate::upstream::{self, Keeper};
 use crate::watch::watch;
 use crate::{http, metrics};
 pub use check::{check_certificates, check_filters};
 use filters::load_filters;
 use listeners::{Common, tells_servers};
-pub use orders::{Desk, Ending, Order, Orders, Silent};
+pub use orders::{Desk, Ending, Orders, Silent};
 use thread::{Command, Start, WorkerThread};
 use wishes::{Wish, Wishes};
 
@@ -69,7 +76,7 @@ pub struct Server {
     /// Answers until everything else is over. Present where there is a page of metrics.
     exporter: Option<http::Service>,
     /// The same for whoever gives orders.
-    _admin: Option<http::Service>,
+    admin: Option<http::Service>,
     orders: Option<Orders>,
 }
 
@@ -90,47 +97,121 @@ pub enum Ended {
 /// # Errors
 /// It could not start: what cannot be bound, resolved or loaded.
 pub fn run(config: &Config, file: Option<&Path>) -> anyhow::Result<Ended> {
+    if config.process.user.is_some() {
+        privileges::gain_no_more()?;
+    }
+    supervisor::inherit_sockets()?;
+    let predecessor = Predecessor::meet()?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start")?;
-    let ended = runtime.block_on(async {
-        // Before anything listens, so that no signal finds its default action when there is something to lose.
-        let mut wishes = Wishes::new()?;
-        let mut server = Server::start(config)?;
-        wishes.take_orders(server.orders.take());
-        wishes.watch(file.filter(|_| config.watch))?;
-        let mut is_first = true;
-        let told = loop {
-            let wish = tokio::select! {
-                wish = wishes.next() => wish,
-                error = server.look_after_files(is_first) => return Err(error),
-            };
-            is_first = false;
-            match wish {
-                Wish::Stop(reply) => break reply,
-                Wish::Reload(reply) => tokio::select! {
+    let ended = runtime.block_on(serve(config, file, predecessor));
+    // Without waiting for a thread that waits for somebody to read the access log.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn serve(config: &Config, file: Option<&Path>, predecessor: Option<Predecessor>) -> anyhow::Result<Ended> {
+    // Before anything listens, so that no signal finds its default action when there is something to lose.
+    let mut wishes = Wishes::new()?;
+    let upgrades = Upgrades::new(&config.process)?;
+    let mut server = Server::start(config)?;
+    let present = Arc::clone(&server.present);
+    let workers = server.commands();
+    anyhow::ensure!(answers(&workers).await, "a worker has ended");
+    supervisor::keep(&present.load().sockets()?);
+    let rest = discard_rest();
+    supervisor::forget(&rest);
+    if !rest.is_empty() {
+        tracing::warn!(of = ?rest, "closed what was inherited and has no listener any more");
+    }
+    supervisor::serving(config.listeners.len());
+    if let Some(predecessor) = predecessor {
+        predecessor.ready()?;
+    }
+    wishes.take_orders(server.orders.take());
+    wishes.watch(file.filter(|_| config.watch))?;
+    let mut upgraded = pin!(upgrades.run(|| present.load().sockets()));
+    let mut guarded = pin!(supervisor::guard(async || answers(&workers).await));
+    let mut is_first = true;
+    let end = loop {
+        let wish = tokio::select! {
+            wish = wishes.next() => wish,
+            upgraded = &mut upgraded => break End::Replaced(upgraded),
+            error = server.look_after_files(is_first) => return Err(error),
+            () = &mut guarded => continue,
+        };
+        is_first = false;
+        match wish {
+            Wish::Stop(reply) => break End::Told(reply),
+            Wish::Reload(reply) => {
+                supervisor::reloading();
+                tokio::select! {
                     reloaded = server.look_again(file) => {
                         reply.map(|reply| reply.send(reloaded));
                     }
                     // What is being prepared is not waited for.
-                    () = wishes.end() => break None,
-                },
+                    () = wishes.end() => break End::Told(None),
+                    () = &mut guarded => {}
+                }
+                supervisor::reloaded();
             }
-            let watched = file.filter(|_| server.present.load().config.watch);
-            if let Err(error) = wishes.watch(watched) {
-                tracing::warn!(error = format!("{error:#}"), "the configuration is not watched");
+        }
+        let watched = file.filter(|_| present.load().config.watch);
+        if let Err(error) = wishes.watch(watched) {
+            tracing::warn!(error = format!("{error:#}"), "the configuration is not watched");
+        }
+    };
+    wishes.refuse_orders();
+    let in_force = present.load_full();
+    match end {
+        End::Told(reply) => {
+            supervisor::stopping();
+            reply.map(|reply| reply.send(()));
+        }
+        End::Replaced(upgraded) => {
+            server.step_aside();
+            // A worker that takes its time keeps nobody waiting for long: what it still accepts, it serves.
+            let _ = timeout(LATE, answers(&workers)).await;
+            upgraded.tell().await;
+            let mut emptied = pin!(server.emptied(in_force.config.process.upgrade_linger));
+            loop {
+                tokio::select! {
+                    () = &mut emptied => break,
+                    wish = wishes.next() => match wish {
+                        Wish::Reload(_) => server.reopen_log(),
+                        Wish::Stop(_) => break,
+                    },
+                }
             }
-        };
-        wishes.refuse_orders();
-        told.map(|reply| reply.send(()));
-        let drain = server.present.load().config.drain;
-        tracing::info!(soft = ?drain.soft, hard = ?drain.hard, "stopping: connections may finish");
-        Ok(server.stop(wishes.end()).await)
-    });
-    // Without waiting for a thread that waits for somebody to read the access log.
-    runtime.shutdown_background();
-    ended
+        }
+    }
+    let drain = in_force.config.drain;
+    tracing::info!(soft = ?drain.soft, hard = ?drain.hard, "stopping: connections may finish");
+    Ok(server.stop(wishes.end()).await)
+}
+
+/// Why a server serves nobody new.
+enum End {
+    /// Somebody wants it to end, and may wait to be told that it does.
+    Told(Option<Reply<()>>),
+    /// Another process serves in its place.
+    Replaced(Upgraded),
+}
+
+/// Asks every worker whether it accepts and gets around to what it has to do. Those that have ended do not.
+async fn answers(workers: &[mpsc::UnboundedSender<Command>]) -> bool {
+    let (asker, mut answers) = mpsc::unbounded_channel();
+    for worker in workers {
+        let _ = worker.send(Command::Answer(asker.clone()));
+    }
+    drop(asker);
+    let mut answered = 0;
+    while let Some(()) = answers.recv().await {
+        answered += 1;
+    }
+    answered == workers.len()
 }
 
 impl Server {
@@ -172,8 +253,12 @@ impl Server {
         let mut places = Vec::new();
         for config in &config.listeners {
             let (sockets, address) = listener::bind(config, workers)?;
+            let offer = Offer::new(&listener::whom(config), &config.address, &sockets)?;
             let listener = common.listener(config, None)?.listener;
-            places.push((Listening::new(listener, address), sockets));
+            places.push((Listening::new(listener, address, offer), sockets));
+        }
+        if let Some(account) = &config.process.user {
+            privileges::give_away(account)?;
         }
         let most = most_connections(descriptors, workers * config.listeners.len());
         if let Some(configured) = config.limits.connections.filter(|limit| *limit as usize > most) {
@@ -212,9 +297,7 @@ impl Server {
             commands.iter().for_each(|worker| _ = worker.send(Command::Wake));
         })?;
         let listeners = places.into_iter().map(|(listening, sockets)| {
-            for (worker, socket) in workers.iter().zip(sockets) {
-                worker.tell(Command::Accept(Arc::clone(&listening.post), socket));
-            }
+            hand_out(&workers, &listening.post, sockets);
             Arc::new(listening)
         });
         let present = Arc::new(ArcSwap::from_pointee(InForce {
@@ -223,6 +306,8 @@ impl Server {
             library,
             upstreams: Arc::clone(&common.upstreams),
             listeners: listeners.collect(),
+            metrics: page.as_ref().map(|bound| bound.offer().clone()),
+            admin: admin.as_ref().map(|admin| admin.offer().clone()),
             vitals,
         }));
         let exporter = page
@@ -248,9 +333,34 @@ impl Server {
             gone: Vec::new(),
             narrators: observing.into_iter().chain(writing).collect(),
             exporter,
-            _admin: admin,
+            admin,
             orders,
         })
+    }
+
+    /// Leaves everybody who comes to another process.
+    fn step_aside(&mut self) {
+        self.present.load().close();
+        // Who asks, too: between two processes, counters would go up and down.
+        self.exporter = None;
+        self.admin = None;
+    }
+
+    /// Returns when the connections that it has have ended, once it accepts no more; or when it has waited for them for so long.
+    async fn emptied(&self, linger: Option<Duration>) {
+        let left = async {
+            for worker in &self.workers {
+                worker.commands().closed().await;
+            }
+        };
+        match linger {
+            Some(linger) => _ = timeout(linger, left).await,
+            None => left.await,
+        }
+    }
+
+    fn commands(&self) -> Vec<mpsc::UnboundedSender<Command>> {
+        self.workers.iter().map(WorkerThread::commands).collect()
     }
 
     /// Where a listener listens (with the port that the kernel chose for port 0), and what it has seen.
@@ -360,7 +470,7 @@ impl Server {
     /// Stops accepting and waits for connections to end: as long as the drain may take, or until `hurry`.
     pub async fn stop(mut self, hurry: impl Future<Output = ()>) -> Ended {
         let in_force = self.present.load_full();
-        in_force.listeners.iter().for_each(|listening| listening.post.close());
+        in_force.close();
         // A server that is about to lose its connections is not asked whether it lives (haproxy#1874).
         if let Some(keeper) = self.keeper.take() {
             keeper.stop();
@@ -416,6 +526,13 @@ impl Server {
             (_, Some(true)) => Ended::Hurried,
             (_, Some(false) | None) => Ended::CutOff,
         }
+    }
+}
+
+/// Has workers accept, each at some of these. There may be more of them than workers, and none is left out.
+fn hand_out(workers: &[WorkerThread], post: &Arc<Post>, sockets: Vec<OwnedFd>) {
+    for (worker, socket) in workers.iter().cycle().zip(sockets) {
+        worker.tell(Command::Accept(Arc::clone(post), socket));
     }
 }
 

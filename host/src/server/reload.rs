@@ -13,16 +13,18 @@ use anyhow::Context;
 use super::filters::load_filter;
 use super::listeners::{Before, Common, Made, tells_servers};
 use super::thread::Command;
-use super::{Server, say_served};
+use super::{Server, hand_out, say_served};
 use crate::artifact::Library;
 use crate::config::{self, Config, ListenAddress, ListenerConfig};
 use crate::filter::{Engine, Filter, Observers, Reloaded, Revision};
+use crate::handover::{Offer, name_of_kept};
 use crate::in_force::{InForce, Listening};
 use crate::limit::Limiter;
 use crate::listener;
 use crate::observe::AccessLog;
 use crate::reload::Plan;
-use crate::sys::Peer;
+use crate::supervisor;
+use crate::sys::{Peer, watch_otherwise};
 use crate::upstream::{self, Changes};
 use crate::{http, metrics};
 
@@ -116,7 +118,10 @@ impl Server {
             (_, true) => None,
             (None, false) => Some(None),
             (Some(address), false) => {
-                let started = metrics::bind(address).and_then(|bound| metrics::serve(bound, Arc::clone(&self.present)));
+                let started = metrics::bind(address).and_then(|bound| {
+                    let offer = bound.offer().clone();
+                    Ok((metrics::serve(bound, Arc::clone(&self.present))?, offer))
+                });
                 Some(note(started, &mut problems))
             }
         };
@@ -217,8 +222,7 @@ impl Server {
             let at = stays(wanted).or_else(|| left.get(&wanted.address).copied());
             let ground = match at {
                 Some(at) => Ok(Ground::Known(Arc::clone(&in_force.listeners[at]))),
-                None => listener::bind(wanted, self.workers.len())
-                    .map(|(sockets, address)| Ground::New { sockets, address }),
+                None => self.bind(wanted),
             };
             let made = match &before {
                 Some(before) if !all_anew && before.config == wanted => Ok(Made {
@@ -234,6 +238,16 @@ impl Server {
         places
     }
 
+    fn bind(&self, wanted: &ListenerConfig) -> anyhow::Result<Ground> {
+        let (sockets, address) = listener::bind(wanted, self.workers.len())?;
+        let offer = Offer::new(&listener::whom(wanted), &wanted.address, &sockets)?;
+        Ok(Ground::New {
+            sockets,
+            address,
+            offer,
+        })
+    }
+
     /// From now on it is so.
     fn commit(&mut self, config: Config, prepared: Prepared) {
         let in_force = self.present.load_full();
@@ -247,17 +261,27 @@ impl Server {
             }
         }
         let mut listeners = Vec::new();
-        for Place { ground, made } in prepared.places {
+        for (Place { ground, made }, wanted) in prepared.places.into_iter().zip(&config.listeners) {
             let Made { listener, notices } = made;
             listeners.push(match ground {
                 Ground::Known(known) => {
                     known.post.hand_to(Arc::clone(&listener));
-                    Arc::new(Listening::at(Arc::clone(&known.post), listener, known.address.clone()))
+                    // Accepted sockets inherit it from the one that listens.
+                    for (_, socket) in known.offer.sockets().unwrap_or_default() {
+                        watch_otherwise(&socket, &wanted.vigilance);
+                    }
+                    let (post, offer) = (Arc::clone(&known.post), known.offer.clone());
+                    Arc::new(Listening::at(post, listener, known.address.clone(), offer))
                 }
-                Ground::New { sockets, address } => {
-                    let listening = Listening::new(listener, address);
-                    for (worker, socket) in self.workers.iter().zip(sockets) {
-                        worker.tell(Command::Accept(Arc::clone(&listening.post), socket));
+                Ground::New {
+                    sockets,
+                    address,
+                    offer,
+                } => {
+                    let listening = Listening::new(listener, address, offer);
+                    hand_out(&self.workers, &listening.post, sockets);
+                    if let Ok(sockets) = listening.offer.sockets() {
+                        supervisor::keep(&sockets);
                     }
                     tracing::info!(listener = %listening.name, address = %listening.address, "listening");
                     Arc::new(listening)
@@ -274,6 +298,8 @@ impl Server {
                 .any(|listener| Arc::ptr_eq(&listener.post, &listening.post))
             {
                 listening.post.close();
+                listening.offer.close();
+                supervisor::forget(&[name_of_kept(&old.address.to_string())]);
             }
             if !names.contains(&*old.name) {
                 listening
@@ -297,14 +323,17 @@ impl Server {
         self.engine = prepared.engine;
         self.common = prepared.common;
         self.narrators.extend(prepared.narrators);
-        if let Some(exporter) = prepared.metrics {
-            self.exporter = exporter;
+        let mut metrics = in_force.metrics.clone();
+        if let Some(page) = prepared.metrics {
+            (self.exporter, metrics) = page.unzip();
         }
         self.present.store(Arc::new(InForce {
             filters: self.common.filters.clone(),
             library: prepared.library,
             upstreams: Arc::clone(&in_force.upstreams),
             vitals: Arc::clone(&in_force.vitals),
+            metrics,
+            admin: in_force.admin.clone(),
             listeners,
             config,
         }));
@@ -329,7 +358,7 @@ struct Prepared {
     common: Common,
     narrators: Vec<JoinHandle<()>>,
     /// `None`: the page of metrics stays where it is, or is not.
-    metrics: Option<Option<http::Service>>,
+    metrics: Option<Option<(http::Service, Offer)>>,
     /// In the order of the configuration.
     places: Vec<Place>,
 }
@@ -345,7 +374,11 @@ struct Place {
 
 enum Ground {
     Known(Arc<Listening>),
-    New { sockets: Vec<OwnedFd>, address: Peer },
+    New {
+        sockets: Vec<OwnedFd>,
+        address: Peer,
+        offer: Offer,
+    },
 }
 
 /// What came of it, or another problem.

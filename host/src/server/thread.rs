@@ -42,6 +42,8 @@ pub enum Command {
     Show(u64, oneshot::Sender<Option<Shown>>),
     /// End it, if it is here.
     Kill(u64, oneshot::Sender<Option<Shown>>),
+    /// Say that it is there, with all that it began with.
+    Answer(mpsc::UnboundedSender<()>),
     /// Stop now, whatever is still connected.
     Halt,
 }
@@ -148,6 +150,8 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
                         let worker = Rc::clone(&worker);
                         spawn_local(async move { reply.send(worker.live().kill(id).await).ok() });
                     }
+                    // In its turn, behind what waits to run: the acceptors, at first.
+                    Some(Command::Answer(asker)) => _ = spawn_local(async move { asker.send(()) }),
                     Some(Command::Halt) | None => return,
                 },
             }

@@ -132,6 +132,45 @@ fn shared(socket: OwnedFd, count: usize) -> io::Result<Vec<OwnedFd>> {
     Ok(sockets)
 }
 
+/// Handles of sockets that were listening before this process began: at least `count`, and of each socket one at least, since a
+/// client may wait at any of them. They are as ours would be, but for how they are shared among workers.
+///
+/// # Errors
+/// One of them is no listening socket.
+pub fn adopt(sockets: Vec<OwnedFd>, count: usize, vigilance: &Vigilance) -> io::Result<Vec<OwnedFd>> {
+    for socket in &sockets {
+        rustix::io::ioctl_fionbio(socket, true)?;
+        rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::CLOEXEC)?;
+        listen(socket, BACKLOG)?;
+        if sockopt::socket_domain(socket)? != AddressFamily::UNIX {
+            sockopt::set_tcp_nodelay(socket, true)?;
+            watch_over(socket, vigilance);
+        }
+    }
+    let (different, count) = (sockets.len(), count.max(sockets.len()));
+    let mut handles = Vec::with_capacity(count);
+    for (index, socket) in sockets.into_iter().enumerate() {
+        // As evenly as it goes: the first ones have one more.
+        let members = count / different + usize::from(index < count % different);
+        handles.extend(shared(socket, members)?);
+    }
+    Ok(handles)
+}
+
+/// A handle of each socket that is among these.
+pub fn distinct(handles: &[OwnedFd]) -> io::Result<Vec<OwnedFd>> {
+    let mut seen = Vec::new();
+    let mut distinct = Vec::new();
+    for handle in handles {
+        let inode = rustix::fs::fstat(handle)?.st_ino;
+        if !seen.contains(&inode) {
+            seen.push(inode);
+            distinct.push(handle.try_clone()?);
+        }
+    }
+    Ok(distinct)
+}
+
 /// Whether there is something at `path` that is not to be replaced. A socket that refuses connections is what a process that
 /// was killed leaves behind.
 fn is_taken(path: &Path) -> io::Result<bool> {
@@ -204,6 +243,22 @@ mod tests {
             assert_eq!(inodes.len(), different);
             assert_eq!(listen(bound, 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         }
+    }
+
+    #[test]
+    fn every_socket_that_is_adopted_has_somebody_who_accepts() {
+        let inode = |socket: &OwnedFd| rustix::fs::fstat(socket).unwrap().st_ino;
+        for (had, wanted, handles) in [(1, 3, 3), (3, 1, 3), (2, 5, 5), (4, 4, 4)] {
+            let address = "127.0.0.1:0".parse().unwrap();
+            let (sockets, _) = listen_tcp(address, had, Accept::PerWorker, &VIGILANCE).unwrap();
+            let adopted = adopt(distinct(&sockets).unwrap(), wanted, &VIGILANCE).unwrap();
+            assert_eq!(adopted.len(), handles);
+            assert_eq!(distinct(&adopted).unwrap().len(), had);
+            let first: Vec<_> = adopted.iter().map(inode).collect();
+            assert!(sockets.iter().all(|socket| first.contains(&inode(socket))));
+        }
+        let connected = std::os::unix::net::UnixStream::pair().unwrap().0;
+        assert!(adopt(vec![connected.into()], 1, &VIGILANCE).is_err());
     }
 
     #[test]

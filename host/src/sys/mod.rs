@@ -3,7 +3,14 @@
 //! This is the only module that may hold `unsafe`; thanks to rustix it needs little. Nothing in here decides
 //! anything: it says what the kernel said.
 
+#[expect(unsafe_code, reason = "rustix changes the user of one thread alone")]
+mod account;
 mod clock;
+#[expect(
+    unsafe_code,
+    reason = "the standard streams, and what is left behind them, have no owner"
+)]
+mod descriptors;
 mod listen;
 #[expect(unsafe_code, reason = "rustix has no SO_PEEK_OFF")]
 mod peek_offset;
@@ -17,9 +24,11 @@ mod stream;
 #[expect(unsafe_code, reason = "rustix has no TCP_INFO")]
 mod tcp_info;
 
+pub use account::become_user;
 pub use clock::{Coarse, thread_cpu_time};
-pub use listen::{Acceptor, listen_tcp, listen_unix};
+pub use descriptors::{Standard, left_for_us, replace};
+pub use listen::{Acceptor, adopt, distinct, listen_tcp, listen_unix};
 pub use pipe::{Lent, Pipe, PipeUse, Pipes};
 pub use process::{Usage, usage};
-pub use stream::{Peer, Stream, canonical, connect, is_our_own};
+pub use stream::{Peer, Stream, canonical, connect, is_our_own, watch_otherwise};
 pub use tcp_info::{TcpInfo, tcp_info};

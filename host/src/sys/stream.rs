@@ -470,6 +470,14 @@ pub(super) fn watch_over(fd: &impl AsFd, vigilance: &Vigilance) {
     let _ = set();
 }
 
+/// The same for one on which other options may be set already.
+pub fn watch_otherwise(fd: &impl AsFd, vigilance: &Vigilance) {
+    // A unix socket has none of these.
+    let _ = sockopt::set_socket_keepalive(fd, vigilance.keepalive.is_some());
+    let _ = sockopt::set_tcp_user_timeout(fd, 0);
+    watch_over(fd, vigilance);
+}
+
 /// The address of a client as the kernel gave it with accept(2).
 pub(super) fn client_address(address: Option<SocketAddrAny>) -> Option<SocketAddr> {
     address?.try_into().ok().map(canonical)

@@ -50,7 +50,7 @@ impl Keeper {
     /// `wake` lets workers look at connections whose server has gone down.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// There is no thread, or nothing to wait with, to be had.
     pub fn start(upstreams: &Arc<Upstreams>, wake: impl Fn() + Send + Sync + 'static) -> anyhow::Result<Self> {
         let (orders, mut received) = unbounded_channel();
         for upstream in upstreams.all().iter() {
@@ -66,29 +66,26 @@ impl Keeper {
                 .enable_all()
                 .build_local(LocalOptions::default())
         };
+        let (started, starting) = std::sync::mpsc::channel();
         let work = move || match runtime() {
-            Ok(runtime) => runtime.block_on(async {
-                let mut kept: HashMap<Arc<str>, Kept> = HashMap::new();
-                // It ends when nobody is left to give orders.
-                while let Some(order) = received.recv().await {
-                    match order {
-                        Order::Keep { upstream, judged_anew } => {
-                            let kept = kept.entry(Arc::clone(upstream.name())).or_default();
-                            kept.names(&upstream, &upstreams);
-                            if judged_anew {
-                                kept.keep = Some(Task::new(keep(upstream, Arc::clone(&wake))));
-                            }
-                        }
-                        Order::Forget(name) => _ = kept.remove(&name),
+            Ok(runtime) => {
+                let _ = started.send(Ok(()));
+                runtime.block_on(async {
+                    let mut kept: HashMap<Arc<str>, Kept> = HashMap::new();
+                    // It ends when nobody is left to give orders.
+                    while let Some(order) = received.recv().await {
+                        carry_out(order, &mut kept, &upstreams, &wake);
                     }
-                }
-            }),
-            Err(error) => tracing::error!(%error, "servers are not watched"),
+                });
+            }
+            Err(error) => _ = started.send(Err(error)),
         };
+        let failed = "cannot start the thread that watches servers";
         let thread = thread::Builder::new()
             .name("keeper".to_owned())
             .spawn(work)
-            .context("cannot start the thread that watches servers")?;
+            .context(failed)?;
+        starting.recv()?.context(failed)?;
         Ok(Self { orders, thread })
     }
 
@@ -102,6 +99,19 @@ impl Keeper {
         drop(self.orders);
         // It does nothing that takes long.
         let _ = self.thread.join();
+    }
+}
+
+fn carry_out(order: Order, kept: &mut HashMap<Arc<str>, Kept>, upstreams: &Upstreams, wake: &Wake) {
+    match order {
+        Order::Keep { upstream, judged_anew } => {
+            let kept = kept.entry(Arc::clone(upstream.name())).or_default();
+            kept.names(&upstream, upstreams);
+            if judged_anew {
+                kept.keep = Some(Task::new(keep(upstream, Arc::clone(wake))));
+            }
+        }
+        Order::Forget(name) => _ = kept.remove(&name),
     }
 }
 

@@ -18,6 +18,7 @@ mod listener;
 mod metrics;
 mod on_change;
 mod passive;
+mod process;
 mod proxy_protocol;
 mod pull;
 mod quarantine;
@@ -62,6 +63,7 @@ pub(super) use listener::Listener;
 pub(super) use metrics::Metrics;
 pub(super) use on_change::{Fate, OnChange};
 pub(super) use passive::Passive;
+pub(super) use process::Process;
 pub(super) use proxy_protocol::{ProxyIn, ProxyOut};
 pub(super) use pull::{Pull, When};
 pub(super) use quarantine::Quarantine;
@@ -122,6 +124,8 @@ pub(super) struct File {
     pub(super) reload: Option<Given<Reload>>,
     /// Where the proxy is asked and told what to do. Without this table there is no such place.
     pub(super) admin: Option<Given<Admin>>,
+    /// Who the process is, and how another one takes its place.
+    pub(super) process: Option<Given<Process>>,
     /// How filters are pulled from registries.
     pub(super) registries: Option<Given<Registries>>,
     /// Whose signatures filters have to have.
@@ -143,6 +147,7 @@ impl File {
             metrics: table.optional("metrics"),
             reload: table.optional("reload"),
             admin: table.optional("admin"),
+            process: table.optional("process"),
             registries: table.optional("registries"),
             trust: table.optional("trust"),
         })

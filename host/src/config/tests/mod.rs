@@ -10,6 +10,7 @@ mod limits;
 mod meaning;
 mod messages;
 mod metrics;
+mod process;
 mod proxy_protocol;
 mod resolver;
 mod robustness;
@@ -61,6 +62,12 @@ expose = true
 [admin]
 listen = "127.0.0.1:9465"
 token-file = "admin.token"
+[process]
+user = "65534"
+group = "65534"
+upgrade-socket = "upgrade.sock"
+upgrade-timeout = "2m"
+upgrade-linger = "24h"
 
 [registries]
 cache = "pulled"

@@ -7,7 +7,7 @@ use super::super::schema;
 use super::refused;
 
 /// Where each object of the schema stands in a file, with a key that no object has.
-const PLACES: [(&str, &str); 40] = [
+const PLACES: [(&str, &str); 41] = [
     ("", "zzzzzzzz = 1"),
     ("Limits", "[limits]\nzzzzzzzz = 1"),
     ("Drain", "[drain]\nzzzzzzzz = 1"),
@@ -15,6 +15,7 @@ const PLACES: [(&str, &str); 40] = [
     ("Resolver", "[resolver]\nzzzzzzzz = 1"),
     ("Metrics", "[metrics]\nzzzzzzzz = 1"),
     ("Admin", "[admin]\nzzzzzzzz = 1"),
+    ("Process", "[process]\nzzzzzzzz = 1"),
     ("Registries", "[registries]\nzzzzzzzz = 1"),
     ("Trust", "[[trust]]\nzzzzzzzz = 1"),
     ("Filter", "[filters.x]\nzzzzzzzz = 1"),

@@ -17,6 +17,7 @@ mod names;
 mod on_change;
 mod order;
 mod passive;
+mod process;
 mod proxy_protocol;
 mod pull;
 mod quarantine;
@@ -51,6 +52,7 @@ use limits::limits;
 use listener::listeners;
 use metrics::metrics;
 use names::Names;
+use process::process;
 use registries::registries;
 use resolver::resolver;
 use routes::shared_routes;
@@ -85,6 +87,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         .admin
         .map(|given| admin(given.value()?, directory, problems))
         .transpose();
+    let process = table_or_default(file.process).and_then(|typed| process(typed, directory, problems));
     let registries = table_or_default(file.registries).and_then(|typed| registries(typed, directory, problems));
     let reload = table_or_default(file.reload);
     let watch = reload.and_then(|typed| typed.watch.map_or(Ok(false), Given::value));
@@ -103,6 +106,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         resolver: resolver?,
         metrics: metrics?,
         admin: admin?,
+        process: process?,
         registries: registries?,
         watch: watch?,
         trust: trust?,
