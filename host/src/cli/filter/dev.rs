@@ -160,7 +160,10 @@ async fn rounds(asked: &Dev, config: &FilterConfig, manifest: &Manifest) -> anyh
             (Attempt::Works { is_new }, _) => serve(asked, config, &mut proxy, saved, is_new).await?,
             // Later it is the crate that has changed, and may change back.
             (Attempt::ConfigRefused, _) if round == 1 => {
-                let where_from = asked.proxy.as_deref().map_or("--config".into(), Path::to_string_lossy);
+                let where_from = asked
+                    .proxy
+                    .as_deref()
+                    .map_or_else(|| "--config".into(), Path::to_string_lossy);
                 return Ok(complain(
                     WRONG,
                     &format!(
