@@ -28,9 +28,9 @@ use crate::{demo, server};
 #[derive(Debug, Parser)]
 #[command(name = "spliceway", version, max_term_width = 100)]
 #[command(
-    after_help = "Exit codes: 0; 1: it could not start, or failed while running; 2: the command line or the configuration is wrong; \
-                  3: it ended, and had to cut connections off at the end of its drain; 4: it was told to end twice, and \
-                  cut connections off at once."
+    after_help = "Exit codes: 0; 1: it could not start, also where a filter refuses its configuration, or failed while running; \
+                  2: the command line or the configuration file is wrong; 3: it ended, and had to cut connections off at the end \
+                  of its drain; 4: it was told to end twice, and cut connections off at once."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -46,11 +46,16 @@ impl Inspector for FirstLine {
         };
         let line = chunk.bytes[..end].to_ascii_lowercase();
         let begins = |word: &&String| line.starts_with(word.to_ascii_lowercase().as_bytes());
-        match self.config.refuse.iter().find(begins) {
+        let refused = self.config.refuse.iter().find(begins);
+        if let Some(word) = refused {
+            REFUSED.add(1);
+            connection.annotate("{{name}}.refused", word.as_str());
+        }
+        match refused {
             Some(word) => {
-                REFUSED.add(1);
-                connection.annotate("{{name}}.refused", word.as_str());
-                Verdict::refuse(format!("the first line begins with {word:?}"))
+                // The reason is for the access log, the reply for the client.
+                let reason = format!("the first line begins with {word:?}");
+                Verdict::refuse(Refusal::new(reason).reply("not here\r\n"))
             }
             // It has seen enough: from here on the kernel moves the bytes.
             None => Verdict::Detach,
@@ -72,6 +77,11 @@ config = { refuse = ["quit", "shutdown"] }
 name   = "a word that is refused is refused in any case, and the upstream gets nothing of it"
 play   = [{ up = "ShutDown now\r\n" }]
 expect = { refused = "begins with \"shutdown\"", upstream-receives = "", metrics = { {{snake}}_refused_total = 1 } }
+
+[[case]]
+name   = "who is refused is told so"
+play   = [{ up = "quit\r\n" }]
+expect = { refused = "begins with \"quit\"", reply = "not here\r\n" }
 
 [[case]]
 name   = "any other line is forwarded, and nothing is looked at behind it"

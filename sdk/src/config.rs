@@ -52,24 +52,50 @@ fn from_object<C: Config>(json: &str) -> Result<C, String> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     let config = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let reason = without_position(&error.into_inner());
+        let reason = in_words(&error.into_inner());
         if path == "." {
             reason
         } else {
             format!("{path}: {reason}")
         }
     })?;
-    deserializer.end().map_err(|error| without_position(&error))?;
+    deserializer.end().map_err(|error| in_words(&error))?;
     Ok(config)
 }
 
-/// The operator wrote TOML: a line and column of the JSON that the host made of it would mislead.
-fn without_position(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
+/// The operator wrote TOML: a line and column of the JSON that the host made of it would mislead, and so would the names of
+/// Rust's types.
+fn in_words(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.rfind(" at line ").unwrap_or(text.len()));
+    let Some(place) = text.rfind(EXPECTED).map(|place| place + EXPECTED.len()) else {
+        return text;
+    };
+    if let Some(words) = kind(&text[place..]) {
+        text.replace_range(place.., &words);
     }
+    text
+}
+
+const EXPECTED: &str = ", expected ";
+
+/// What serde calls a type, as operators do.
+fn kind(expected: &str) -> Option<String> {
+    let (expected, least) = match expected.strip_prefix("a nonzero ") {
+        Some(expected) => (expected, 1),
+        None => (expected, 0),
+    };
+    Some(match expected {
+        "u8" => format!("a whole number from {least} to {}", u8::MAX),
+        "u16" => format!("a whole number from {least} to {}", u16::MAX),
+        // In a component, a `usize` is no larger.
+        "u32" | "usize" => format!("a whole number from {least} to {}", u32::MAX),
+        "u64" | "u128" => format!("a whole number from {least} on"),
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        _ if expected.starts_with("struct ") => "a table".to_owned(),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -87,6 +113,8 @@ mod tests {
     #[serde(deny_unknown_fields)]
     struct Rule {
         name: String,
+        #[serde(default)]
+        most: u16,
     }
 
     impl Config for Limits {
@@ -109,14 +137,31 @@ mod tests {
         let error = |json| load::<Limits>(json).unwrap_err();
         assert_eq!(
             error(r#"{"rules":[{"name":"a"},{"nmae":"b"}]}"#),
-            "rules[1].nmae: unknown field `nmae`, expected `name`"
+            "rules[1].nmae: unknown field `nmae`, expected `name` or `most`"
         );
         assert_eq!(error(r#"{"rules":[{}]}"#), "rules[0]: missing field `name`");
         assert_eq!(
             error(r#"{"rules":7}"#),
             "rules: invalid type: integer `7`, expected a sequence"
         );
+        assert_eq!(
+            error(r#"{"rules":[{"name":"a","most":"many"}]}"#),
+            "rules[0].most: invalid type: string \"many\", expected a whole number from 0 to 65535"
+        );
+        assert_eq!(
+            error(r#"{"rules":["a"]}"#),
+            "rules[0]: invalid type: string \"a\", expected a table"
+        );
         assert_eq!(error(r#"{"rules":[]} x"#), "trailing characters");
         assert_eq!(error(r#"{"rules":[{"name":""}]}"#), "a rule has no name");
+    }
+
+    #[test]
+    fn numbers_are_called_numbers() {
+        let words = |expected| kind(expected).unwrap();
+        assert_eq!(words("a nonzero usize"), "a whole number from 1 to 4294967295");
+        assert_eq!(words("u64"), "a whole number from 0 on");
+        assert_eq!(words("f64"), "a number");
+        assert_eq!(kind("a string"), None);
     }
 }

@@ -9,13 +9,26 @@ pub struct Pattern(String);
 impl Pattern {
     /// Whether a name is this one, or has this part where it has to be. Case counts.
     pub fn matches(&self, name: impl AsRef<[u8]>) -> bool {
-        let (pattern, name) = (self.0.as_bytes(), name.as_ref());
+        self.fits(name.as_ref(), |part, pattern| part == pattern)
+    }
+
+    /// Likewise; the case of ASCII letters does not count.
+    pub fn matches_in_any_case(&self, name: impl AsRef<[u8]>) -> bool {
+        self.fits(name.as_ref(), <[u8]>::eq_ignore_ascii_case)
+    }
+
+    fn fits(&self, name: &[u8], same: fn(&[u8], &[u8]) -> bool) -> bool {
+        let pattern = self.0.as_bytes();
+        let at = |from: usize, part: &[u8]| name.get(from..from + part.len()).is_some_and(|name| same(name, part));
         match (pattern.strip_prefix(b"*"), pattern.strip_suffix(b"*")) {
             (Some(b""), _) => true,
-            (Some(rest), Some(_)) => contains(name, rest.strip_suffix(b"*").unwrap_or(rest)),
-            (Some(end), None) => name.ends_with(end),
-            (None, Some(start)) => name.starts_with(start),
-            (None, None) => name == pattern,
+            (Some(rest), Some(_)) => {
+                let part = rest.strip_suffix(b"*").unwrap_or(rest);
+                (0..=name.len()).any(|from| at(from, part))
+            }
+            (Some(end), None) => name.len().checked_sub(end.len()).is_some_and(|from| at(from, end)),
+            (None, Some(start)) => at(0, start),
+            (None, None) => same(name, pattern),
         }
     }
 }
@@ -36,10 +49,6 @@ impl TryFrom<String> for Pattern {
     }
 }
 
-fn contains(name: &[u8], part: &[u8]) -> bool {
-    part.is_empty() || name.windows(part.len()).any(|window| window == part)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +61,23 @@ mod tests {
         assert!(matches("*_ro", "app_ro") && !matches("*_ro", "app_row"));
         assert!(matches("*app*", "my_app_1") && matches("*app*", "app") && !matches("*app*", "ap"));
         assert!(matches("*", "") && matches("**", "x"));
+    }
+
+    #[test]
+    fn case_counts_only_where_it_is_to() {
+        let pattern = |text: &str| Pattern::try_from(text.to_owned()).unwrap();
+        for (text, name) in [
+            ("Blue", "bLUE"),
+            ("Blue*", "blue2"),
+            ("*_RO", "app_ro"),
+            ("*App*", "my_aPP_1"),
+        ] {
+            assert!(
+                pattern(text).matches_in_any_case(name) && !pattern(text).matches(name),
+                "{text}"
+            );
+        }
+        assert!(!pattern("blue").matches_in_any_case("blue2") && !pattern("*_ro").matches_in_any_case("ro"));
     }
 
     #[test]

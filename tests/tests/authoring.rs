@@ -184,13 +184,25 @@ fn where_there_is_no_compiler_for_webassembly_it_is_said_how_to_get_it() {
 #[test]
 fn what_is_no_crate_of_a_filter_s_is_not_built() {
     let desk = Desk::new();
-    fails(&desk.filter("", &["build"]), 1, &["no crate", "spliceway filter new"]);
+    for command in ["build", "test", "check", "dev"] {
+        let finished = desk.filter("", &[&[command][..], if_dev(command)].concat());
+        fails(&finished, 2, &["no crate", "spliceway filter new"]);
+    }
+    fails(&desk.filter("", &["test", "nowhere"]), 2, &["nowhere", "is not there"]);
     desk.write(
         "Cargo.toml",
         "[package]\nname = \"plain\"\nedition = \"2024\"\n[workspace]\n",
     );
     desk.write("src/lib.rs", "");
     fails(&desk.filter("", &["build"]), 1, &["crate-type", "cdylib"]);
+}
+
+/// What it cannot do without.
+fn if_dev(command: &str) -> &[&'static str] {
+    match command {
+        "dev" => &["--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1"],
+        _ => &[],
+    }
 }
 
 #[test]
@@ -456,6 +468,50 @@ fn what_a_filter_costs_is_measured() {
     );
 }
 
+/// Saving a file cannot mend a command line.
+#[test]
+fn a_configuration_that_is_refused_from_the_beginning_ends_what_waits_for_changes() {
+    let desk = Desk::new();
+    desk.made("early-guard", &["inspector"]);
+    let listen = ["--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1"];
+    let arguments = [&["dev"], &listen[..], &["--config", r#"{ "refuze": [] }"#]].concat();
+    fails(
+        &desk.filter("early-guard", &arguments),
+        2,
+        &["unknown field `refuze`", "check", "failed", "--config"],
+    );
+}
+
+#[test]
+fn a_crate_that_was_changed_since_it_was_built_is_said_to_have_been() {
+    let desk = Desk::new();
+    desk.made("stale-guard", &["inspector"]);
+    desk.filter("", &["build", "stale-guard"]).success();
+    let inspected = || {
+        let finished = desk.filter("", &["inspect", "stale-guard", "--json"]);
+        let warned = finished.stderr.clone();
+        (answer(finished)["loads"].clone(), warned)
+    };
+    let (_, warned) = inspected();
+    assert_eq!(warned, "");
+    let source = fs::read_to_string(desk.path("stale-guard/src/lib.rs")).unwrap();
+    desk.write("stale-guard/src/lib.rs", &format!("{source}// It is the same.\n"));
+    let (loads, warned) = inspected();
+    assert_eq!(loads, true);
+    for word in [
+        "warning: stale-guard/src/lib.rs is newer",
+        "`spliceway filter build stale-guard`",
+    ] {
+        assert!(warned.contains(word), "{warned}");
+    }
+    // Its component comes out the same, and is of now.
+    desk.filter("", &["build", "stale-guard"]).success();
+    assert_eq!(inspected().1, "");
+
+    let case = desk.filter("", &["run", "stale-guard", "--transcript", "told so"]);
+    assert!(case.success().contains("the client is told 10 bytes"));
+}
+
 /// `spliceway filter dev`, and what it says.
 struct Dev {
     child: Child,
@@ -529,6 +585,7 @@ fn a_change_is_live_when_it_is_saved_and_what_does_not_work_changes_nothing() {
 
     let mut client = Client::connect(&address);
     client.send(b"quit\n");
+    client.expect(b"not here\r\n");
     client.expect_closed();
     let mut first = Client::connect(&address);
     first.send(b"hello\n");
@@ -548,6 +605,7 @@ fn a_change_is_live_when_it_is_saved_and_what_does_not_work_changes_nothing() {
     dev.says("the last good one: generation 1", DEADLINE);
     let mut client = Client::connect(&address);
     client.send(b"quit\n");
+    client.expect(b"not here\r\n");
     client.expect_closed();
 
     desk.write(
@@ -591,6 +649,12 @@ upstream = "u"
     assert_eq!(known["loads"], true);
     let none = desk.filter("other-guard", &["dev", "--proxy", "nowhere.toml"]);
     fails(&none, 2, &["nowhere.toml"]);
+    let neither = desk.filter("other-guard", &["dev"]);
+    fails(
+        &neither,
+        2,
+        &["either --listen ADDRESS and --upstream ADDRESS", "or --proxy FILE"],
+    );
 }
 
 #[test]

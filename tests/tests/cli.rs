@@ -122,6 +122,25 @@ fn a_filter_that_cannot_be_read_is_one_clear_line_and_exit_code_1() {
 }
 
 #[test]
+fn a_directory_in_the_place_of_a_filter_is_told_where_its_component_is() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let upstream = Upstream::listen();
+    let name = folder
+        .path()
+        .file_name()
+        .and_then(|name| name.to_str())
+        .expect("a name");
+    says_once(
+        &Proxy::forward(upstream.address()).filter(folder.path()).fail(),
+        &[
+            "is a directory",
+            &format!("target/filters/{name}.wasm"),
+            "spliceway filter build",
+        ],
+    );
+}
+
+#[test]
 fn check_says_what_each_filter_is() {
     let folder = TempDir::new().expect("a temporary folder");
     let file = folder.path().join("good.toml");

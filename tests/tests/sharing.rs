@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -104,6 +105,7 @@ fn the_layout_is_the_one_that_wkg_knows() {
     );
 }
 
+/// Word for word what wkg 0.16.1 wrote of a filter, but for the digests.
 #[test]
 fn what_wkg_pushes_serves() {
     let registry = Registry::start();
@@ -116,24 +118,65 @@ fn what_wkg_pushes_serves() {
         "architecture": "wasm",
         "os": "wasip2",
         "layerDigests": [layer],
-        "component": { "exports": ["spliceway:filter/inspector@0.1.0"], "imports": [], "target": null },
+        "component": {
+            "exports": ["spliceway:filter/lifecycle@0.1.0", "spliceway:filter/inspector@0.1.0"],
+            "imports": [
+                "spliceway:filter/types@0.1.0",
+                "spliceway:filter/connection@0.1.0",
+                "spliceway:filter/log@0.1.0",
+                "spliceway:filter/metrics@0.1.0",
+            ],
+            "target": null,
+        },
     });
     let config = config.to_string();
+    assert_eq!(config.len(), 436);
     let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": {
-            "mediaType": "application/vnd.wasm.config.v0+json",
             "digest": registry.put_blob("team/redis-guard", config.as_bytes()),
+            "mediaType": "application/vnd.wasm.config.v0+json",
             "size": config.len(),
         },
-        "layers": [{ "mediaType": "application/wasm", "digest": layer, "size": component.len() }],
+        "layers": [{
+            "annotations": { "org.opencontainers.image.title": "redis-guard.wasm" },
+            "digest": layer,
+            "mediaType": "application/wasm",
+            "size": component.len(),
+        }],
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "schemaVersion": 2,
     });
     registry.put_manifest("team/redis-guard", "1", &manifest);
     let proxy = bench.proxy(&bench.reference(&registry, "1"), "", "").start();
     bench.guards(&proxy);
     let listed = json_of(&["list", &format!("oci://{}/team/redis-guard", registry.address())]);
     assert_eq!(listed[0]["contract"], Value::Null, "whoever pushed it did not say");
+}
+
+/// With the program itself, where somebody has built it: `cargo install wkg` takes minutes.
+#[test]
+fn wkg_pulls_what_we_push_and_we_pull_what_it_pushes() {
+    let wkg = std::env::var_os("WKG").unwrap_or_else(|| "wkg".into());
+    let known = Command::new(&wkg).arg("--version").stdin(Stdio::null()).output();
+    if !known.is_ok_and(|answer| answer.status.success()) {
+        skip!("there is no {}: WKG=FILE says where it is", wkg.display());
+    }
+    let registry = Registry::start();
+    let bench = Bench::new();
+    let (host, file) = (registry.address(), bench.path("pulled.wasm"));
+    let oci = |arguments: &[&str]| run(lasting(&wkg).arg("oci").args(arguments), SOON).success();
+
+    bench.push(&registry, "ours", 0, &[]);
+    let ours = format!("{host}/team/redis-guard:ours");
+    oci(&["pull", "--insecure", &host, &ours, "-o", text(&file)]);
+    assert_eq!(fs::read(&file).expect("what was pulled"), bench.component(0));
+
+    let theirs = format!("{host}/team/redis-guard:theirs");
+    oci(&["push", "--insecure", &host, &theirs, text(&bench.file(1))]);
+    let reference = bench.reference(&registry, "theirs");
+    json_of(&["pull", &reference, "-o", text(&file)]);
+    assert_eq!(fs::read(&file).expect("what was pulled"), bench.component(1));
+    bench.guards(&bench.proxy(&reference, "", "").start());
 }
 
 #[test]

@@ -68,7 +68,9 @@ impl Library {
     /// It cannot be read, or is larger than any filter should be.
     pub fn read(&self, path: &Path) -> anyhow::Result<Material> {
         let failed = || format!("cannot read {}", path.display());
-        let size = std::fs::metadata(path).with_context(failed)?.len();
+        let metadata = std::fs::metadata(path).with_context(failed)?;
+        ensure!(!metadata.is_dir(), no_directory(path));
+        let size = metadata.len();
         ensure!(
             size <= LARGEST_COMPONENT,
             "{} has {size} bytes: a filter may have {LARGEST_COMPONENT}",
@@ -284,6 +286,19 @@ impl Material {
 }
 
 /// What is no longer than a signature.
+/// What is meant is most often the component of the crate that is there.
+fn no_directory(path: &Path) -> String {
+    let name = path.canonicalize().ok();
+    let name = name.as_deref().and_then(Path::file_name).unwrap_or_default();
+    let component = path.join("target/filters").join(name).with_added_extension("wasm");
+    let path = path.display();
+    format!(
+        "{path} is a directory: expected a component's file. `spliceway filter build {path}` makes one of a crate and says where: \
+         {}, unless the crate is a part of a workspace",
+        component.display()
+    )
+}
+
 fn short_text(path: &Path) -> Option<String> {
     let size = std::fs::metadata(path).ok()?.len();
     (size <= LARGEST_SIGNATURE).then(|| std::fs::read_to_string(path).ok())?

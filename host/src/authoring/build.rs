@@ -1,10 +1,11 @@
 //! From a filter's crate to its component, by cargo.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use serde_json::Value;
@@ -48,7 +49,17 @@ pub struct Manifest {
     has_profile: bool,
 }
 
+/// There is nothing to build: another directory was meant.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no crate in {0}: `spliceway filter new NAME` makes one, `spliceway filter build DIRECTORY` builds another one"
+)]
+pub struct NoCrate(String);
+
 const TARGET: &str = "wasm32-unknown-unknown";
+
+/// The profile for [`Profile::Quick`], which no Cargo.toml has.
+const QUICK: &str = "filter-quick";
 
 /// How to compile for a target.
 enum Toolchain {
@@ -71,6 +82,10 @@ pub fn build(wanted: &Build<'_>) -> anyhow::Result<Built> {
         None => manifest.component(),
     };
     let is_new = publish(&component, &file)?;
+    if !is_new {
+        // It is as old as its content, and yet not older than the crate. Somebody else's file stays as it is.
+        let _ = File::open(&file).and_then(|file| file.set_modified(SystemTime::now()));
+    }
     Ok(Built {
         name: manifest.name,
         file,
@@ -86,6 +101,16 @@ impl Manifest {
             .join(format!("{}.wasm", self.name))
     }
 
+    /// Whether cargo has compiled it like that before, or at least what it depends on, which takes the longest.
+    pub fn is_begun(&self, wanted: Profile) -> bool {
+        let profile = match wanted {
+            Profile::Filter if self.has_profile => "filter",
+            Profile::Filter => "release",
+            Profile::Quick => QUICK,
+        };
+        self.target_directory.join(&self.target).join(profile).is_dir()
+    }
+
     /// Where cargo writes: whoever watches the crate must not look there.
     pub fn target_directory(&self) -> &Path {
         &self.target_directory
@@ -98,11 +123,7 @@ impl Manifest {
 /// There is none, or cargo does not understand it.
 pub fn manifest(directory: &Path) -> anyhow::Result<Manifest> {
     let path = directory.join("Cargo.toml");
-    ensure!(
-        path.is_file(),
-        "there is no crate in {}: `spliceway filter new NAME` makes one, `spliceway filter build DIRECTORY` builds another one",
-        directory.display()
-    );
+    ensure!(path.is_file(), NoCrate(directory.display().to_string()));
     let mut cargo = Command::new("cargo");
     cargo.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]);
     let output = cargo.arg(&path).stdin(Stdio::null()).output().map_err(no_cargo)?;
@@ -289,7 +310,7 @@ fn shouted(target: &str) -> String {
 }
 
 fn profile(wanted: Profile, manifest: &Manifest) -> Vec<String> {
-    let config = |setting: &str| ["--config".to_owned(), format!("profile.filter-quick.{setting}")];
+    let config = |setting: &str| ["--config".to_owned(), format!("profile.{QUICK}.{setting}")];
     let mut arguments = Vec::new();
     match wanted {
         Profile::Filter if manifest.has_profile => arguments.extend(["--profile".to_owned(), "filter".to_owned()]),
@@ -306,7 +327,7 @@ fn profile(wanted: Profile, manifest: &Manifest) -> Vec<String> {
             ] {
                 arguments.extend(config(setting));
             }
-            arguments.extend(["--profile".to_owned(), "filter-quick".to_owned()]);
+            arguments.extend(["--profile".to_owned(), QUICK.to_owned()]);
         }
     }
     arguments
@@ -409,6 +430,17 @@ mod tests {
         ];
         let found = component(&manifest, messages.join("\n").as_bytes());
         assert_eq!(found, Some("/guard.wasm".into()));
+    }
+
+    #[test]
+    fn a_profile_is_begun_when_cargo_has_a_directory_for_it() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let mut metadata = metadata("cdylib", Value::Null);
+        metadata["target_directory"] = directory.path().to_str().into();
+        let manifest = read_manifest(&metadata, Path::new("/crates/guard/Cargo.toml")).unwrap();
+        assert!(!manifest.is_begun(Profile::Quick));
+        fs::create_dir_all(directory.path().join(TARGET).join("filter-quick")).unwrap();
+        assert!(manifest.is_begun(Profile::Quick) && !manifest.is_begun(Profile::Filter));
     }
 
     #[test]

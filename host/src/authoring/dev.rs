@@ -13,6 +13,7 @@ use super::play::Upstreams;
 use super::transcripts::Component;
 use crate::config::FilterConfig;
 use crate::filter::{Candidate, Engine};
+use crate::words::count;
 
 /// What every round does the same.
 pub struct Rounds<'a> {
@@ -126,12 +127,12 @@ impl Rounds<'_> {
         let (mut ways, mut failures) = (0, Vec::new());
         for case in &cases {
             match run(case, &mut player, fastrand::u64(..)) {
-                Ok(count) => ways += count.variants,
+                Ok(played) => ways += played.variants,
                 Err(failure) => failures.push(failure),
             }
         }
         match failures.is_empty() {
-            true => Ok(Some(format!("{} cases, {ways} ways", cases.len()))),
+            true => Ok(Some(format!("{}, {}", count(cases.len(), "case"), count(ways, "way")))),
             false => Err(Trouble::Failed(failures)),
         }
     }
@@ -181,6 +182,26 @@ impl Sources {
     }
 }
 
+/// The file of a crate that was saved after its component was built, if there is one: then the component is not what the
+/// crate says. What is only for tests and readers does not count.
+pub fn newer(directory: &Path, target_directory: &Path, component: &Path) -> Option<PathBuf> {
+    let built = fs::metadata(component).and_then(|metadata| metadata.modified()).ok()?;
+    let counts = |path: &Path| {
+        let within = path.strip_prefix(directory).unwrap_or(path);
+        let is_aside = ["transcripts", "tests", "benches", "examples"]
+            .iter()
+            .any(|aside| within.starts_with(aside));
+        let is_of_tests = within.file_stem().is_some_and(|stem| stem == "tests");
+        !is_aside && !is_of_tests && within.extension().is_none_or(|extension| extension != "md")
+    };
+    let sources = Sources::of(directory, target_directory).ok()?;
+    let saved = sources
+        .files
+        .into_iter()
+        .filter(|(path, saved, _)| *saved > built && counts(path));
+    saved.max_by_key(|(_, saved, _)| *saved).map(|(path, ..)| path)
+}
+
 /// Not what cargo writes, and of what is hidden only cargo's configuration.
 fn is_watched(directory: &Path, target_directory: &Path) -> bool {
     let name = directory.file_name().unwrap_or_default();
@@ -192,6 +213,29 @@ fn is_watched(directory: &Path, target_directory: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_saved_after_the_component_was_built_is_newer() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let at = |path: &str| directory.path().join(path);
+        let target = at("target");
+        let write = |path: &str, hour: u64| {
+            fs::create_dir_all(at(path).parent().unwrap()).unwrap();
+            fs::write(at(path), "").unwrap();
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(3600 * hour);
+            fs::File::open(at(path)).unwrap().set_modified(time).unwrap();
+        };
+        let newer = || newer(directory.path(), &target, &at("target/filters/a.wasm"));
+        write("src/lib.rs", 3);
+        assert_eq!(newer(), None);
+        write("target/filters/a.wasm", 2);
+        assert_eq!(newer(), Some(at("src/lib.rs")));
+        write("target/filters/a.wasm", 4);
+        for aside in ["README.md", "transcripts/a.toml", "src/tests.rs", "target/other"] {
+            write(aside, 5);
+        }
+        assert_eq!(newer(), None);
+    }
 
     #[test]
     fn what_cargo_writes_is_no_change_and_a_file_that_is_gone_is_one() {

@@ -8,13 +8,17 @@ use clap::Args;
 use serde_json::json;
 
 use super::page::{page, short, took};
-use crate::authoring::build::{Build as Wanted, Profile, build as build_crate};
+use crate::authoring::build::{Build as Wanted, NoCrate, Profile, build as build_crate};
 use crate::cli::check::size;
-use crate::cli::{FAILED, complain, say, say_error};
+use crate::cli::{FAILED, WRONG, complain, say, say_error};
 use crate::config::defaults;
 use crate::filter::{Engine, examination};
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0: it is built, and a proxy would load it; 1: it does not compile, or no proxy would; 2: there \
+                        is no crate."
+)]
 pub struct Build {
     /// The crate's directory
     #[arg(default_value = ".", value_name = "DIRECTORY")]
@@ -33,6 +37,11 @@ pub struct Build {
     json: bool,
 }
 
+/// The exit code where nothing was built.
+pub fn unbuilt(error: &anyhow::Error) -> u8 {
+    if error.is::<NoCrate>() { WRONG } else { FAILED }
+}
+
 pub fn build(asked: Build) -> ExitCode {
     let begun = Instant::now();
     let built = build_crate(&Wanted {
@@ -43,7 +52,7 @@ pub fn build(asked: Build) -> ExitCode {
     });
     let built = match built {
         Ok(built) => built,
-        Err(error) => return complain(FAILED, &format!("{error:#}")),
+        Err(error) => return complain(unbuilt(&error), &format!("{error:#}")),
     };
     let time = begun.elapsed();
     let examined = Engine::new().and_then(|engine| examination(&engine, &built.file, defaults::GRANTS));

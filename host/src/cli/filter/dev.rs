@@ -12,11 +12,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::given::Given;
 use super::page::took;
 use super::test::failed;
-use crate::authoring::build::{Manifest, manifest};
+use crate::authoring::build::{Manifest, Profile, manifest};
 use crate::authoring::dev::{Rounds, Sources, Step, Trouble};
 use crate::cli::{FAILED, WRONG, complain, say};
 use crate::config::{self, Address, Config, Drain, FilterConfig, ListenAddress, ListenerConfig, UpstreamConfig};
-use crate::filter::{Engine, Occasion};
+use crate::filter::{ConfigRefused, Engine, Occasion};
 use crate::server::Server;
 use crate::watch::watch;
 
@@ -25,7 +25,9 @@ use crate::watch::watch;
     after_help = "Whenever a file of the crate changes, it is built, checked and tested, and replaces the one before if it passes: \
                   new connections get it, and those that there are keep theirs. If it does not, the last good one stays.\n\n\
                   Either a proxy runs in here, between --listen and --upstream; or another one runs with the configuration that \
-                  --proxy names, and the component is put where that says. Ctrl-C ends it."
+                  --proxy names, and the component is put where that says. Ctrl-C ends it.\n\n\
+                  Exit codes: 0: it was told to end; 1: it cannot go on; 2: the command line is wrong, or the filter refuses its \
+                  configuration from the beginning."
 )]
 pub struct Dev {
     /// The crate's directory
@@ -33,12 +35,7 @@ pub struct Dev {
     directory: PathBuf,
 
     /// Where clients connect
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        requires = "upstream",
-        required_unless_present = "proxy"
-    )]
+    #[arg(long, value_name = "ADDRESS", requires = "upstream")]
     listen: Option<ListenAddress>,
 
     /// Where connections go; with a name in front of it, as in blue=127.0.0.1:8081, for filters that route. May be repeated
@@ -72,6 +69,13 @@ fn upstream(text: &str) -> Result<(String, Address), String> {
 }
 
 pub fn dev(asked: Dev) -> ExitCode {
+    if asked.listen.is_none() && asked.proxy.is_none() {
+        return complain(
+            WRONG,
+            "where is it to run? Expected either --listen ADDRESS and --upstream ADDRESS, for a proxy in here, or --proxy FILE, \
+             the configuration of one that runs elsewhere",
+        );
+    }
     let begun = manifest(&asked.directory).map_err(|error| format!("{error:#}"));
     let begun = begun.and_then(|manifest| Ok((filter(&asked, &manifest)?, manifest)));
     let (config, manifest) = match begun {
@@ -86,7 +90,7 @@ pub fn dev(asked: Dev) -> ExitCode {
         ended
     });
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => complain(FAILED, &format!("{error:#}")),
     }
 }
@@ -125,36 +129,56 @@ fn filter(asked: &Dev, manifest: &Manifest) -> Result<FilterConfig, String> {
     Ok(found)
 }
 
-async fn work(asked: &Dev, config: &FilterConfig, manifest: &Manifest) -> anyhow::Result<()> {
+async fn work(asked: &Dev, config: &FilterConfig, manifest: &Manifest) -> anyhow::Result<ExitCode> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         ended = rounds(asked, config, manifest) => ended,
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(ExitCode::SUCCESS),
+        _ = terminate.recv() => Ok(ExitCode::SUCCESS),
     }
 }
 
 /// A round for each change, for ever.
-async fn rounds(asked: &Dev, config: &FilterConfig, manifest: &Manifest) -> anyhow::Result<()> {
+async fn rounds(asked: &Dev, config: &FilterConfig, manifest: &Manifest) -> anyhow::Result<ExitCode> {
     let engine = Engine::new()?;
     let sources = || Sources::of(&asked.directory, manifest.target_directory());
     let mut proxy: Option<Server> = None;
     let mut seen = sources()?;
     let mut saved = None;
+    if !manifest.is_begun(Profile::Quick) {
+        line(
+            Step::Build.name(),
+            None,
+            "for the first time, with all that it depends on: a minute or two",
+        );
+    }
     for round in 1.. {
         // Before it is read: what changes in between is noticed.
         let watched = watch(&seen.paths())?;
-        if let Some(is_new) = attempt(asked, config, &engine).await {
-            serve(asked, config, &mut proxy, saved, is_new).await?;
-        } else if let Some(proxy) = &proxy {
-            let generation = proxy.generation(&config.name).unwrap_or(0);
-            line("serves", None, &format!("the last good one: generation {generation}"));
-        } else {
-            line("waits", None, "for a change");
+        match (attempt(asked, config, &engine).await, &proxy) {
+            (Attempt::Works { is_new }, _) => serve(asked, config, &mut proxy, saved, is_new).await?,
+            // Later it is the crate that has changed, and may change back.
+            (Attempt::ConfigRefused, _) if round == 1 => {
+                let where_from = asked
+                    .proxy
+                    .as_deref()
+                    .map_or_else(|| "--config".into(), Path::to_string_lossy);
+                return Ok(complain(
+                    WRONG,
+                    &format!(
+                        "{where_from}: no change of the crate is waited for; begin again with a configuration that it takes"
+                    ),
+                ));
+            }
+            (_, Some(proxy)) => {
+                let generation = proxy.generation(&config.name).unwrap_or(0);
+                line("serves", None, &format!("the last good one: generation {generation}"));
+            }
+            (_, None) => line("waits", None, "for a change"),
         }
         if asked.rounds == Some(round) {
-            return Ok(());
+            return Ok(ExitCode::SUCCESS);
         }
         let (changed, at) = loop {
             watched.changed().await;
@@ -171,8 +195,18 @@ async fn rounds(asked: &Dev, config: &FilterConfig, manifest: &Manifest) -> anyh
     bail!("there were too many rounds")
 }
 
-/// Whether there is a component that works, and whether it is another one than before. Off this thread, which serves.
-async fn attempt(asked: &Dev, config: &FilterConfig, engine: &Engine) -> Option<bool> {
+/// What has come of a round.
+enum Attempt {
+    /// There is a component that works; perhaps another one than before.
+    Works { is_new: bool },
+    /// It is the configuration that does not fit.
+    ConfigRefused,
+    /// Why has been said.
+    Broken,
+}
+
+/// A round. Off this thread, which serves.
+async fn attempt(asked: &Dev, config: &FilterConfig, engine: &Engine) -> Attempt {
     let (engine, directory, config) = (engine.clone(), asked.directory.clone(), config.clone());
     let tests = !asked.no_test;
     let attempted = tokio::task::spawn_blocking(move || {
@@ -184,14 +218,17 @@ async fn attempt(asked: &Dev, config: &FilterConfig, engine: &Engine) -> Option<
         };
         let tell = &mut |step: Step, time, text: &str| line(step.name(), Some(time), text);
         match rounds.round(tell) {
-            Ok(is_new) => Some(is_new),
+            Ok(is_new) => Attempt::Works { is_new },
             Err(trouble) => {
                 say(&words(&trouble));
-                None
+                match trouble {
+                    Trouble::Broken(_, error) if error.is::<ConfigRefused>() => Attempt::ConfigRefused,
+                    _ => Attempt::Broken,
+                }
             }
         }
     });
-    attempted.await.unwrap_or(None)
+    attempted.await.unwrap_or(Attempt::Broken)
 }
 
 fn words(trouble: &Trouble) -> String {

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Map, Value};
 
+use crate::authoring::build::manifest;
+use crate::authoring::dev::newer;
 use crate::authoring::transcripts;
+use crate::cli::say_error;
 use crate::config::{self, FilterConfig, Grant};
 
 #[derive(Debug, Default, Args)]
@@ -128,7 +131,8 @@ pub fn to_json(value: toml::Value) -> Value {
     }
 }
 
-/// The file of a component, or that of the crate in a directory, once it is built.
+/// The file of a component, or that of the crate in a directory, once it is built; where that was before the crate was last
+/// changed, it is said.
 ///
 /// # Errors
 /// It is neither.
@@ -136,16 +140,24 @@ pub fn component(path: &Path) -> Result<PathBuf, String> {
     if !path.is_dir() {
         return Ok(path.to_owned());
     }
-    let manifest = crate::authoring::build::manifest(path).map_err(|error| format!("{error:#}"))?;
+    let manifest = manifest(path).map_err(|error| format!("{error:#}"))?;
     let file = manifest.component();
-    match file.is_file() {
-        true => Ok(file),
-        false => Err(format!(
+    if !file.is_file() {
+        return Err(format!(
             "{} is not there: `spliceway filter build {}` makes it",
             file.display(),
             path.display()
-        )),
+        ));
     }
+    if let Some(newer) = newer(path, manifest.target_directory(), &file) {
+        say_error(&format!(
+            "warning: {} is newer than {}, which is what this is about: `spliceway filter build {}` makes it anew",
+            newer.display(),
+            file.display(),
+            path.display()
+        ));
+    }
+    Ok(file)
 }
 
 #[cfg(test)]

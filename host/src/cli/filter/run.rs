@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use spliceway_transcript::{Direction, Given as Begun, Step, Value, parse};
 
 use super::given::{Given, component};
+use super::test::{beside, read};
 use crate::authoring::bytes::{excerpt, unescape, unhex};
 use crate::authoring::hello::client_hello;
 use crate::authoring::play::{Choice, Play, Scene, Told};
@@ -94,9 +95,9 @@ struct Sent {
     #[arg(long, value_name = "CASE", conflicts_with_all = ["sni", "file", "hex", "text", "down", "finish", "closed"])]
     transcript: Option<String>,
 
-    /// The transcripts: a file, or a directory of them
-    #[arg(long, value_name = "PATH", default_value = "transcripts", requires = "transcript")]
-    transcripts: PathBuf,
+    /// The transcripts: a file, or a directory of them [default: `transcripts` of the crate, or here]
+    #[arg(long, value_name = "PATH", requires = "transcript")]
+    transcripts: Option<PathBuf>,
 }
 
 /// What is known of the connection.
@@ -195,7 +196,10 @@ fn prepare(asked: &Run, file: &Path) -> Result<(FilterConfig, Begun, Vec<Step>),
     let config = asked.given.filter(file)?;
     let Run { sent, known, .. } = asked;
     let (mut begun, steps) = match &sent.transcript {
-        Some(name) => case(&sent.transcripts, name)?,
+        Some(name) => {
+            let path = sent.transcripts.clone().unwrap_or_else(|| beside(&asked.filter));
+            case(&path, name)?
+        }
         None => (Begun::default(), steps(sent)?),
     };
     if known.client.is_some() {
@@ -236,7 +240,7 @@ fn one_case(case: &Json) -> Result<(Begun, Vec<Step>), String> {
 }
 
 fn case(path: &Path, name: &str) -> Result<(Begun, Vec<Step>), String> {
-    let transcripts = super::test::read(path)?;
+    let transcripts = read(path)?;
     let cases: Vec<_> = transcripts
         .into_iter()
         .flat_map(|transcript| transcript.cases)

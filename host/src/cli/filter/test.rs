@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use spliceway_transcript::{Case, Failure, Transcript, load, run};
 
+use super::build::unbuilt;
 use super::given::Given;
 use super::page::took;
 use crate::authoring::build::{Build, Profile, build};
@@ -93,14 +94,14 @@ pub fn test(asked: Test) -> ExitCode {
         say(&format!("{:#}", summary(&tested, &file, seed)));
     } else {
         say(&report(&tested));
-        let (cases, ways) = (count(tested.len(), "case"), ways(&tested));
         let seeded = if failed == 0 {
             String::new()
         } else {
             format!("; --seed {seed} does the same again")
         };
         say(&format!(
-            "{cases}, {ways} ways, {failed} failed, in {}{seeded}",
+            "{}, {failed} failed, in {}{seeded}",
+            extent(tested.len(), ways(&tested)),
             took(begun.elapsed())
         ));
     }
@@ -111,8 +112,15 @@ pub fn test(asked: Test) -> ExitCode {
 }
 
 fn component(path: &Path) -> Result<PathBuf, (u8, String)> {
-    if !path.is_dir() {
+    if path.is_file() {
         return Ok(path.to_owned());
+    }
+    if !path.exists() {
+        let missing = format!(
+            "{} is not there: expected a component's file, or a crate's directory",
+            path.display()
+        );
+        return Err((WRONG, missing));
     }
     let built = build(&Build {
         directory: path,
@@ -122,11 +130,11 @@ fn component(path: &Path) -> Result<PathBuf, (u8, String)> {
     });
     built
         .map(|built| built.file)
-        .map_err(|error| (FAILED, format!("{error:#}")))
+        .map_err(|error| (unbuilt(&error), format!("{error:#}")))
 }
 
 /// The transcripts of a filter for which none are named.
-fn beside(filter: &Path) -> PathBuf {
+pub fn beside(filter: &Path) -> PathBuf {
     match filter.is_dir() && filter != Path::new(".") {
         true => filter.join("transcripts"),
         false => PathBuf::from("transcripts"),
@@ -156,6 +164,15 @@ fn chosen(transcripts: Vec<Transcript>, only: Option<&str>) -> Vec<Case> {
 pub fn play(case: Case, player: &mut Component<'_>, seed: u64) -> Tested {
     let result = run(&case, player, seed).map(|count| count.variants);
     Tested { case, result }
+}
+
+/// How much was played: what failed was played until then, and does not count as a way.
+fn extent(cases: usize, ways: usize) -> String {
+    let cases = count(cases, "case");
+    match ways {
+        0 => cases,
+        ways => format!("{cases}, {}", count(ways, "way")),
+    }
 }
 
 pub fn ways(tested: &[Tested]) -> usize {
