@@ -435,7 +435,9 @@ fn whatever_is_sent_it_goes_on_answering() {
     let mut client = Client::connect(&scene.admin);
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x1_0000));
     let _ = client.try_send((chunked + &chunk.repeat(4)).as_bytes());
-    assert!(String::from_utf8_lossy(&client.expect_closed()).starts_with("HTTP/1.1 413"));
+    // What it says may be lost in a reset, since not all was taken.
+    let answer = client.expect_closed();
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 413"));
     // Deeper than anything means.
     let (status, _) = scene.say("PUT", "/v1/log-level", &"[".repeat(60_000));
     assert_eq!(status, 400);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -32,6 +32,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Refused;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        let too_long = |status| {
+            let hint = format!("a body has up to {LONGEST_BODY} bytes");
+            Refused::new(status, "the body cannot be read", hint)
+        };
+        // Without waiting for what will be too long.
+        if request.body().size_hint().lower() > LONGEST_BODY as u64 {
+            return Err(too_long(StatusCode::PAYLOAD_TOO_LARGE));
+        }
         let late = |_| {
             let error = format!("the body has not come within {} s", PATIENCE.as_secs());
             Refused::new(StatusCode::REQUEST_TIMEOUT, error, "send it at once")
@@ -39,10 +47,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let read = timeout(PATIENCE, Bytes::from_request(request, state))
             .await
             .map_err(late)?;
-        let bytes = read.map_err(|rejection| {
-            let hint = format!("a body has up to {LONGEST_BODY} bytes");
-            Refused::new(rejection.status(), "the body cannot be read", hint)
-        })?;
+        let bytes = read.map_err(|rejection| too_long(rejection.status()))?;
         // An empty one says nothing, as `{}` does.
         let bytes = if bytes.is_empty() { &b"{}"[..] } else { &bytes };
         serde_json::from_slice(bytes).map(Self).map_err(|error| {

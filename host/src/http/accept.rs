@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::net;
 use std::os::fd::OwnedFd;
 use std::os::unix;
+use std::pin::pin;
+use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
@@ -13,10 +15,14 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::LocalRuntime;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
 use super::Terms;
+
+/// How long what was asked last may take to be answered, when no more is answered.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 pub(super) enum Listening {
     Tcp(TcpListener),
@@ -33,43 +39,59 @@ impl Listening {
         })
     }
 
-    pub(super) async fn serve(self, answers: Router, terms: Terms) {
+    /// Until `stop` is closed.
+    pub(super) async fn serve(self, answers: Router, terms: Terms, stop: watch::Receiver<()>) {
         match self {
-            Self::Tcp(listener) => accept(listener, answers, terms).await,
-            Self::Unix(listener) => accept(listener, answers, terms).await,
+            Self::Tcp(listener) => accept(listener, answers, terms, stop).await,
+            Self::Unix(listener) => accept(listener, answers, terms, stop).await,
         }
     }
 }
 
-async fn accept<L: Listener>(mut listener: L, answers: Router, terms: Terms) {
-    let mut open: VecDeque<AbortHandle> = VecDeque::with_capacity(terms.most);
+async fn accept<L: Listener>(mut listener: L, answers: Router, terms: Terms, mut stop: watch::Receiver<()>) {
+    let mut open: VecDeque<JoinHandle<()>> = VecDeque::with_capacity(terms.most);
     loop {
-        let (stream, _) = listener.accept().await;
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.changed() => break,
+        };
         open.retain(|connection| !connection.is_finished());
         if open.len() == terms.most
             && let Some(oldest) = open.pop_front()
         {
             oldest.abort();
         }
-        let answered = answer(stream, answers.clone(), terms);
-        let connection = match terms.keep_alive {
+        let answered = answer(stream, answers.clone(), terms, stop.clone());
+        open.push_back(match terms.keep_alive {
             true => spawn_local(answered),
             false => spawn_local(async move { timeout(terms.patience, answered).await.unwrap_or_default() }),
-        };
-        open.push_back(connection.abort_handle());
+        });
     }
+    drop(listener);
+    let ended = async {
+        for connection in open {
+            let _ = connection.await;
+        }
+    };
+    let _ = timeout(LAST_WORDS, ended).await;
 }
 
 /// What one connection asks. What comes of it is the client's affair.
-async fn answer<S>(stream: S, answers: Router, terms: Terms)
+async fn answer<S>(stream: S, answers: Router, terms: Terms, mut stop: watch::Receiver<()>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let _ = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(terms.patience)
         .keep_alive(terms.keep_alive)
         .max_buf_size(terms.longest_head)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(answers))
-        .await;
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(answers));
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stop.changed() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
 }

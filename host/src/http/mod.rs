@@ -5,13 +5,13 @@ mod accept;
 
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::channel;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use crate::config::ListenerConfig;
 use crate::handover::Offer;
@@ -40,10 +40,11 @@ pub struct Terms {
     pub keep_alive: bool,
 }
 
-/// Answers until it is dropped.
+/// Answers until it is dropped; what was asked by then is still answered.
 pub struct Service {
     address: Peer,
-    _stop: oneshot::Sender<()>,
+    stop: Option<watch::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Bound {
@@ -72,7 +73,7 @@ impl Service {
     /// # Errors
     /// There is no thread, or nothing to wait with, to be had.
     pub fn start(name: &'static str, bound: Bound, terms: Terms, answers: Router) -> anyhow::Result<Self> {
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = watch::channel(());
         let (started, starting) = channel();
         let Bound { socket, address, .. } = bound;
         let is_unix = matches!(address, Peer::Unix(_));
@@ -87,12 +88,7 @@ impl Service {
             match runtime {
                 Ok((runtime, listening)) => {
                     let _ = started.send(Ok(()));
-                    runtime.block_on(async {
-                        tokio::select! {
-                            () = listening.serve(answers, terms) => {}
-                            _ = stopped => {}
-                        }
-                    });
+                    runtime.block_on(listening.serve(answers, terms, stopped));
                     // Without waiting for what was asked last: it may be a compiler's work.
                     runtime.shutdown_background();
                 }
@@ -100,16 +96,30 @@ impl Service {
             }
         };
         let failed = || format!("cannot start the thread that serves {name}");
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name(name.to_owned())
             .spawn(serve)
             .with_context(failed)?;
         starting.recv()?.with_context(failed)?;
-        Ok(Self { address, _stop: stop })
+        Ok(Self {
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// With the port that the kernel chose for port 0.
     pub fn address(&self) -> &Peer {
         &self.address
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // One that panicked has said so.
+            let _ = thread.join();
+        }
     }
 }
