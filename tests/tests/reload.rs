@@ -73,26 +73,32 @@ fn go_on((client, server): &mut (Peer, Peer)) {
 
 #[test]
 fn listeners_come_and_go_and_connections_stay() {
-    let server = Upstream::listen();
-    let base = upstream("blue", &servers(&[&server]));
+    let (blue, green) = (Upstream::listen(), Upstream::listen());
+    let base = format!(
+        "{}{}",
+        upstream("blue", &servers(&[&blue])),
+        upstream("green", &servers(&[&green]))
+    );
     let front = listener("front", "upstream = \"blue\"");
     let proxy = Proxy::run(&format!("{base}{front}")).start();
-    let mut live = talk(proxy.listener("front"), &server);
+    let mut live = talk(proxy.listener("front"), &blue);
 
+    // In front of the other one: where the kernel chooses ports, the places in the file mean nothing.
     reloaded(
         &proxy,
-        &format!("{base}{front}{}", listener("back", "upstream = \"blue\"")),
+        &format!("{base}{}{front}", listener("back", "upstream = \"green\"")),
     );
     let back = proxy.wait_for("listening", |event| event.text("listener") == "back");
-    let mut later = talk(back.text("address"), &server);
+    let mut later = talk(back.text("address"), &green);
     go_on(&mut live);
 
-    reloaded(&proxy, &format!("{base}{}", listener("front", "upstream = \"blue\"")));
+    reloaded(&proxy, &format!("{base}{front}"));
+    // Those that are still accepted meet the green server.
     let gone = || Client::try_connect(back.text("address")).err();
     eventually("nobody listens there any more", gone);
     go_on(&mut live);
     go_on(&mut later);
-    talk(proxy.listener("front"), &server);
+    talk(proxy.listener("front"), &blue);
 }
 
 #[test]

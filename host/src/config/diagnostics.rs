@@ -267,7 +267,8 @@ impl Problem {
 fn one_line(text: impl Into<String>) -> String {
     let text = text.into();
     if !text.contains(char::is_control) {
-        return text;
+        // What turns the direction of text is no control character, and would turn that of a line.
+        return normalize_untrusted_str(&text);
     }
     let escape = |c: char| {
         if c.is_control() {
@@ -276,7 +277,7 @@ fn one_line(text: impl Into<String>) -> String {
             c.to_string()
         }
     };
-    text.chars().map(escape).collect()
+    normalize_untrusted_str(&text.chars().map(escape).collect::<String>())
 }
 
 pub(super) fn line_start(text: &str, at: usize) -> usize {

@@ -115,6 +115,8 @@ pub fn run(config: &Config, file: Option<&Path>) -> anyhow::Result<Ended> {
 async fn serve(config: &Config, file: Option<&Path>, predecessor: Option<Predecessor>) -> anyhow::Result<Ended> {
     // Before anything listens, so that no signal finds its default action when there is something to lose.
     let mut wishes = Wishes::new()?;
+    // Before anybody is told that it serves, and may write another version.
+    wishes.watch(file.filter(|_| config.watch))?;
     let upgrades = Upgrades::new(&config.process)?;
     let mut server = Server::start(config)?;
     let present = Arc::clone(&server.present);
@@ -131,7 +133,6 @@ async fn serve(config: &Config, file: Option<&Path>, predecessor: Option<Predece
         predecessor.ready()?;
     }
     wishes.take_orders(server.orders.take());
-    wishes.watch(file.filter(|_| config.watch))?;
     let mut upgraded = pin!(upgrades.run(|| present.load().sockets()));
     let mut guarded = pin!(supervisor::guard(async || answers(&workers).await));
     let mut is_first = true;

@@ -117,7 +117,7 @@ mod tests {
         let description = serde_json::to_value(description).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths = description["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), 15);
+        assert_eq!(paths.len(), 16);
         for (path, methods) in paths {
             assert!(path.starts_with("/v1/"), "{path}");
             for (method, operation) in methods.as_object().unwrap() {

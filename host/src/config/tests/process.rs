@@ -15,7 +15,10 @@ fn without_a_table_the_process_stays_who_it_is() {
 #[test]
 fn everything_can_be_said() {
     let process = accepted(COMPLETE).process;
-    assert_eq!(process.upgrade_socket, UpgradeSocket::At("upgrade.sock".into()));
+    assert_eq!(
+        process.upgrade_socket,
+        UpgradeSocket::At("/etc/spliceway/upgrade.sock".into())
+    );
     assert_eq!(process.upgrade_timeout, Duration::from_secs(120));
     assert_eq!(process.upgrade_linger, Some(Duration::from_secs(24 * 3_600)));
     let none = accepted(&format!("process.upgrade-socket = '-'\n{LEAST}")).process;
