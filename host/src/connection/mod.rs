@@ -33,7 +33,11 @@ use record::Record;
 
 /// Serves one connection from its first byte to its last. It is `counted` until its outcome is recorded.
 pub async fn serve(worker: Rc<Worker>, mut accepted: Box<Accepted>, counted: Counted) {
-    poll_fn(|cx| Poll::Ready(accepted.here.begins(cx.waker()))).await;
+    poll_fn(|cx| {
+        accepted.here.begins(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
     let mut record = Record::of(&mut accepted);
     let outcome = journey(&worker, accepted, &mut record).await;
     record.finish(outcome);

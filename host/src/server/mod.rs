@@ -342,6 +342,7 @@ impl Server {
     /// Leaves everybody who comes to another process.
     fn step_aside(&mut self) {
         self.present.load().close();
+        self.workers.iter().for_each(|worker| worker.tell(Command::Finish));
         // Who asks, too: between two processes, counters would go up and down.
         self.exporter = None;
         self.admin = None;

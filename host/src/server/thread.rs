@@ -34,7 +34,9 @@ pub enum Command {
     Refill,
     /// A filter has a new generation: let go of what belongs to the one before.
     Retire,
-    /// Every post is closed, there will be no other, and connections have an end in sight.
+    /// Every post is closed, and there will be no other: end with the last connection.
+    Finish,
+    /// The same, and connections have an end in sight.
     Drain(Drain),
     /// Say which connections there are.
     List(Query, oneshot::Sender<Vec<Shown>>),
@@ -133,6 +135,7 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
                         worker.spares().fill(&start.upstreams, start.workers);
                     }
                     Some(Command::Retire) => worker.instances().retire(),
+                    Some(Command::Finish) => ending = true,
                     Some(Command::Drain(drain)) => {
                         worker.drain(draining(drain));
                         ending = true;

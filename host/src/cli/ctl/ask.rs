@@ -84,6 +84,10 @@ impl Asker {
         })
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one question of an operator's, not a connection of the proxy's"
+    )]
     async fn asked(&self, method: &str, path: &str, body: Option<&Json>) -> Result<(StatusCode, String), Trouble> {
         let tcp = |stream: io::Result<TcpStream>| stream.map_err(|error| self.unreachable(error));
         match &self.address {
@@ -103,6 +107,7 @@ impl Asker {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is no worker's")]
     async fn over<S>(
         &self,
         stream: S,

@@ -225,7 +225,7 @@ fn size(bytes: u64) -> String {
         return format!("{bytes} B");
     }
     let power = (bytes.ilog2() / 10).min(6);
-    let tenths = u128::from(bytes) * 10 >> (10 * power);
+    let tenths = (u128::from(bytes) * 10) >> (10 * power);
     format!("{}.{} {}", tenths / 10, tenths % 10, units[power as usize - 1])
 }
 
