@@ -36,6 +36,11 @@ pub fn inherit_sockets() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether anybody is told anything.
+pub fn is_there() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// This process serves, in the place of whoever did before.
 pub fn serving(listeners: usize) {
     let status = format!("serving on {listeners} listeners");

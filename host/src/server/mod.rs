@@ -122,7 +122,11 @@ async fn serve(config: &Config, file: Option<&Path>, predecessor: Option<Predece
     let present = Arc::clone(&server.present);
     let workers = server.commands();
     anyhow::ensure!(answers(&workers).await, "a worker has ended");
-    supervisor::keep(&present.load().sockets()?);
+    match supervisor::is_there().then(|| present.load().sockets()).transpose() {
+        Ok(sockets) => supervisor::keep(&sockets.unwrap_or_default()),
+        // It serves: that it could not be restarted without a gap is no reason to end.
+        Err(error) => tracing::warn!(%error, "the service manager keeps no sockets"),
+    }
     let rest = discard_rest();
     supervisor::forget(&rest);
     if !rest.is_empty() {

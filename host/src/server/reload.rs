@@ -280,7 +280,9 @@ impl Server {
                 } => {
                     let listening = Listening::new(listener, address, offer);
                     hand_out(&self.workers, &listening.post, sockets);
-                    if let Ok(sockets) = listening.offer.sockets() {
+                    if supervisor::is_there()
+                        && let Ok(sockets) = listening.offer.sockets()
+                    {
                         supervisor::keep(&sockets);
                     }
                     tracing::info!(listener = %listening.name, address = %listening.address, "listening");

@@ -150,12 +150,10 @@ impl Upstream {
         let old = &before.config;
         let fate = config.on_change;
         // Whoever adds a server does not mean the connections of the others.
-        let notice = match fate == OnChange::Keep || differs_in_servers_alone(old, &config) {
-            true => Arc::clone(&before.notice),
-            false => {
-                before.notice.give_by(fate);
-                Arc::default()
-            }
+        let are_meant = fate != OnChange::Keep && !differs_in_servers_alone(old, &config);
+        let notice = match are_meant {
+            true => Arc::default(),
+            false => Arc::clone(&before.notice),
         };
         let places: HashMap<_, _> = (0..config.servers.len())
             .filter_map(|of| Some((place_in(Some(old), &config, of)?, of)))
@@ -172,6 +170,10 @@ impl Upstream {
         let limits: Vec<_> = config.servers.iter().map(|server| server.max_connections).collect();
         let (is_asked, ejects) = (config.health.is_some(), config.passive.is_some());
         self.terms.store(Arc::new(Terms { config, tls, notice }));
+        if are_meant {
+            // Those who come from now on are not: they have another one.
+            before.notice.give_by(fate);
+        }
 
         let mut roster = self.roster();
         let mut removed = Vec::new();
