@@ -1,9 +1,13 @@
 //! What is said over the admin interface, both ways.
 
+mod overview;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+pub use overview::{Ended, LogLine, Overview, Traffic, Worker};
 
 /// Why something is not answered, or not done.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -170,6 +174,8 @@ pub struct Generation {
     /// `stable`, `canary`, `previous`, `quarantined`, or `old`: of living connections alone.
     pub state: String,
     pub calls: u64,
+    /// How long those have taken, as one in eight of them has.
+    pub busy_us: u64,
     pub failures: u64,
     /// That began with it and have ended.
     pub connections: u64,

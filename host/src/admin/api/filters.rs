@@ -10,7 +10,7 @@ use super::super::refused::Refused;
 use super::super::said::{Failure, Filter, FilterChanged, Filters, Generation};
 use super::super::take::Named;
 use super::Any;
-use crate::filter::{self, Occasion, Reloaded};
+use crate::filter::{self, Occasion, Reloaded, TIMED};
 
 /// The filters, and what their generations have done.
 #[utoipa::path(
@@ -135,6 +135,8 @@ fn seen(filter: &filter::Filter) -> Filter {
                     digest: digest.to_string(),
                     state: state.to_owned(),
                     calls: totals.calls.iter().sum(),
+                    // One call in so many is timed.
+                    busy_us: (totals.time * TIMED).as_micros().try_into().unwrap_or(u64::MAX),
                     failures: totals.failures.iter().sum(),
                     connections: totals.ends.iter().sum(),
                     shown_bytes: totals.shown,
