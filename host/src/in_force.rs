@@ -10,9 +10,9 @@ use crate::config::Config;
 use crate::filter::Filter;
 use crate::handover::{Described, Offer};
 use crate::listener::{Listener, Post};
-use crate::observe::{Counters, Vitals};
+use crate::observe::Vitals;
 use crate::sys::Peer;
-use crate::tls::{Certificates, Terminator};
+use crate::tls::Certificates;
 use crate::upstream::Upstreams;
 
 /// For all who look at it, from whatever thread. What it leads to never changes: a reload publishes another one.
@@ -32,41 +32,18 @@ pub struct InForce {
     pub vitals: Arc<Vitals>,
 }
 
-/// A listener as it is remembered: the listener itself is the workers', and gone when they are.
+/// A listener, and where it listens.
 pub struct Listening {
-    pub name: Arc<str>,
-    /// With the port that the kernel chose for port 0.
-    pub address: Peer,
-    pub counters: Arc<Counters>,
-    pub tls: Option<Arc<Terminator>>,
-    /// Where it listens, and what serves there.
+    /// Its connections' own, whoever has the post by now.
+    pub listener: Arc<Listener>,
     pub post: Arc<Post>,
-    listener: Arc<Listener>,
-    /// Its sockets, for the process that takes the place of this one.
-    pub offer: Offer,
 }
 
 impl Listening {
+    /// At an address where nobody listened before.
     pub fn new(listener: Arc<Listener>, address: Peer, offer: Offer) -> Self {
-        Self::at(Arc::new(Post::new(Arc::clone(&listener))), listener, address, offer)
-    }
-
-    /// Where there was another one before.
-    pub fn at(post: Arc<Post>, listener: Arc<Listener>, address: Peer, offer: Offer) -> Self {
-        Self {
-            name: Arc::clone(&listener.name),
-            address,
-            counters: Arc::clone(&listener.counters),
-            tls: listener.tls.clone(),
-            post,
-            listener,
-            offer,
-        }
-    }
-
-    /// Its connections' own, whoever has the post by now.
-    pub fn listener(&self) -> &Arc<Listener> {
-        &self.listener
+        let post = Arc::new(Post::new(Arc::clone(&listener), address, offer));
+        Self { listener, post }
     }
 
     /// Of one that nobody connects to any more: beside them, nobody has it but this and, maybe, its post.
@@ -82,14 +59,15 @@ impl InForce {
     }
 
     pub fn listener(&self, name: &str) -> Option<&Arc<Listening>> {
-        self.listeners.iter().find(|listener| &*listener.name == name)
+        self.listeners
+            .iter()
+            .find(|listening| &*listening.listener.name == name)
     }
 
     /// Nobody connects to this process any more.
     pub fn close(&self) {
         for listening in &self.listeners {
             listening.post.close();
-            listening.offer.close();
         }
     }
 
@@ -98,7 +76,7 @@ impl InForce {
     /// # Errors
     /// There are no descriptors left.
     pub fn sockets(&self) -> std::io::Result<Vec<(Described, OwnedFd)>> {
-        let listeners = self.listeners.iter().map(|listening| &listening.offer);
+        let listeners = self.listeners.iter().map(|listening| listening.post.offer());
         let sockets: std::io::Result<Vec<_>> = listeners
             .chain(&self.metrics)
             .chain(&self.admin)
@@ -109,7 +87,8 @@ impl InForce {
 
     /// Everything that has certificates, and whose they are.
     pub fn with_certificates(&self) -> Vec<(String, Arc<dyn Certificates>)> {
-        let listeners = self.listeners.iter().filter_map(|listener| {
+        let listeners = self.listeners.iter().filter_map(|listening| {
+            let listener = &listening.listener;
             let tls = Arc::clone(listener.tls.as_ref()?) as Arc<dyn Certificates>;
             Some((format!("listener \"{}\"", listener.name), tls))
         });

@@ -1,6 +1,7 @@
 //! What a service manager is told, and what it has for this process: systemd's protocol (sd_notify(3), sd_listen_fds(3)). Where
 //! there is none, nobody is told anything.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -36,11 +37,6 @@ pub fn inherit_sockets() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether anybody is told anything.
-pub fn is_there() -> bool {
-    std::env::var_os("NOTIFY_SOCKET").is_some()
-}
-
 /// This process serves, in the place of whoever did before.
 pub fn serving(listeners: usize) {
     let status = format!("serving on {listeners} listeners");
@@ -70,8 +66,16 @@ pub fn stopping() {
 }
 
 /// Gives sockets to be kept while this process is restarted (FileDescriptorStoreMax=): who connects meanwhile waits for the
-/// next one. It finds them by their addresses.
-pub fn keep(sockets: &[(Described, OwnedFd)]) {
+/// next one. It finds them by their addresses. They are copied only where there is somebody to keep them.
+pub fn keep(sockets: impl FnOnce() -> io::Result<Vec<(Described, OwnedFd)>>) {
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        return;
+    }
+    let sockets = sockets().unwrap_or_else(|error| {
+        // It serves: that it could not be restarted without a gap is no reason to end.
+        tracing::warn!(%error, "the service manager keeps no sockets");
+        Vec::new()
+    });
     for (described, socket) in sockets {
         let name = name_of_kept(&described.asked);
         let state = [NotifyState::FdStore, NotifyState::FdName(&name)];

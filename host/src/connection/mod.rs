@@ -56,9 +56,9 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
     };
     record.identified(&identified);
     record.here().identified(&identified);
-    let _admitted = match identified.0.listener.limiters.is_empty() {
-        true => Vec::new(),
-        false => match Box::pin(limit::admit(worker, &identified)).await {
+    let _admitted = match identified.0.listener.is_limited() {
+        false => Vec::new(),
+        true => match Box::pin(limit::admit(worker, &identified)).await {
             Ok(admitted) => admitted,
             Err(outcome) => return outcome,
         },

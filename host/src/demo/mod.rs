@@ -294,7 +294,10 @@ fn stay(proxy: &Server) -> anyhow::Result<()> {
 }
 
 fn address(proxy: &Server, listener: &str) -> anyhow::Result<std::net::SocketAddr> {
-    match proxy.listener(listener).map(|listener| listener.address.clone()) {
+    match proxy
+        .listener(listener)
+        .map(|listening| listening.post.address().clone())
+    {
         Some(Peer::Tcp(address)) => Ok(address),
         _ => bail!("no listener {listener}"),
     }
@@ -302,10 +305,10 @@ fn address(proxy: &Server, listener: &str) -> anyhow::Result<std::net::SocketAdd
 
 /// What a listener has seen, once so many of its connections have ended.
 fn ended(proxy: &Server, listener: &str, connections: u64) -> anyhow::Result<Seen> {
-    let listener = proxy.listener(listener).context("no such listener")?;
+    let listening = proxy.listener(listener).context("no such listener")?;
     let begun = Instant::now();
     loop {
-        let seen = listener.counters.seen();
+        let seen = listening.listener.counters.seen();
         if seen.connections >= connections {
             return Ok(seen);
         }

@@ -58,9 +58,7 @@ impl Bound {
         let socket = sockets.into_iter().next().context("no socket to answer at")?;
         Ok(Self { socket, address, offer })
     }
-}
 
-impl Bound {
     /// Its socket, for the process that takes the place of this one.
     pub fn offer(&self) -> &Offer {
         &self.offer

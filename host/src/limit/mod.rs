@@ -26,7 +26,8 @@ use rate::Due;
 pub async fn admit(worker: &Worker, identified: &Identified) -> Result<Vec<Admission>, Outcome> {
     let Identified(accepted) = identified;
     let mut admissions = Vec::new();
-    for limiter in &accepted.listener.limiters {
+    let listener = &accepted.listener;
+    for limiter in listener.limiter.iter().chain(&listener.shared_limiter) {
         let client = accepted.client.map(|client| client.ip());
         match limiter.admit(worker, client).await {
             Ok(admission) => admissions.push(admission),

@@ -47,9 +47,9 @@ pub struct Listener {
     pub with_ja4: bool,
     /// Where it decrypts.
     pub tls: Option<Arc<Terminator>>,
-    /// Its own, and those of all listeners together; none where nothing is limited.
-    pub limiters: Vec<Arc<Limiter>>,
-    pub own_limiter: Option<Arc<Limiter>>,
+    /// Where its own connections are limited, and where those of all listeners together are.
+    pub limiter: Option<Arc<Limiter>>,
+    pub shared_limiter: Option<Arc<Limiter>>,
     pub access_log: Option<AccessLog>,
     /// Present where there are filters.
     pub observers: Option<Observers>,
@@ -63,6 +63,10 @@ impl Listener {
     /// Whether it has to be found out what a connection is before a filter is asked.
     pub fn inspects(&self) -> bool {
         self.tls.is_some() || !self.rules.is_empty()
+    }
+
+    pub fn is_limited(&self) -> bool {
+        self.limiter.is_some() || self.shared_limiter.is_some()
     }
 
     /// To the connections that take this route, or none.

@@ -78,7 +78,7 @@ impl Snapshot {
         let listeners = in_force
             .listeners
             .iter()
-            .map(|listening| listen_to(listening, configs.get(&*listening.name).copied()));
+            .map(|listening| listen_to(listening, configs.get(&*listening.listener.name).copied()));
         let (upstreams, left_out) = look_around(&in_force.upstreams);
         Self {
             listeners: listeners.collect(),
@@ -103,16 +103,16 @@ impl ProcessSeen {
     }
 }
 
-fn listen_to(listening: &Listening, config: Option<&ListenerConfig>) -> ListenerSeen {
-    let seen = listening.counters.seen();
+fn listen_to(Listening { listener, .. }: &Listening, config: Option<&ListenerConfig>) -> ListenerSeen {
+    let seen = listener.counters.seen();
     let routes = config.map_or(&[][..], |config| &config.routes).iter().map(|route| {
         let sums = seen.routes.get(&*route.name).copied().unwrap_or_default();
         (route.name.clone(), sums)
     });
     ListenerSeen {
-        name: listening.name.to_string(),
+        name: listener.name.to_string(),
         routes: routes.collect(),
-        accepted: listening.counters.count_accepted(),
+        accepted: listener.counters.count_accepted(),
         seen,
     }
 }

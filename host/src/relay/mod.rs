@@ -78,37 +78,11 @@ pub async fn run(
     every: Option<Duration>,
     watched: &mut dyn Watched,
 ) -> Transfer {
-    let filters = connected.routed.chain.take();
-    let header = connected.routed.header.take();
-    let seen = mem::take(&mut connected.routed.seen);
-    let connected = &*connected;
-    let mut relay = Relay {
-        worker,
-        connected,
-        up: Lane::new(Direction::Up),
-        down: Lane::new(Direction::Down),
-        filters,
-        deadlines: Deadlines::new(
-            Arc::clone(&connected.routed.timeouts),
-            every,
-            connected.routed.id,
-            Coarse::now(),
-        ),
-        began: Instant::now(),
-        first_byte: None,
-        first: None,
-        winding_down: false,
+    let (mut relay, stopped) = Relay::begin(worker, connected, every);
+    let ending = match stopped {
+        None => relay.run(watched).await,
+        Some(stop) => Ending::Stopped(stop),
     };
-    // The header goes first, in one write with what was read from the client before there was an upstream, if anything was;
-    // that goes the way of all others.
-    if let Some(header) = header {
-        relay.up.announce(header);
-    }
-    let Relay { up, down, filters, .. } = &mut relay;
-    if let Err(stop) = up.start_with(worker, seen, filters, down) {
-        return relay.conclude(Ending::Stopped(stop)).await;
-    }
-    let ending = relay.run(watched).await;
     relay.conclude(ending).await
 }
 
@@ -128,6 +102,40 @@ struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
+    /// Apart from what waits, so that a connection's future does not keep what only its beginning needs. Filters may stop it
+    /// at what was read from the client before there was an upstream.
+    fn begin(worker: &'a Worker, connected: &'a mut Connected, every: Option<Duration>) -> (Self, Option<Stop>) {
+        let filters = connected.routed.chain.take();
+        let header = connected.routed.header.take();
+        let seen = mem::take(&mut connected.routed.seen);
+        let connected = &*connected;
+        let mut relay = Self {
+            worker,
+            connected,
+            up: Lane::new(Direction::Up),
+            down: Lane::new(Direction::Down),
+            filters,
+            deadlines: Deadlines::new(
+                Arc::clone(&connected.routed.timeouts),
+                every,
+                connected.routed.id,
+                Coarse::now(),
+            ),
+            began: Instant::now(),
+            first_byte: None,
+            first: None,
+            winding_down: false,
+        };
+        // The header goes first, in one write with what was read from the client, if anything was; that goes the way of all
+        // others.
+        if let Some(header) = header {
+            relay.up.announce(header);
+        }
+        let Self { up, down, filters, .. } = &mut relay;
+        let stopped = up.start_with(worker, seen, filters, down).err();
+        (relay, stopped)
+    }
+
     async fn run(&mut self, watched: &mut dyn Watched) -> Ending {
         let mut timer = self.worker.timers().timer();
         std::future::poll_fn(|cx| {

@@ -8,7 +8,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use crate::config::{Config, ListenerConfig, OnChange};
+use crate::config::{Config, FilterConfig, ListenerConfig, OnChange, RouteConfig, UpstreamConfig};
 use keys::{filter_keys, listener_keys, route_keys, settings, socket_keys, table_keys, upstream_keys};
 
 /// Everything that is not as it was, in the order of the file.
@@ -45,34 +45,33 @@ impl Plan {
     pub fn between(old: &Config, new: &Config) -> Self {
         let mut plan = Self::default();
         plan.settings(old, new);
-        plan.named(
-            "filter",
-            (&old.filters, &new.filters),
-            |filter| &filter.name,
-            |old, new| (filter_keys(old, new), None),
-        );
-        plan.named(
-            "upstream",
-            (&old.upstreams, &new.upstreams),
-            |upstream| &upstream.name,
-            |old, new| (upstream_keys(old, new), Some(new.on_change)),
-        );
-        let listeners = (&old.listeners[..], &new.listeners[..]);
-        plan.named(
-            "listener",
-            listeners,
-            |listener| &listener.name,
-            |old, new| (listener_keys(old, new), Some(new.on_change)),
-        );
-        let before: HashMap<_, _> = old
-            .listeners
-            .iter()
-            .map(|listener| (&*listener.name, listener))
-            .collect();
-        for listener in &new.listeners {
-            if let Some(old) = before.get(&*listener.name) {
-                plan.routes(old, listener);
-            }
+        let filters = Things {
+            subject: &|filter: &FilterConfig| format!("filter \"{}\"", filter.name),
+            name: |filter| &filter.name,
+            keys: filter_keys,
+            // Connections keep the generation that they began with.
+            fate: |_| None,
+        };
+        let stay = plan.compare(&filters, &old.filters, &new.filters);
+        plan.stays.push(("filter", stay));
+        let upstreams = Things {
+            subject: &|upstream: &UpstreamConfig| format!("upstream \"{}\"", upstream.name),
+            name: |upstream| &upstream.name,
+            keys: upstream_keys,
+            fate: |upstream| Some(upstream.on_change),
+        };
+        let stay = plan.compare(&upstreams, &old.upstreams, &new.upstreams);
+        plan.stays.push(("upstream", stay));
+        let listeners = Things {
+            subject: &|listener: &ListenerConfig| format!("listener \"{}\"", listener.name),
+            name: |listener| &listener.name,
+            keys: listener_keys,
+            fate: |listener| Some(listener.on_change),
+        };
+        let stay = plan.compare(&listeners, &old.listeners, &new.listeners);
+        plan.stays.push(("listener", stay));
+        for (old, new) in both(&old.listeners, &new.listeners, |listener| &listener.name) {
+            plan.routes(old, new);
         }
         plan
     }
@@ -110,59 +109,53 @@ impl Plan {
         }
     }
 
-    fn named<T: PartialEq + HasFate>(
-        &mut self,
-        noun: &'static str,
-        (old, new): (&[T], &[T]),
-        name: impl Fn(&T) -> &str,
-        keys: impl Fn(&T, &T) -> (Vec<String>, Option<OnChange>),
-    ) {
+    /// Returns how many stay as they are.
+    fn compare<T: PartialEq>(&mut self, things: &Things<'_, T>, old: &[T], new: &[T]) -> usize {
+        let Things {
+            subject,
+            name,
+            keys,
+            fate,
+        } = things;
         let before: HashMap<&str, &T> = old.iter().map(|thing| (name(thing), thing)).collect();
-        let subject = |thing: &T| format!("{noun} \"{}\"", name(thing));
-        let mut stays = 0;
+        let mut stay = 0;
         for thing in new {
             match before.get(name(thing)) {
                 None => self.push(Kind::Added, subject(thing), Vec::new(), None),
-                Some(old) if *old == thing => stays += 1,
+                Some(old) if *old == thing => stay += 1,
                 Some(old) => {
-                    let (keys, fate) = keys(old, thing);
+                    let keys = keys(old, thing);
                     // Of a listener, its routes alone: they are told by themselves.
                     if !keys.is_empty() {
-                        self.push(Kind::Changed, subject(thing), keys, fate);
+                        self.push(Kind::Changed, subject(thing), keys, fate(thing));
                     }
                 }
             }
         }
-        let after: HashSet<&str> = new.iter().map(&name).collect();
+        let after: HashSet<&str> = new.iter().map(name).collect();
         for thing in old.iter().filter(|thing| !after.contains(name(thing))) {
-            self.push(Kind::Removed, subject(thing), Vec::new(), thing.fate());
+            self.push(Kind::Removed, subject(thing), Vec::new(), fate(thing));
         }
-        self.stays.push((noun, stays));
+        stay
     }
 
     fn routes(&mut self, old: &ListenerConfig, new: &ListenerConfig) {
-        let before: HashMap<_, _> = old.routes.iter().map(|route| (&*route.name, route)).collect();
-        let after: HashSet<_> = new.routes.iter().map(|route| &*route.name).collect();
-        let subject = |route: &str| format!("route \"{route}\" of listener \"{}\"", new.name);
-        for route in &new.routes {
-            match before.get(&*route.name) {
-                None => self.push(Kind::Added, subject(&route.name), Vec::new(), None),
-                Some(old) if *old == route => {}
-                Some(old) => {
-                    let keys = route_keys(old, route);
-                    self.push(Kind::Changed, subject(&route.name), keys, Some(route.on_change));
-                }
-            }
-        }
-        for route in old.routes.iter().filter(|route| !after.contains(&*route.name)) {
-            self.push(Kind::Removed, subject(&route.name), Vec::new(), Some(route.on_change));
-        }
-        let order = |routes: &[crate::config::RouteConfig], others: &HashSet<&str>| {
-            let names = routes.iter().map(|route| route.name.clone());
-            names.filter(|name| others.contains(&**name)).collect::<Vec<_>>()
+        let name: fn(&RouteConfig) -> &str = |route| &route.name;
+        let routes = Things {
+            subject: &|route: &RouteConfig| format!("route \"{}\" of listener \"{}\"", route.name, new.name),
+            name,
+            keys: route_keys,
+            fate: |route| Some(route.on_change),
         };
-        let known: HashSet<_> = before.keys().copied().collect();
-        if order(&old.routes, &after) != order(&new.routes, &known) {
+        self.compare(&routes, &old.routes, &new.routes);
+        // Those that stay, as they stand now and as they stood.
+        let now = both(&old.routes, &new.routes, name)
+            .into_iter()
+            .map(|(_, route)| name(route));
+        let then = both(&new.routes, &old.routes, name)
+            .into_iter()
+            .map(|(_, route)| name(route));
+        if now.ne(then) {
             let subject = format!("routes of listener \"{}\"", new.name);
             self.push(Kind::Changed, subject, vec!["their order".to_owned()], None);
         }
@@ -178,35 +171,21 @@ impl Plan {
     }
 }
 
-/// Those that are there before and after.
+/// What there is several of, each with a name.
+struct Things<'a, T> {
+    subject: &'a dyn Fn(&T) -> String,
+    name: fn(&T) -> &str,
+    /// What differs, as its keys are typed.
+    keys: fn(&T, &T) -> Vec<String>,
+    /// What becomes of the connections that came by it, as it says itself.
+    fate: fn(&T) -> Option<OnChange>,
+}
+
+/// Those that are there before and after, in the order of the new ones.
 fn both<'a, T>(old: &'a [T], new: &'a [T], name: impl Fn(&T) -> &str) -> Vec<(&'a T, &'a T)> {
     let before: HashMap<&str, &T> = old.iter().map(|thing| (name(thing), thing)).collect();
     let pair = |new| Some((*before.get(name(new))?, new));
     new.iter().filter_map(pair).collect()
-}
-
-/// What may have connections.
-trait HasFate {
-    fn fate(&self) -> Option<OnChange>;
-}
-
-impl HasFate for crate::config::FilterConfig {
-    /// Connections keep the generation that they began with.
-    fn fate(&self) -> Option<OnChange> {
-        None
-    }
-}
-
-impl HasFate for crate::config::UpstreamConfig {
-    fn fate(&self) -> Option<OnChange> {
-        Some(self.on_change)
-    }
-}
-
-impl HasFate for ListenerConfig {
-    fn fate(&self) -> Option<OnChange> {
-        Some(self.on_change)
-    }
 }
 
 impl fmt::Display for Plan {

@@ -14,15 +14,22 @@ use crate::route::rules::Rules;
 use crate::tls::Terminator;
 use crate::upstream::{Upstream, Upstreams};
 
-/// What all listeners share.
-pub struct Common {
-    pub filters: Vec<Arc<Filter>>,
-    pub upstreams: Arc<Upstreams>,
+/// What listeners are made with.
+pub struct Common<'a> {
+    pub filters: &'a [Arc<Filter>],
+    pub upstreams: &'a Arc<Upstreams>,
     /// All that there are, or are going to be.
-    pub all: Vec<Arc<Upstream>>,
+    pub all: &'a [Arc<Upstream>],
     /// Whether there is a server that is told who clients are.
     pub tells_servers: bool,
+    pub shared: &'a Shared,
+}
+
+/// What all connections go by, whichever listener they come to.
+#[derive(Clone, Default)]
+pub struct Shared {
     pub limiter: Option<Arc<Limiter>>,
+    /// Present once there was a filter.
     pub observers: Option<Observers>,
     pub access_log: Option<AccessLog>,
 }
@@ -42,7 +49,7 @@ pub struct Made {
 /// A notice, and what it is to say.
 type Given = (Arc<Notice>, OnChange);
 
-impl Common {
+impl Common<'_> {
     /// # Errors
     /// Its certificates cannot be used.
     pub fn listener(&self, config: &ListenerConfig, before: Option<&Before<'_>>) -> anyhow::Result<Made> {
@@ -54,7 +61,7 @@ impl Common {
                 .map(|before| &before.listener)
         };
         let own = match same(|old, new| old.limits == new.limits) {
-            Some(listener) => listener.own_limiter.clone(),
+            Some(listener) => listener.limiter.clone(),
             None => Limiter::new(config.limits).map(Arc::new),
         };
         let tls = match same(|old, new| old.tls == new.tls) {
@@ -74,23 +81,28 @@ impl Common {
         };
         let targets = rules.upstream_names().iter().filter_map(|name| self.find(name));
         let (notices, given) = notices(config, before);
+        let Shared {
+            limiter: shared_limiter,
+            observers,
+            access_log,
+        } = self.shared.clone();
         let listener = Listener {
             name: config.name.as_str().into(),
-            observers: self.observers.clone().filter(|_| !filters.is_empty()),
-            tells: !filters.is_empty() || self.access_log.is_some() || self.tells_servers,
-            with_ja4: !filters.is_empty() || self.access_log.as_ref().is_some_and(AccessLog::wants_ja4),
+            observers: observers.filter(|_| !filters.is_empty()),
+            tells: !filters.is_empty() || access_log.is_some() || self.tells_servers,
+            with_ja4: !filters.is_empty() || access_log.as_ref().is_some_and(AccessLog::wants_ja4),
             targets: targets.collect(),
             rules,
             detection: config.detection,
             tls,
             filters,
             upstream: config.upstream.as_deref().and_then(|name| self.find(name)),
-            upstreams: Arc::clone(&self.upstreams),
+            upstreams: Arc::clone(self.upstreams),
             timeouts: Arc::new(config.timeouts),
             proxy_protocol: config.proxy_protocol.clone(),
-            limiters: own.iter().cloned().chain(self.limiter.clone()).collect(),
-            own_limiter: own,
-            access_log: self.access_log.clone(),
+            limiter: own,
+            shared_limiter,
+            access_log,
             counters: before
                 .map(|before| Arc::clone(&before.listener.counters))
                 .unwrap_or_default(),

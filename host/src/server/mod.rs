@@ -32,7 +32,7 @@ use crate::filter::{Engine, Observers, Occasion};
 use crate::handover::{Offer, Predecessor, Upgraded, Upgrades, discard_rest};
 use crate::in_force::{InForce, Listening, Present};
 use crate::limit::Limiter;
-use crate::listener::{self, Crew, Post};
+use crate::listener::{self, Crew, Listener, Post};
 use crate::observe::{AccessLog, Vitals};
 use crate::supervisor;
 use crate::upstream::{self, Keeper};
@@ -40,7 +40,7 @@ use crate::watch::watch;
 use crate::{http, metrics};
 pub use check::{check_certificates, check_filters};
 use filters::load_filters;
-use listeners::{Common, tells_servers};
+use listeners::{Common, Shared, tells_servers};
 pub use orders::{Desk, Ending, Orders, Silent};
 use thread::{Command, Start, WorkerThread};
 use wishes::{Wish, Wishes};
@@ -66,7 +66,7 @@ pub struct Server {
     /// Present where servers are watched.
     keeper: Option<Keeper>,
     present: Present,
-    common: Common,
+    shared: Shared,
     /// Present once there was a filter.
     engine: Option<Engine>,
     /// Listeners that were removed, while they have connections.
@@ -122,11 +122,7 @@ async fn serve(config: &Config, file: Option<&Path>, predecessor: Option<Predece
     let present = Arc::clone(&server.present);
     let workers = server.commands();
     anyhow::ensure!(answers(&workers).await, "a worker has ended");
-    match supervisor::is_there().then(|| present.load().sockets()).transpose() {
-        Ok(sockets) => supervisor::keep(&sockets.unwrap_or_default()),
-        // It serves: that it could not be restarted without a gap is no reason to end.
-        Err(error) => tracing::warn!(%error, "the service manager keeps no sockets"),
-    }
+    supervisor::keep(|| present.load().sockets());
     let rest = discard_rest();
     supervisor::forget(&rest);
     if !rest.is_empty() {
@@ -246,14 +242,17 @@ impl Server {
         };
         let admin = config.admin.as_ref().map(Admin::bind).transpose()?;
         let page = config.metrics.as_ref().map(metrics::bind).transpose()?;
-        let common = Common {
-            filters,
-            all: upstreams.all().to_vec(),
-            tells_servers: tells_servers(config),
-            upstreams,
+        let shared = Shared {
             limiter: Limiter::new(config.limits).map(Arc::new),
             observers,
             access_log,
+        };
+        let common = Common {
+            filters: &filters,
+            upstreams: &upstreams,
+            all: &upstreams.all(),
+            tells_servers: tells_servers(config),
+            shared: &shared,
         };
         let mut places = Vec::new();
         for config in &config.listeners {
@@ -283,7 +282,7 @@ impl Server {
                 inbox,
                 pipes,
                 is_asked: config.admin.is_some(),
-                upstreams: Arc::clone(&common.upstreams),
+                upstreams: Arc::clone(&upstreams),
                 workers,
                 vitals: Arc::clone(&vitals),
             })
@@ -297,7 +296,7 @@ impl Server {
             .is_some()
             .then(|| crew.map(|crew| Desk::new(commands.clone(), crew)))
             .flatten();
-        let keeper = Keeper::start(&common.upstreams, move || {
+        let keeper = Keeper::start(&upstreams, move || {
             // A worker that has ended already needs no waking.
             commands.iter().for_each(|worker| _ = worker.send(Command::Wake));
         })?;
@@ -307,9 +306,9 @@ impl Server {
         });
         let present = Arc::new(ArcSwap::from_pointee(InForce {
             config: config.clone(),
-            filters: common.filters.clone(),
+            filters,
             library,
-            upstreams: Arc::clone(&common.upstreams),
+            upstreams: Arc::clone(&upstreams),
             listeners: listeners.collect(),
             metrics: page.as_ref().map(|bound| bound.offer().clone()),
             admin: admin.as_ref().map(|admin| admin.offer().clone()),
@@ -326,14 +325,14 @@ impl Server {
             tracing::info!(address = %exporter.address(), "metrics are served");
         }
         for listening in &present.load().listeners {
-            tracing::info!(listener = %listening.name, address = %listening.address, "listening");
+            say_listening(listening);
         }
         tracing::info!(workers = workers.len(), most_connections = most, descriptors, "ready");
         Ok(Self {
             workers,
             keeper: Some(keeper),
             present,
-            common,
+            shared,
             engine,
             gone: Vec::new(),
             narrators: observing.into_iter().chain(writing).collect(),
@@ -448,7 +447,7 @@ impl Server {
 
     /// Opens the access log's file anew.
     pub fn reopen_log(&self) {
-        if let Some(log) = &self.common.access_log {
+        if let Some(log) = &self.shared.access_log {
             log.reopen();
         }
     }
@@ -482,9 +481,9 @@ impl Server {
             keeper.stop();
         }
         let drain = in_force.config.drain;
+        let halt = self.commands();
         let workers = std::mem::take(&mut self.workers);
         workers.iter().for_each(|worker| worker.tell(Command::Drain(drain)));
-        let halt: Vec<_> = workers.iter().map(WorkerThread::commands).collect();
         let joined = tokio::task::spawn_blocking(move || {
             for worker in workers {
                 // A worker that panicked has said so.
@@ -511,7 +510,7 @@ impl Server {
             let _ = joined.await;
         }
         // Their queue's senders went with the workers' listeners: everything that ended is told before the process is over.
-        self.common.access_log = None;
+        self.shared.access_log = None;
         let narrated = async {
             for narrator in self.narrators {
                 let _ = tokio::task::spawn_blocking(|| narrator.join()).await;
@@ -525,7 +524,7 @@ impl Server {
             filter.log_tallies();
         }
         let listeners = self.gone.iter().chain(&in_force.listeners);
-        let cut_off = listeners.map(|listening| say_served(listening)).sum::<u64>();
+        let cut_off = listeners.map(|listening| say_served(&listening.listener)).sum::<u64>();
         tracing::info!(cut_off, "stopped");
         match (cut_off, hurried) {
             (0, _) => Ended::Finished,
@@ -542,9 +541,13 @@ fn hand_out(workers: &[WorkerThread], post: &Arc<Post>, sockets: Vec<OwnedFd>) {
     }
 }
 
+fn say_listening(Listening { listener, post }: &Listening) {
+    tracing::info!(listener = %listener.name, address = %post.address(), "listening");
+}
+
 /// What a listener has seen. Returns how many of its connections were cut off.
-fn say_served(listening: &Listening) -> u64 {
-    let seen = listening.counters.seen();
+fn say_served(listener: &Listener) -> u64 {
+    let seen = listener.counters.seen();
     let outcomes = seen
         .outcomes
         .iter()
@@ -552,7 +555,7 @@ fn say_served(listening: &Listening) -> u64 {
     let outcomes = outcomes.collect::<Vec<_>>().join(" ");
     let detected = Some(seen.detection).filter(|detection| detection.connections > 0);
     tracing::info!(
-        listener = %listening.name,
+        listener = %listener.name,
         connections = seen.connections,
         outcomes,
         detections = detected.map(|detected| detected.connections),

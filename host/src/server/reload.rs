@@ -11,9 +11,9 @@ use std::time::Instant;
 use anyhow::Context;
 
 use super::filters::load_filter;
-use super::listeners::{Before, Common, Made, tells_servers};
+use super::listeners::{Before, Common, Made, Shared, tells_servers};
 use super::thread::Command;
-use super::{Server, hand_out, say_served};
+use super::{Server, hand_out, say_listening, say_served};
 use crate::artifact::Library;
 use crate::config::{self, Config, ListenAddress, ListenerConfig};
 use crate::filter::{Engine, Filter, Observers, Reloaded, Revision};
@@ -99,7 +99,7 @@ impl Server {
             .prepare_filters(in_force, config, engine.as_ref(), &library, &mut problems)
             .await;
         let mut narrators = Vec::new();
-        let observers = match &self.common.observers {
+        let observers = match &self.shared.observers {
             None if !config.filters.is_empty() => note(Observers::start(), &mut problems).map(|(observers, thread)| {
                 narrators.push(thread);
                 observers
@@ -107,7 +107,7 @@ impl Server {
             present => present.clone(),
         };
         let access_log = match (&config.access_log, old.access_log == config.access_log) {
-            (_, true) => self.common.access_log.clone(),
+            (_, true) => self.shared.access_log.clone(),
             (None, false) => None,
             (Some(config), false) => note(AccessLog::start(config), &mut problems).map(|(log, thread)| {
                 narrators.push(thread);
@@ -126,23 +126,27 @@ impl Server {
             }
         };
         let limiter = match old.limits == config.limits {
-            true => self.common.limiter.clone(),
+            true => self.shared.limiter.clone(),
             false => Limiter::new(config.limits).map(Arc::new),
         };
         let Some(changes) = upstreams else { return Err(problems) };
-        let common = Common {
-            filters: filters.iter().map(|(filter, _)| Arc::clone(filter)).collect(),
-            upstreams: Arc::clone(&in_force.upstreams),
-            all: changes.all().to_vec(),
-            tells_servers: tells_servers(config),
+        let shared = Shared {
             limiter,
             observers,
             access_log,
         };
+        let all_filters: Vec<_> = filters.iter().map(|(filter, _)| Arc::clone(filter)).collect();
+        let common = Common {
+            filters: &all_filters,
+            upstreams: &in_force.upstreams,
+            all: changes.all(),
+            tells_servers: tells_servers(config),
+            shared: &shared,
+        };
         let all_anew = old.access_log != config.access_log
             || old.limits != config.limits
-            || self.common.observers.is_none() && common.observers.is_some()
-            || self.common.tells_servers != common.tells_servers;
+            || self.shared.observers.is_none() && shared.observers.is_some()
+            || tells_servers(old) != common.tells_servers;
         let places = self.prepare_places(in_force, config, &common, all_anew, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
@@ -152,7 +156,7 @@ impl Server {
             library,
             changes,
             filters,
-            common,
+            shared,
             narrators,
             metrics,
             places,
@@ -196,7 +200,7 @@ impl Server {
         &self,
         in_force: &InForce,
         config: &Config,
-        common: &Common,
+        common: &Common<'_>,
         all_anew: bool,
         problems: &mut Vec<String>,
     ) -> Vec<Place> {
@@ -217,7 +221,7 @@ impl Server {
         for wanted in &config.listeners {
             let before = by_name.get(&*wanted.name).map(|at| Before {
                 config: &old[*at],
-                listener: Arc::clone(in_force.listeners[*at].listener()),
+                listener: Arc::clone(&in_force.listeners[*at].listener),
             });
             let at = stays(wanted).or_else(|| left.get(&wanted.address).copied());
             let ground = match at {
@@ -255,23 +259,25 @@ impl Server {
             prepared.changes.commit(&in_force.upstreams, keeper);
         }
         let mut published = false;
+        let mut filters = Vec::new();
         for (filter, revision) in prepared.filters {
             if let Some(revision) = revision {
                 published |= filter.commit(revision) == Reloaded::Changed;
             }
+            filters.push(filter);
         }
         let mut listeners = Vec::new();
         for (Place { ground, made }, wanted) in prepared.places.into_iter().zip(&config.listeners) {
             let Made { listener, notices } = made;
             listeners.push(match ground {
                 Ground::Known(known) => {
-                    known.post.hand_to(Arc::clone(&listener));
+                    let post = Arc::clone(&known.post);
+                    post.hand_to(Arc::clone(&listener));
                     // Accepted sockets inherit it from the one that listens.
-                    for (_, socket) in known.offer.sockets().unwrap_or_default() {
+                    for (_, socket) in post.offer().sockets().unwrap_or_default() {
                         watch_otherwise(&socket, &wanted.vigilance);
                     }
-                    let (post, offer) = (Arc::clone(&known.post), known.offer.clone());
-                    Arc::new(Listening::at(post, listener, known.address.clone(), offer))
+                    Arc::new(Listening { listener, post })
                 }
                 Ground::New {
                     sockets,
@@ -280,12 +286,8 @@ impl Server {
                 } => {
                     let listening = Listening::new(listener, address, offer);
                     hand_out(&self.workers, &listening.post, sockets);
-                    if supervisor::is_there()
-                        && let Ok(sockets) = listening.offer.sockets()
-                    {
-                        supervisor::keep(&sockets);
-                    }
-                    tracing::info!(listener = %listening.name, address = %listening.address, "listening");
+                    supervisor::keep(|| listening.post.offer().sockets());
+                    say_listening(&listening);
                     Arc::new(listening)
                 }
             });
@@ -300,15 +302,11 @@ impl Server {
                 .any(|listener| Arc::ptr_eq(&listener.post, &listening.post))
             {
                 listening.post.close();
-                listening.offer.close();
                 supervisor::forget(&[name_of_kept(&old.address.to_string())]);
             }
             if !names.contains(&*old.name) {
-                listening
-                    .listener()
-                    .notices
-                    .iter()
-                    .for_each(|notice| notice.give_by(old.on_change));
+                let notices = listening.listener.notices.iter();
+                notices.for_each(|notice| notice.give_by(old.on_change));
                 self.gone.push(Arc::clone(listening));
             }
         }
@@ -316,21 +314,21 @@ impl Server {
         self.gone.retain(|gone| {
             let has_connections = gone.has_connections();
             if !has_connections {
-                say_served(gone);
+                say_served(&gone.listener);
             }
             has_connections
         });
         let warms = |config: &Config| config.upstreams.iter().any(|upstream| upstream.preconnect > 0);
         let refills = in_force.config.upstreams != config.upstreams && (warms(&in_force.config) || warms(&config));
         self.engine = prepared.engine;
-        self.common = prepared.common;
+        self.shared = prepared.shared;
         self.narrators.extend(prepared.narrators);
         let mut metrics = in_force.metrics.clone();
         if let Some(page) = prepared.metrics {
             (self.exporter, metrics) = page.unzip();
         }
         self.present.store(Arc::new(InForce {
-            filters: self.common.filters.clone(),
+            filters,
             library: prepared.library,
             upstreams: Arc::clone(&in_force.upstreams),
             vitals: Arc::clone(&in_force.vitals),
@@ -357,7 +355,7 @@ struct Prepared {
     library: Arc<Library>,
     changes: Changes,
     filters: Vec<PreparedFilter>,
-    common: Common,
+    shared: Shared,
     narrators: Vec<JoinHandle<()>>,
     /// `None`: the page of metrics stays where it is, or is not.
     metrics: Option<Option<(http::Service, Offer)>>,

@@ -43,13 +43,12 @@ pub use seen::{ServerSeen, State, UpstreamSeen};
 pub use server::{Place, Server};
 pub use warm::Spares;
 
-use crate::config::{Balance, OnDown, TimeoutChanges, UpstreamConfig, Vigilance, defaults};
+use crate::config::{Balance, OnChange, OnDown, TimeoutChanges, UpstreamConfig, Vigilance, defaults};
 use crate::filter::{Group, Groups};
 use crate::notice::Notice;
 use crate::observe::Ledger;
-use crate::sys::{Coarse, Peer};
+use crate::sys::Peer;
 use crate::tls::Originator;
-use crate::worker::Draining;
 use balance::{Lineup, Seat};
 use budget::Budget;
 use discover::Name;
@@ -124,7 +123,6 @@ pub struct Wish {
 
 /// A drain because a server went down: its connections are told when they are idle, and after this they are told anyhow.
 const DRAIN: Duration = Duration::from_secs(25);
-const SPREAD: Duration = Duration::from_secs(5);
 
 impl Upstreams {
     /// `None` where there is no such upstream.
@@ -294,21 +292,11 @@ impl Upstream {
 
     /// As the operator wants it when a server goes down.
     fn end_connections(&self, server: &Server) {
-        let now = Coarse::now();
-        let draining = match self.terms().config.on_down {
-            OnDown::Keep => return,
-            OnDown::Drain => Draining {
-                soft: Some(now),
-                spread: SPREAD,
-                hard: Some(now + DRAIN),
-            },
-            OnDown::Kill => Draining {
-                soft: None,
-                spread: Duration::ZERO,
-                hard: Some(now),
-            },
-        };
-        server.notice().give(draining);
+        server.notice().give_by(match self.terms().config.on_down {
+            OnDown::Keep => OnChange::Keep,
+            OnDown::Drain => OnChange::Drain(DRAIN),
+            OnDown::Kill => OnChange::Kill,
+        });
     }
 
     /// Lets workers see what has changed. The lock is held meanwhile, so that what is older is not published later.

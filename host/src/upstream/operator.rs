@@ -1,8 +1,14 @@
 //! What an operator wants of an upstream's servers, beside what the configuration says.
 
+use std::time::Duration;
+
 use super::roster::{Life, Member};
-use super::{Draining, SPREAD, ServerSeen, Upstream};
+use super::{ServerSeen, Upstream};
 use crate::sys::Coarse;
+use crate::worker::Draining;
+
+/// Over how long connections of a server that is drained are told: not all of them come back at the same moment.
+const SPREAD: Duration = Duration::from_secs(5);
 
 /// What an operator wants of a server. It lasts until he wants something else, or the server leaves its upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

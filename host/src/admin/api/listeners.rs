@@ -25,18 +25,19 @@ pub async fn listeners(Given(state): Given<State>) -> Json<Listeners> {
 
 fn listener(in_force: &InForce, listening: &Listening) -> Listener {
     let mut configs = in_force.config.listeners.iter();
-    let config = configs.find(|config| *config.name == *listening.name);
-    let seen = listening.counters.seen();
+    let Listening { listener, post } = listening;
+    let config = configs.find(|config| *config.name == *listener.name);
+    let seen = listener.counters.seen();
     let outcomes = seen.outcomes.iter();
     Listener {
-        name: listening.name.to_string(),
-        address: listening.address.to_string(),
+        name: listener.name.to_string(),
+        address: post.address().to_string(),
         upstream: config.and_then(|config| config.upstream.clone()),
         filters: config.map(|config| config.filters.clone()).unwrap_or_default(),
         routes: config
             .map(|config| config.routes.iter().map(|route| route.name.clone()).collect())
             .unwrap_or_default(),
-        tls: listening.tls.is_some(),
+        tls: listener.tls.is_some(),
         connections: seen.connections,
         outcomes: outcomes.map(|(outcome, count)| (outcome.to_string(), *count)).collect(),
         up: seen.up.into(),

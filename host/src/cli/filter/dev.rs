@@ -271,8 +271,8 @@ async fn serve(
         return Ok(());
     }
     let server = Server::start(&between(listen, &asked.upstream, config))?;
-    if let Some(listener) = server.listener(LISTENER) {
-        let live = format!("generation 1{}, on {}", since(saved), listener.address);
+    if let Some(listening) = server.listener(LISTENER) {
+        let live = format!("generation 1{}, on {}", since(saved), listening.post.address());
         line("live", None, &live);
     }
     *proxy = Some(server);
