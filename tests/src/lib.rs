@@ -48,6 +48,7 @@ mod proxy;
 pub mod registry;
 pub mod rivals;
 pub mod servers;
+pub mod service;
 pub mod terminal;
 mod tls_peer;
 mod trace;

@@ -5,21 +5,19 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::Signal;
 use spliceway_tests::artifacts;
 use spliceway_tests::bytes::pattern;
-use spliceway_tests::command::{Finished, lasting_as, run};
-use spliceway_tests::{Client, DEADLINE, Peer, Proxy, Upstream, alone, eventually, is_root, skip, spliceway};
+use spliceway_tests::command::{lasting_as, run};
+use spliceway_tests::service::{EndOf, PATIENCE, Service, connected, sockets};
+use spliceway_tests::{Client, Proxy, Upstream, alone, eventually, is_root, skip, spliceway};
 use tempfile::TempDir;
-
-/// An upgrade starts a process of a debug build, on a machine that does other things too.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 const UPGRADES: usize = 20;
 
@@ -28,7 +26,7 @@ const UPGRADES: usize = 20;
 #[test]
 fn twenty_upgrades_in_a_row_under_load_refuse_and_reset_nobody() {
     let _alone = alone();
-    let service = Service::start("");
+    let service = Scene::start("");
     let over = AtomicBool::new(false);
     let served = AtomicU64::new(0);
     // One connection from before the first upgrade, and one from between each two.
@@ -131,7 +129,7 @@ fn a_signal_asks_for_the_same() {
 
 #[test]
 fn the_process_is_found_by_its_number_too() {
-    let service = Service::start("");
+    let service = Scene::start("");
     let said = spliceway(["upgrade", "--pid", &service.proxy.pid().to_string()], PATIENCE).success();
     assert!(said.contains(&format!("process {} ", service.newest())), "{said}");
     let other = spliceway(["upgrade", "--pid", &std::process::id().to_string()], PATIENCE);
@@ -141,7 +139,7 @@ fn the_process_is_found_by_its_number_too() {
 
 #[test]
 fn the_new_process_serves_what_its_configuration_says() {
-    let service = Service::start("");
+    let service = Scene::start("");
     let removed = service.address("shared").to_owned();
     let text = service.config();
     let (before, rest) = text.split_once("# shared").expect("a mark");
@@ -176,7 +174,7 @@ fn the_new_process_serves_what_its_configuration_says() {
 
 #[test]
 fn the_page_of_metrics_is_the_new_process_s() {
-    let service = Service::start("");
+    let service = Scene::start("");
     let page = || {
         let mut client = Client::connect(format!("unix:{}/metrics", service.folder.path().display()));
         client.send(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -200,7 +198,7 @@ fn the_page_of_metrics_is_the_new_process_s() {
 
 #[test]
 fn an_old_process_waits_for_its_connections_no_longer_than_it_is_told_to() {
-    let service = Service::start("upgrade-linger = \"1ms\"");
+    let service = Scene::start("upgrade-linger = \"1ms\"");
     let mut lasting = service.connected("groups");
     service.upgraded();
     // The drain has no soft end and a hard one after 200ms.
@@ -214,7 +212,7 @@ fn an_old_process_waits_for_its_connections_no_longer_than_it_is_told_to() {
 
 #[test]
 fn a_new_process_that_fails_changes_nothing() {
-    let service = Service::start("upgrade-timeout = \"8s\"");
+    let service = Scene::start("upgrade-timeout = \"8s\"");
     let mut lasting = service.connected("groups");
     let open = service.proxy.descriptors().len();
     let sleeps = service.script("sleeps", "exec sleep 1000");
@@ -276,7 +274,7 @@ fn a_new_process_that_fails_changes_nothing() {
 
 #[test]
 fn two_upgrades_at_once_are_one_too_many() {
-    let service = Service::start("upgrade-timeout = \"8s\"");
+    let service = Scene::start("upgrade-timeout = \"8s\"");
     let hangs = service.faulty("inherited", "hang");
     thread::scope(|scope| {
         let first = scope.spawn(|| service.upgrade(&["--binary", &hangs.display().to_string()]));
@@ -296,7 +294,7 @@ fn two_upgrades_at_once_are_one_too_many() {
 
 #[test]
 fn whoever_kills_the_old_process_once_the_new_one_is_ready_loses_its_connections_alone() {
-    let mut service = Service::start("");
+    let mut service = Scene::start("");
     service.upgraded();
     service.proxy.signal(Signal::KILL);
     service.proxy.wait();
@@ -313,7 +311,7 @@ fn whoever_kills_the_old_process_once_the_new_one_is_ready_loses_its_connections
 #[test]
 fn a_new_process_whose_old_one_is_killed_takes_its_place_as_soon_as_it_has_the_sockets() {
     for step in ["inherited", "serving"] {
-        let mut service = Service::start("");
+        let mut service = Scene::start("");
         let orphan = service.faulty(step, "orphan");
         thread::scope(|scope| {
             let asking = scope.spawn(|| service.upgrade(&["--binary", &orphan.display().to_string()]));
@@ -337,7 +335,7 @@ fn a_new_process_whose_old_one_is_killed_takes_its_place_as_soon_as_it_has_the_s
 
 #[test]
 fn who_ends_the_old_process_ends_the_new_one_that_does_not_serve_yet() {
-    let mut service = Service::start("");
+    let mut service = Scene::start("");
     let hangs = service.faulty("serving", "hang");
     thread::scope(|scope| {
         scope.spawn(|| service.upgrade(&["--binary", &hangs.display().to_string()]));
@@ -353,7 +351,7 @@ fn nobody_else_may_ask() {
     if !is_root() {
         skip!("only root can be somebody else");
     }
-    let service = Service::start("");
+    let service = Scene::start("");
     let socket = service.folder.path().join("upgrade.sock");
     assert_eq!(
         fs::metadata(&socket).expect("it is there").permissions().mode() & 0o777,
@@ -388,158 +386,53 @@ fn without_a_process_the_command_says_so() {
 
 // ---- the scene ----
 
-/// A proxy with every kind of listener, and its successors.
-struct Service {
-    proxy: Proxy,
-    folder: TempDir,
+/// A proxy with every kind of listener.
+struct Scene {
+    service: Service,
     _upstream: Upstream,
 }
 
-impl Service {
+impl Scene {
     #[track_caller]
     fn start(process: &str) -> Self {
         let upstream = Upstream::echo();
-        let folder = TempDir::with_prefix("spliceway-").expect("a temporary folder");
-        let place = folder.path().display();
-        let mut config = format!(
-            "workers = 6\n\
-             process = {{ upgrade-socket = \"{place}/upgrade.sock\"{}{process} }}\n\
-             drain = {{ soft = \"0\", hard = \"200ms\" }}\n\
-             metrics = {{ address = \"unix:{place}/metrics\" }}\n\
-             upstreams.echo.servers = [\"{}\"]\n",
-            if process.is_empty() { "" } else { ", " },
-            upstream.address()
-        );
-        for accept in ["groups", "per-worker", "shared"] {
-            config += &format!(
-                "# {accept}\n[[listeners]]\nname = \"{accept}\"\naddress = \"127.0.0.1:0\"\nupstream = \"echo\"\n\
-                 accept = \"{accept}\"\n# end of {accept}\n"
+        let service = Service::run(|place| {
+            let mut config = format!(
+                "workers = 6\n\
+                 process = {{ upgrade-socket = \"{place}/upgrade.sock\"{}{process} }}\n\
+                 drain = {{ soft = \"0\", hard = \"200ms\" }}\n\
+                 metrics = {{ address = \"unix:{place}/metrics\" }}\n\
+                 upstreams.echo.servers = [\"{}\"]\n",
+                if process.is_empty() { "" } else { ", " },
+                upstream.address()
             );
-        }
-        config += &format!("[[listeners]]\nname = \"unix\"\naddress = \"unix:{place}/front\"\nupstream = \"echo\"\n");
+            for accept in ["groups", "per-worker", "shared"] {
+                config += &format!(
+                    "# {accept}\n[[listeners]]\nname = \"{accept}\"\naddress = \"127.0.0.1:0\"\nupstream = \"echo\"\n\
+                     accept = \"{accept}\"\n# end of {accept}\n"
+                );
+            }
+            let unix =
+                format!("[[listeners]]\nname = \"unix\"\naddress = \"unix:{place}/front\"\nupstream = \"echo\"\n");
+            config + &unix
+        });
         Self {
-            proxy: Proxy::run(&config).log_level("info").start(),
-            folder,
+            service,
             _upstream: upstream,
         }
     }
+}
 
-    fn address(&self, listener: &str) -> &str {
-        self.proxy.listener(listener)
-    }
+impl Deref for Scene {
+    type Target = Service;
 
-    #[track_caller]
-    fn connected(&self, listener: &str) -> Peer {
-        connected(self.address(listener))
-    }
-
-    fn config_file(&self) -> PathBuf {
-        self.proxy.folder().join("spliceway.toml")
-    }
-
-    fn config(&self) -> String {
-        fs::read_to_string(self.config_file()).expect("the proxy's file")
-    }
-
-    fn configure(&self, text: &str) {
-        fs::write(self.config_file(), text).expect("the proxy's file");
-    }
-
-    fn upgrade(&self, more: &[&str]) -> Finished {
-        let config = self.config_file().display().to_string();
-        spliceway([&["upgrade", "--config", &config], more].concat(), PATIENCE)
-    }
-
-    #[track_caller]
-    fn upgraded(&self) {
-        let said = self.upgrade(&[]).success();
-        assert!(said.contains(&format!("process {} ", self.newest())), "{said}");
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.folder.path().join(name);
-        fs::write(&path, text).expect("a file in a folder of the test's");
-        path
-    }
-
-    fn script(&self, name: &str, commands: &str) -> PathBuf {
-        let path = self.file(name, &format!("#!/bin/sh\n{commands}\n"));
-        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("it is ours");
-        path
-    }
-
-    /// The proxy, with a fault at a step of its upgrade.
-    fn faulty(&self, step: &str, fault: &str) -> PathBuf {
-        let program = artifacts::binary().display().to_string();
-        let commands = format!("RUST_BACKTRACE=0 SPLICEWAY_FAULT={step}:{fault} exec {program} \"$@\"");
-        self.script(&format!("{step}-{fault}"), &commands)
-    }
-
-    /// The one that was started last.
-    fn newest(&self) -> u64 {
-        let started = self.proxy.logged("upgrade: another process is started");
-        started
-            .last()
-            .map_or(self.proxy.pid().into(), |event| event.number("process"))
-    }
-
-    /// The processes of this service that run.
-    fn processes(&self) -> BTreeSet<u64> {
-        let started = self.proxy.logged("upgrade: another process is started");
-        let started = started.iter().map(|event| event.number("process"));
-        started
-            .chain([self.proxy.pid().into()])
-            .filter(|process| runs(*process))
-            .collect()
+    fn deref(&self) -> &Service {
+        &self.service
     }
 }
 
-impl Drop for Service {
-    fn drop(&mut self) {
-        drop(EndOf(self.processes().into_iter().collect()));
+impl DerefMut for Scene {
+    fn deref_mut(&mut self) -> &mut Service {
+        &mut self.service
     }
-}
-
-/// Processes that are nobody's children any more, and are to end with the test.
-struct EndOf(Vec<u64>);
-
-impl Drop for EndOf {
-    fn drop(&mut self) {
-        for process in self.0.iter().filter(|process| runs(**process)) {
-            kill_process(pid(*process), Signal::KILL).ok();
-        }
-    }
-}
-
-fn pid(process: u64) -> Pid {
-    Pid::from_raw(process as i32).expect("the number of a process")
-}
-
-/// A process that has ended and that nobody has asked for runs no more.
-fn runs(process: u64) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    test_kill_process(pid(process)).is_ok() && !matches!(state, None | Some('Z' | 'X'))
-}
-
-/// How many sockets it has open.
-fn sockets(process: u64) -> usize {
-    let Ok(open) = fs::read_dir(format!("/proc/{process}/fd")) else {
-        return 0;
-    };
-    let is_socket = |target: PathBuf| target.to_string_lossy().starts_with("socket:");
-    open.flatten()
-        .filter_map(|entry| fs::read_link(entry.path()).ok())
-        .filter(|target| is_socket(target.clone()))
-        .count()
-}
-
-/// A connection that has been served.
-#[track_caller]
-fn connected(address: &str) -> Peer {
-    let mut client = Client::connect(address);
-    client.deadline(DEADLINE);
-    client.send(b"hello");
-    client.expect(b"hello");
-    client
 }

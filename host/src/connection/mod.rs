@@ -25,8 +25,10 @@ pub use live::{Here, Live, Query, Shown};
 pub use stages::{Accepted, Routed};
 
 use crate::detect::{self, Inspected};
+use crate::limit::Admission;
 use crate::listener::Counted;
 use crate::proxy_header::{self, Identified};
+use crate::upstream::Connected;
 use crate::worker::Worker;
 use crate::{limit, relay, route, upstream};
 use record::Record;
@@ -44,53 +46,51 @@ pub async fn serve(worker: Rc<Worker>, mut accepted: Box<Accepted>, counted: Cou
     drop(counted);
 }
 
-/// The first stages are boxed: what they need is given back when they are over, and an idle connection is nearly nothing but
-/// its relay.
+/// The way to a server is boxed: what it needs is given back when it is over, and an idle connection is nearly nothing but its
+/// relay.
 async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) -> Outcome {
-    let identified = match accepted.listener.proxy_protocol.is_some() {
-        false => Identified::as_accepted(accepted),
-        true => match Box::pin(proxy_header::identify(worker, accepted)).await {
-            Ok(identified) => identified,
-            Err(outcome) => return outcome,
-        },
-    };
-    record.identified(&identified);
-    record.here().identified(&identified);
-    let _admitted = match identified.0.listener.is_limited() {
-        false => Vec::new(),
-        true => match Box::pin(limit::admit(worker, &identified)).await {
-            Ok(admitted) => admitted,
-            Err(outcome) => return outcome,
-        },
-    };
-    record.admitted();
-    record.here().inspects();
-    let inspected = match identified.0.listener.inspects() {
-        false => Inspected::unseen(identified),
-        true => match Box::pin(detect::inspect(worker, identified)).await {
-            Ok(inspected) => inspected,
-            Err(outcome) => return outcome,
-        },
-    };
-    record.inspected(inspected.route);
-    record.here().inspected();
-    let routed = match Box::pin(route::choose(worker, inspected)).await {
-        Ok(routed) => routed,
+    let (mut connected, _admitted) = match Box::pin(reach(worker, accepted, record)).await {
+        Ok(reached) => reached,
         Err(outcome) => return outcome,
     };
-    record.routed(&routed);
-    record.here().routed(&routed);
-    let mut connected = match Box::pin(upstream::connect(worker, routed)).await {
-        Ok(connected) => connected,
-        Err(outcome) => return outcome,
-    };
-    record.connected(&connected);
-    record.here().connected(&connected);
     let every = record.every();
     let transfer = relay::run(worker, &mut connected, every, record).await;
     record.transferred(&connected, &transfer);
     connected.judge(&transfer);
     close::close(connected, transfer)
+}
+
+/// Every stage until there are two sockets, and what the connection holds of its limits.
+async fn reach(
+    worker: &Worker,
+    accepted: Box<Accepted>,
+    record: &mut Record,
+) -> Result<(Connected, Vec<Admission>), Outcome> {
+    let identified = match accepted.listener.proxy_protocol.is_some() {
+        false => Identified::as_accepted(accepted),
+        true => proxy_header::identify(worker, accepted).await?,
+    };
+    record.identified(&identified);
+    record.here().identified(&identified);
+    let admitted = match identified.0.listener.is_limited() {
+        false => Vec::new(),
+        true => limit::admit(worker, &identified).await?,
+    };
+    record.admitted();
+    record.here().inspects();
+    let inspected = match identified.0.listener.inspects() {
+        false => Inspected::unseen(identified),
+        true => detect::inspect(worker, identified).await?,
+    };
+    record.inspected(inspected.route);
+    record.here().inspected();
+    let routed = route::choose(worker, inspected).await?;
+    record.routed(&routed);
+    record.here().routed(&routed);
+    let connected = upstream::connect(worker, routed).await?;
+    record.connected(&connected);
+    record.here().connected(&connected);
+    Ok((connected, admitted))
 }
 
 #[cfg(test)]
@@ -105,6 +105,6 @@ mod tests {
     #[test]
     fn the_future_of_a_connection_is_small() {
         let size = size_of_future(serve);
-        assert!(size <= 1440, "{size} bytes");
+        assert!(size <= 1280, "{size} bytes");
     }
 }
