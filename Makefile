@@ -19,21 +19,23 @@ packages:
 languages: packages
 	scripts/build-languages
 
-# Unit tests, then the real binary between real programs. nextest runs each test as a process and ends those that hang;
+# Unit tests, then the real binary between real programs, with every feature. nextest runs each test as a process and ends those that hang;
 # it runs no doctests, hence the second command.
 test: filters languages
-	cargo build --package spliceway
+	cargo build --package spliceway --features otel
 	if cargo nextest --version >/dev/null 2>&1; then \
-		cargo nextest run --workspace; \
+		cargo nextest run --workspace --features spliceway/otel; \
 	else \
-		cargo test --workspace --lib --bins --tests; \
+		cargo test --workspace --features spliceway/otel --lib --bins --tests; \
 	fi
-	cargo test --workspace --doc
+	cargo test --workspace --features spliceway/otel --doc
 
-# The documentation is for those who read the code, so it may link to what is private.
+# With every feature, and the proxy as it is released, without. The documentation is for those who read the code, so it may
+# link to what is private.
 check:
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	cargo clippy --package spliceway -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items
 
 # A Debian package of the release, in target/.

@@ -32,6 +32,7 @@
 pub mod artifacts;
 pub mod bytes;
 pub mod certificates;
+pub mod collector;
 pub mod command;
 pub mod document;
 pub mod exposition;

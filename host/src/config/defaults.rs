@@ -25,6 +25,9 @@ pub const UPGRADE_TIMEOUT: Duration = Duration::from_secs(60);
 /// An upgrade cuts nobody off that the operator did not ask it to.
 pub const UPGRADE_LINGER: Option<Duration> = None;
 
+/// Of a hundred connections, where a collector is told of them.
+pub const TRACES: u32 = 100;
+
 pub const TIMEOUTS: Timeouts = Timeouts {
     // Long enough for one lost SYN (retransmitted after 1 s) and a second one (after 3 s); far from the kernel's own 127 s.
     connect: Some(Duration::from_secs(5)),

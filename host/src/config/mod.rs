@@ -86,6 +86,8 @@ pub struct Config {
     pub resolver: Resolver,
     /// Where the page of metrics is; `None`: nowhere.
     pub metrics: Option<ListenAddress>,
+    /// `None`: no collector is told anything.
+    pub telemetry: Option<TelemetryConfig>,
     /// `None`: nobody asks anything, and nobody gives orders but by signals.
     pub admin: Option<AdminConfig>,
     pub process: ProcessConfig,
@@ -109,6 +111,7 @@ impl Default for Config {
             access_log: None,
             resolver: defaults::RESOLVER,
             metrics: None,
+            telemetry: None,
             admin: None,
             process: ProcessConfig::default(),
             registries: Registries::default(),
@@ -505,6 +508,16 @@ pub struct AccessLogConfig {
     pub open: bool,
     /// A line each time that a connection has lived for as long again.
     pub every: Option<Duration>,
+}
+
+/// A collector of OpenTelemetry's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TelemetryConfig {
+    /// A URL without a slash at its end: what is sent goes to `/v1/traces` and `/v1/logs` behind it.
+    pub endpoint: String,
+    /// Of how many of a hundred connections it gets a span.
+    pub traces: u32,
+    pub logs: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

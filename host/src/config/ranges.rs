@@ -135,6 +135,7 @@ pub(super) const EJECTION: RangeInclusive<Period> = milliseconds(1)..=millisecon
 pub(super) const SLOW_START: RangeInclusive<Period> = milliseconds(0)..=milliseconds(3_600_000);
 
 /// Of all servers.
+pub(super) const TRACES: RangeInclusive<Percentage> = Percentage(0)..=Percentage(100);
 pub(super) const PANIC: RangeInclusive<Percentage> = Percentage(0)..=Percentage(100);
 
 /// DNS counts in seconds, and a name that is asked for more often is a load; to the week at which resolvers end (RFC 8767).

@@ -43,6 +43,11 @@ impl Config {
                 "timeout": period(self.resolver.timeout),
             },
             "metrics": self.metrics.as_ref().map(|address| json!({ "address": address.to_string() })),
+            "telemetry": self.telemetry.as_ref().map(|config| json!({
+                "endpoint": config.endpoint,
+                "traces": percent(config.traces),
+                "logs": config.logs,
+            })),
             "admin": self.admin.as_ref().map(admin),
             "registries": {
                 "cache": self.registries.cache,

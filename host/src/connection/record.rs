@@ -338,7 +338,7 @@ impl Watched for Record {
     fn alive(&mut self, up: Moved, down: Moved) {
         self.up = up;
         self.down = down;
-        if let Some(log) = &self.listener.access_log {
+        if let Some(log) = self.listener.access_log.as_ref().filter(|log| log.wants(self.id)) {
             log.write(self.entry(Event::Alive, self.started.elapsed()));
         }
     }
@@ -363,7 +363,7 @@ impl Drop for Record {
         if let Some(filtered) = &self.filtered {
             filtered.ended(end(self.outcome, self.down.total() > 0));
         }
-        if let Some(log) = &self.listener.access_log {
+        if let Some(log) = self.listener.access_log.as_ref().filter(|log| log.wants(self.id)) {
             log.write(self.entry(Event::Close(self.outcome), duration));
         }
         if self.observed {

@@ -1,4 +1,4 @@
-//! A line for each connection, written where nobody waits for it.
+//! A line for each connection, or a span, written where nobody waits for it.
 //!
 //! Workers put entries into a queue and never wait: what does not fit is dropped, and counted. A thread puts them into words
 //! and writes them in batches.
@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::Entry;
+use super::telemetry::Spans;
+use super::{Entry, Telemetry};
 use crate::config::{AccessLogConfig, LogField, LogFormat, TemplatePart};
 
 /// Entries that wait to be written: at 30 000 connections a second two seconds' worth, and about 20 MiB at the most.
@@ -41,6 +42,9 @@ pub struct AccessLog {
 struct Shared {
     dropped: AtomicU64,
     reopen: AtomicBool,
+    /// Whether there are lines, and not spans alone.
+    lines: bool,
+    spans: Option<Spans>,
     open: bool,
     every: Option<Duration>,
     ja4: bool,
@@ -48,25 +52,32 @@ struct Shared {
 
 impl AccessLog {
     /// Opens the log and starts its thread. It has written everything when the handle is joined after the last clone is gone.
+    /// `None` where neither a log nor a collector is to be told of connections.
     ///
     /// # Errors
     /// The file cannot be opened, or there is no thread to be had.
-    pub fn start(config: &AccessLogConfig) -> anyhow::Result<(Self, JoinHandle<()>)> {
-        let target = Target::open(config.file.as_deref())?;
+    pub fn start(config: Option<&AccessLogConfig>) -> anyhow::Result<Option<(Self, JoinHandle<()>)>> {
+        let lines = config.map(Lines::open).transpose()?;
+        let spans = Telemetry::spans();
+        if lines.is_none() && spans.is_none() {
+            return Ok(None);
+        }
         let (queue, entries) = sync_channel(QUEUE);
+        let wants_ja4 = |config: &AccessLogConfig| match &config.format {
+            LogFormat::Json => true,
+            LogFormat::Template(parts) => parts.contains(&TemplatePart::Field(LogField::Ja4)),
+        };
         let shared = Arc::new(Shared {
             dropped: AtomicU64::new(0),
             reopen: AtomicBool::new(false),
-            open: config.open,
-            every: config.every,
-            ja4: match &config.format {
-                LogFormat::Json => true,
-                LogFormat::Template(parts) => parts.contains(&TemplatePart::Field(LogField::Ja4)),
-            },
+            lines: lines.is_some(),
+            open: config.is_some_and(|config| config.open),
+            every: config.and_then(|config| config.every),
+            ja4: spans.is_some() || config.is_some_and(wants_ja4),
+            spans,
         });
         let writer = Writer {
-            target,
-            format: config.format.clone(),
+            lines,
             shared: Arc::clone(&shared),
             failing: false,
         };
@@ -74,7 +85,12 @@ impl AccessLog {
             .name("access-log".to_owned())
             .spawn(move || writer.run(&entries))
             .context("cannot start the thread of the access log")?;
-        Ok((Self { queue, shared }, thread))
+        Ok(Some((Self { queue, shared }, thread)))
+    }
+
+    /// Whether it is to be told of that connection at all.
+    pub fn wants(&self, connection: u64) -> bool {
+        self.shared.lines || self.shared.spans.as_ref().is_some_and(|spans| spans.wants(connection))
     }
 
     /// Never waits.
@@ -106,8 +122,7 @@ impl AccessLog {
 }
 
 struct Writer {
-    target: Target,
-    format: LogFormat,
+    lines: Option<Lines>,
     shared: Arc<Shared>,
     /// The last write failed: that was said once, and is said again only after one that did not.
     failing: bool,
@@ -115,7 +130,7 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, entries: &Receiver<Box<Entry>>) {
-        let mut lines = Vec::with_capacity(BATCH);
+        let mut batch = Vec::with_capacity(BATCH);
         loop {
             if self.shared.reopen.swap(false, Ordering::Relaxed) {
                 self.reopen();
@@ -129,13 +144,17 @@ impl Writer {
             thread::sleep(GATHER);
             let mut count = 0;
             for entry in std::iter::once(first).chain(entries.try_iter().take(QUEUE)) {
-                line::write(&self.format, &entry, &mut lines);
+                if let Some(spans) = self.shared.spans.as_ref().filter(|spans| spans.wants(entry.connection)) {
+                    spans.write(&entry);
+                }
+                let Some(lines) = &self.lines else { continue };
+                line::write(&lines.format, &entry, &mut batch);
                 count += 1;
-                if lines.len() >= BATCH {
-                    self.flush(&mut lines, &mut count);
+                if batch.len() >= BATCH {
+                    self.flush(&mut batch, &mut count);
                 }
             }
-            self.flush(&mut lines, &mut count);
+            self.flush(&mut batch, &mut count);
             // While it fails, how many are lost is not known yet.
             if !self.failing {
                 self.say_dropped();
@@ -143,8 +162,9 @@ impl Writer {
         }
     }
 
-    fn flush(&mut self, lines: &mut Vec<u8>, count: &mut u64) {
-        match self.target.write(lines) {
+    fn flush(&mut self, batch: &mut Vec<u8>, count: &mut u64) {
+        let Some(lines) = &mut self.lines else { return };
+        match lines.target.write(batch) {
             Ok(()) => self.failing = false,
             Err(error) => {
                 self.shared.dropped.fetch_add(*count, Ordering::Relaxed);
@@ -154,12 +174,13 @@ impl Writer {
                 self.failing = true;
             }
         }
-        lines.clear();
+        batch.clear();
         *count = 0;
     }
 
     fn reopen(&mut self) {
-        match self.target.reopen() {
+        let Some(lines) = &mut self.lines else { return };
+        match lines.target.reopen() {
             Ok(()) => tracing::info!("access log reopened"),
             Err(error) => tracing::warn!(%error, "cannot reopen the access log: the old file is written on"),
         }
@@ -170,6 +191,20 @@ impl Writer {
         if lost > 0 {
             tracing::warn!(lost, "lines of the access log were dropped");
         }
+    }
+}
+
+struct Lines {
+    target: Target,
+    format: LogFormat,
+}
+
+impl Lines {
+    fn open(config: &AccessLogConfig) -> anyhow::Result<Self> {
+        Ok(Self {
+            target: Target::open(config.file.as_deref())?,
+            format: config.format.clone(),
+        })
     }
 }
 

@@ -18,7 +18,11 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::telemetry;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -64,7 +68,7 @@ pub fn start(format: Option<Format>, level: &str) -> anyhow::Result<()> {
         .with_filter_reloading();
     let handle = subscriber.reload_handle();
     let _ = CHANGE.set(Box::new(move |filter| Ok(handle.reload(filter)?)));
-    subscriber.init();
+    subscriber.finish().with(telemetry::Log).init();
     remember(level);
     Ok(())
 }
@@ -102,7 +106,8 @@ fn filter(level: &str) -> anyhow::Result<EnvFilter> {
     }
     // These narrate what they do.
     let directives = format!(
-        "{level},cranelift=warn,wasmtime=warn,regalloc2=warn,notify=warn,hickory_resolver=error,hickory_net=error"
+        "{level},cranelift=warn,wasmtime=warn,regalloc2=warn,notify=warn,hickory_resolver=error,hickory_net=error,\
+         opentelemetry=off,opentelemetry_sdk=off,reqwest=warn,hyper=warn,hyper_util=warn"
     );
     Ok(EnvFilter::builder().parse(directives)?)
 }

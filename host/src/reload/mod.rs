@@ -92,6 +92,9 @@ impl Plan {
         if old.process != new.process {
             self.push(Kind::Deferred, "process".to_owned(), Vec::new(), None);
         }
+        if old.telemetry != new.telemetry {
+            self.push(Kind::Deferred, "telemetry".to_owned(), Vec::new(), None);
+        }
         if old.admin != new.admin {
             self.push(Kind::Deferred, "admin".to_owned(), Vec::new(), None);
         }

@@ -33,11 +33,11 @@ use crate::handover::{Offer, Predecessor, Upgraded, Upgrades, discard_rest};
 use crate::in_force::{InForce, Listening, Present};
 use crate::limit::Limiter;
 use crate::listener::{self, Crew, Listener, Post};
-use crate::observe::{AccessLog, Vitals};
+use crate::observe::{AccessLog, Telemetry, Vitals};
 use crate::supervisor;
 use crate::upstream::{self, Keeper};
 use crate::watch::watch;
-use crate::{http, metrics};
+use crate::{http, metrics, tls};
 pub use check::{check_certificates, check_filters};
 use filters::load_filters;
 use listeners::{Common, Shared, tells_servers};
@@ -100,6 +100,9 @@ pub fn run(config: &Config, file: Option<&Path>) -> anyhow::Result<Ended> {
     if config.process.user.is_some() {
         privileges::gain_no_more()?;
     }
+    // A collector may be one that is spoken to in TLS.
+    tls::install_provider();
+    let _telemetry = config.telemetry.as_ref().map(Telemetry::start).transpose()?;
     supervisor::inherit_sockets()?;
     let predecessor = Predecessor::meet()?;
     let runtime = Builder::new_current_thread()
@@ -236,10 +239,7 @@ impl Server {
             true => (None, None),
             false => Observers::start().map(|(observers, thread)| (Some(observers), Some(thread)))?,
         };
-        let (access_log, writing) = match &config.access_log {
-            None => (None, None),
-            Some(config) => AccessLog::start(config).map(|(log, thread)| (Some(log), Some(thread)))?,
-        };
+        let (access_log, writing) = AccessLog::start(config.access_log.as_ref())?.unzip();
         let admin = config.admin.as_ref().map(Admin::bind).transpose()?;
         let page = config.metrics.as_ref().map(metrics::bind).transpose()?;
         let shared = Shared {

@@ -106,13 +106,15 @@ impl Server {
             }),
             present => present.clone(),
         };
-        let access_log = match (&config.access_log, old.access_log == config.access_log) {
-            (_, true) => self.shared.access_log.clone(),
-            (None, false) => None,
-            (Some(config), false) => note(AccessLog::start(config), &mut problems).map(|(log, thread)| {
-                narrators.push(thread);
-                log
-            }),
+        let access_log = match old.access_log == config.access_log {
+            true => self.shared.access_log.clone(),
+            false => {
+                let started = note(AccessLog::start(config.access_log.as_ref()), &mut problems).flatten();
+                started.map(|(log, thread)| {
+                    narrators.push(thread);
+                    log
+                })
+            }
         };
         let metrics = match (&config.metrics, old.metrics == config.metrics) {
             (_, true) => None,

@@ -32,6 +32,7 @@ mod route;
 mod server;
 mod socket_file;
 mod source;
+mod telemetry;
 mod timeouts;
 mod tls;
 mod trust;
@@ -77,6 +78,7 @@ pub(super) use route::{Route, Share, SharedRoute, TlvCondition};
 pub(super) use server::{Server, ServerTable};
 pub(super) use socket_file::SocketFile;
 pub(super) use source::Source;
+pub(super) use telemetry::Telemetry;
 pub(super) use timeouts::{TimeoutChanges, Timeouts};
 pub(super) use tls::{TlsIn, TlsOut, TlsOutTable};
 pub(super) use trust::Trust;
@@ -120,6 +122,8 @@ pub(super) struct File {
     pub(super) resolver: Option<Given<Resolver>>,
     /// A page for Prometheus. Without this table there is none.
     pub(super) metrics: Option<Given<Metrics>>,
+    /// A collector of OpenTelemetry's that is told of connections, and gets the log. Without this table there is none.
+    pub(super) telemetry: Option<Given<Telemetry>>,
     /// When this file is read again.
     pub(super) reload: Option<Given<Reload>>,
     /// Where the proxy is asked and told what to do. Without this table there is no such place.
@@ -145,6 +149,7 @@ impl File {
             access_log: table.optional("access-log"),
             resolver: table.optional("resolver"),
             metrics: table.optional("metrics"),
+            telemetry: table.optional("telemetry"),
             reload: table.optional("reload"),
             admin: table.optional("admin"),
             process: table.optional("process"),

@@ -7,13 +7,14 @@ use super::super::schema;
 use super::refused;
 
 /// Where each object of the schema stands in a file, with a key that no object has.
-const PLACES: [(&str, &str); 41] = [
+const PLACES: [(&str, &str); 42] = [
     ("", "zzzzzzzz = 1"),
     ("Limits", "[limits]\nzzzzzzzz = 1"),
     ("Drain", "[drain]\nzzzzzzzz = 1"),
     ("AccessLog", "[access-log]\nzzzzzzzz = 1"),
     ("Resolver", "[resolver]\nzzzzzzzz = 1"),
     ("Metrics", "[metrics]\nzzzzzzzz = 1"),
+    ("Telemetry", "[telemetry]\nzzzzzzzz = 1"),
     ("Admin", "[admin]\nzzzzzzzz = 1"),
     ("Process", "[process]\nzzzzzzzz = 1"),
     ("Registries", "[registries]\nzzzzzzzz = 1"),

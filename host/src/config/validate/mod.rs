@@ -31,6 +31,7 @@ mod routes;
 mod server;
 mod socket_file;
 mod source;
+mod telemetry;
 mod timeouts;
 mod tls;
 mod trust;
@@ -56,6 +57,7 @@ use process::process;
 use registries::registries;
 use resolver::resolver;
 use routes::shared_routes;
+use telemetry::telemetry;
 use trust::trust;
 use upstream::upstream;
 
@@ -83,6 +85,10 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         .map(|given| access_log(given.value()?, directory, problems))
         .transpose();
     let metrics = file.metrics.map(|given| metrics(given.value()?, problems)).transpose();
+    let telemetry = file
+        .telemetry
+        .map(|given| telemetry(given.value()?, problems))
+        .transpose();
     let admin = file
         .admin
         .map(|given| admin(given.value()?, directory, problems))
@@ -105,6 +111,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         access_log: access_log?,
         resolver: resolver?,
         metrics: metrics?,
+        telemetry: telemetry?,
         admin: admin?,
         process: process?,
         registries: registries?,
