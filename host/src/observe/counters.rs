@@ -1,4 +1,4 @@
-//! What a listener has seen. Counted when a connection ends: nothing is counted on the way of the bytes.
+//! What a listener has seen. Counted when a connection ends: nothing of it is counted on the way of the bytes.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;

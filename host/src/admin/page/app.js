@@ -343,8 +343,8 @@ function showProcess(status) {
 }
 
 function leadsTo(listener) {
-  const routes = listener.routes.length > 0 ? `routes: ${listener.routes.join(", ")}` : "";
-  return { text: listener.upstream ?? (routes === "" ? "–" : "routes"), note: routes };
+  const routes = listener.routes.length > 0 ? `routes ${listener.routes.join(", ")}` : "";
+  return listener.upstream ? { text: listener.upstream, note: routes } : routes || "–";
 }
 
 function outcomes(listener) {
