@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 pub use crate::outcome::{Cause, Outcome, Stage};
-pub use live::{Here, Live, Query, Shown};
+pub use live::{Here, Live, Past, Query, Shown, Survey};
 pub use stages::{Accepted, Routed};
 
 use crate::detect::{self, Inspected};
@@ -40,6 +40,7 @@ pub async fn serve(worker: Rc<Worker>, mut accepted: Box<Accepted>, counted: Cou
         Poll::Ready(())
     })
     .await;
+    worker.traffic().accepted();
     let mut record = Record::of(&mut accepted);
     let outcome = journey(&worker, accepted, &mut record).await;
     record.finish(outcome);
@@ -89,7 +90,7 @@ async fn reach(
     record.here().routed(&routed);
     let connected = upstream::connect(worker, routed).await?;
     record.connected(&connected);
-    record.here().connected(&connected);
+    record.here().connected(&connected, record.connect());
     Ok((connected, admitted))
 }
 

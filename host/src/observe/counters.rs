@@ -1,4 +1,4 @@
-//! What a listener has seen. Counted when a connection ends: nothing is counted on the way of the bytes.
+//! What a listener has seen. Counted when a connection ends: nothing of it is counted on the way of the bytes.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
@@ -40,7 +40,7 @@ pub struct Ended<'a> {
     pub duration: Duration,
 }
 
-/// What some of the connections that have ended add up to: those of a route, an upstream or a server.
+/// What some connections add up to: of a route, an upstream or a server, those that have ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sums {
     pub connections: u64,

@@ -6,6 +6,7 @@ mod entry;
 mod histogram;
 pub mod log;
 mod telemetry;
+mod traffic;
 mod vitals;
 
 pub use access_log::AccessLog;
@@ -13,4 +14,5 @@ pub use counters::{Counters, Ended, Ledger, Moved, Seen, Sums};
 pub use entry::{Entry, Event};
 pub use histogram::{Histogram, Times};
 pub use telemetry::Telemetry;
+pub use traffic::{Traffic, Ways};
 pub use vitals::{Loads, Pulse, Vitals};
