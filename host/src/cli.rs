@@ -1,5 +1,6 @@
 //! The command line: what it says, and which exit code stands for what.
 
+mod ask;
 mod check;
 mod completions;
 mod ctl;
