@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::ask::{Place, Trouble};
-use super::{FAILED, WRONG, complain, say};
+use super::{FAILED, WRONG, complain, say, top};
 use crate::admin::said::{
     Connection, Connections, FilterChanged, Filters, Listeners, LogLevel, Reloaded, Server, ServerChange, ServerMode,
     Status, Upstreams,
@@ -32,6 +32,8 @@ pub struct Ctl {
 enum Command {
     /// How the process is
     Status,
+    /// Everything at a glance, as `spliceway top` shows it
+    Overview,
     /// The configuration in force
     Config,
     /// Where clients connect, and what has become of their connections
@@ -161,6 +163,7 @@ fn question(command: Command) -> Question {
         Command::Status => get("/v1/status", |answer| {
             read::<Status>(answer).map(|it| table::status(&it))
         }),
+        Command::Overview => get("/v1/overview", top::text),
         Command::Config => get("/v1/config", |answer| {
             let config: Json = serde_json::from_str(answer)?;
             serde_json::to_string_pretty(&config)
