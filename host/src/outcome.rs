@@ -125,6 +125,11 @@ impl Outcome {
         }
     }
 
+    /// Whether both peers had finished, and everything was delivered.
+    pub fn is_finished(self) -> bool {
+        self.cause == Cause::Finished
+    }
+
     /// Whether it was the end of the process that ended the connection, and the connection was not idle.
     pub fn is_cut_off(self) -> bool {
         matches!(self.cause, Cause::DrainOver | Cause::Interrupted)

@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 pub mod artifacts;
+pub mod browser;
 pub mod bytes;
 pub mod certificates;
 pub mod command;

@@ -1,16 +1,20 @@
 //! Where the proxy is asked what it does, and told what to do, while it runs: a JSON API on a thread of its own.
 //!
 //! ```text
-//! listener of [admin] -> token -> api::{status, listeners, ...} -> in_force (read), Desk (workers and the main loop)
+//! listener of [admin] -> browser -> token -> api::{status, listeners, ...} -> in_force (read), Desk (workers and the main loop)
+//!                                -> page (its files: they hold no secrets)
 //! ```
 //!
-//! What is said is in [`said`], which `spliceway ctl` reads too. Nothing here is on the way of the bytes.
+//! What is said is in [`said`], which `spliceway ctl` and the page read too. Nothing here is on the way of the bytes.
 
 mod api;
+mod browser;
+mod page;
 mod refused;
 pub mod said;
 mod take;
 mod token;
+mod watching;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,6 +27,7 @@ use crate::http::{Bound, Service, Terms};
 use crate::in_force::Present;
 use crate::server::Desk;
 pub use token::Token;
+use watching::Watching;
 
 /// More connections than operators and their tools have at a time. A request's line and headers are small; its body is
 /// bounded where it is read.
@@ -47,6 +52,7 @@ struct State {
     started: Instant,
     /// The description of the API.
     description: Arc<str>,
+    watching: Watching,
 }
 
 impl Admin {
@@ -88,16 +94,19 @@ impl Admin {
 }
 
 fn answers(token: Option<Token>, desk: Desk, present: Present) -> anyhow::Result<Router> {
-    let (router, description) = api::routes(token.is_some());
+    let has_token = token.is_some();
+    let (router, description) = api::routes(has_token);
     let state = State {
         present,
         desk,
         started: Instant::now(),
         description: serde_json::to_string(&description)?.into(),
+        watching: Watching::default(),
     };
     let router = router.with_state(state);
-    Ok(match token {
+    let router = match token {
         None => router,
         Some(token) => token::ask_for(router, token),
-    })
+    };
+    Ok(browser::keep_out(page::routes().merge(router), has_token))
 }

@@ -262,6 +262,9 @@ pub struct Connection {
     pub server: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
+    /// From the choice of its upstream until a server had answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connect_ms: Option<u64>,
     /// The filters that it began with.
     pub filters: Vec<FilterGeneration>,
     /// From the client to the server, so far.

@@ -3,6 +3,9 @@
 //! Nothing is written here on the way of the bytes. Who asks raises a flag that is the worker's, wakes the connections that he
 //! asks about, and each of them says how far it is, or ends, at its next turn.
 
+mod recent;
+mod survey;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,6 +15,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+use tokio::sync::Mutex;
 use tokio::task::{AbortHandle, yield_now};
 
 use super::{Accepted, Routed, Stage};
@@ -20,6 +24,9 @@ use crate::observe::Moved;
 use crate::proxy_header::Identified;
 use crate::sys::Peer;
 use crate::upstream::{Connected, Upstream};
+pub use recent::Past;
+use recent::Recent;
+pub use survey::Survey;
 
 /// How many connections are looked at before others have their turn: some 10 microseconds' worth.
 const CHUNK: usize = 256;
@@ -37,6 +44,10 @@ struct Table {
     entries: RefCell<BTreeMap<u64, Rc<Entry>>>,
     /// How many are asking now.
     asking: Cell<u32>,
+    /// Whoever has asked hears the answers before another asks the same ones.
+    turn: Mutex<()>,
+    /// Those that have ended.
+    recent: RefCell<Recent>,
 }
 
 /// One connection. What is told of it once is told here too; the rest is asked for.
@@ -49,6 +60,8 @@ struct Entry {
     stage: Cell<Stage>,
     upstream: OnceCell<Arc<Upstream>>,
     server: OnceCell<Arc<Peer>>,
+    /// How long it took until a server had answered.
+    connect: Cell<Option<Duration>>,
     route: Cell<Option<u32>>,
     /// The generations that it keeps.
     filters: Box<[(Arc<str>, u64)]>,
@@ -86,6 +99,8 @@ pub struct Shown {
     pub stage: Stage,
     pub upstream: Option<Arc<str>>,
     pub server: Option<Arc<Peer>>,
+    /// From the choice of an upstream until a server had answered.
+    pub connect: Option<Duration>,
     pub route: Option<String>,
     /// Filters and their generations.
     pub filters: Box<[(Arc<str>, u64)]>,
@@ -111,6 +126,7 @@ impl Live {
                 stage: Cell::new(Stage::Accept),
                 upstream: OnceCell::new(),
                 server: OnceCell::new(),
+                connect: Cell::new(None),
                 route: Cell::new(None),
                 filters: filters
                     .map(|generation| (Arc::clone(generation.name()), generation.number()))
@@ -142,12 +158,14 @@ impl Live {
     pub async fn list(&self, query: &Query) -> Vec<Shown> {
         let Some(table) = &self.0 else { return Vec::new() };
         let found = table.find(query).await;
+        let _turn = table.turn.lock().await;
         table.ask(&found).await;
         found.iter().map(|entry| entry.show()).collect()
     }
 
     pub async fn show(&self, id: u64) -> Option<Shown> {
         let (table, entry) = (self.0.as_ref()?, self.get(id)?);
+        let _turn = table.turn.lock().await;
         table.ask(std::slice::from_ref(&entry)).await;
         Some(entry.show())
     }
@@ -156,6 +174,7 @@ impl Live {
     pub async fn kill(&self, id: u64) -> Option<Shown> {
         let (table, entry) = (self.0.as_ref()?, self.get(id)?);
         entry.is_killed.set(true);
+        let _turn = table.turn.lock().await;
         table.ask(std::slice::from_ref(&entry)).await;
         // One that has a server has reset both of its sockets by now.
         if let Some(task) = entry.task.get() {
@@ -241,6 +260,7 @@ impl Entry {
             stage: self.stage.get(),
             upstream: self.upstream.get().map(|upstream| Arc::clone(upstream.name())),
             server: self.server.get().cloned(),
+            connect: self.connect.get(),
             route: self.route.get().map(name),
             filters: self.filters.clone(),
             up,
@@ -293,10 +313,18 @@ impl Here {
         }
     }
 
-    pub(super) fn connected(&self, connected: &Connected) {
+    pub(super) fn connected(&self, connected: &Connected, took: Option<Duration>) {
         self.is_at(Stage::Relay);
         if let Some(entry) = &self.0 {
             let _ = entry.server.set(Arc::clone(connected.place.server().peer()));
+            entry.connect.set(took);
+        }
+    }
+
+    /// The connection is over, and this is how it was.
+    pub(super) fn ended(&self, past: impl FnOnce() -> Past) {
+        if let Some(entry) = &self.0 {
+            entry.table.recent.borrow_mut().add(past());
         }
     }
 

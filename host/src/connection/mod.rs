@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 pub use crate::outcome::{Cause, Outcome, Stage};
-pub use live::{Here, Live, Query, Shown};
+pub use live::{Here, Live, Past, Query, Shown, Survey};
 pub use stages::{Accepted, Routed};
 
 use crate::detect::{self, Inspected};
@@ -38,6 +38,7 @@ pub async fn serve(worker: Rc<Worker>, mut accepted: Box<Accepted>, counted: Cou
         Poll::Ready(())
     })
     .await;
+    worker.traffic().accepted();
     let mut record = Record::of(&mut accepted);
     let outcome = journey(&worker, accepted, &mut record).await;
     record.finish(outcome);
@@ -85,7 +86,7 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
         Err(outcome) => return outcome,
     };
     record.connected(&connected);
-    record.here().connected(&connected);
+    record.here().connected(&connected, record.connect());
     let every = record.every();
     let transfer = relay::run(worker, &mut connected, every, record).await;
     record.transferred(&connected, &transfer);

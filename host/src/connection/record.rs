@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Accepted, Cause, Here, Outcome, Routed, Stage};
+use super::{Accepted, Cause, Here, Outcome, Past, Routed, Stage};
 use crate::config::LogField;
 use crate::filter::{Closed, End, Facts, Generation, Tally, Value};
 use crate::listener::Listener;
@@ -210,7 +210,8 @@ impl Record {
             .map(|route| self.listener.rules.name(route.get() as usize - 1))
     }
 
-    fn connect(&self) -> Option<Duration> {
+    /// How long it took until a server had answered, where one has.
+    pub(super) fn connect(&self) -> Option<Duration> {
         self.connect.get().filter(|_| self.server.is_some())
     }
 
@@ -252,6 +253,22 @@ impl Record {
             _ => None,
         });
         known.collect()
+    }
+
+    /// What is remembered of it, where somebody asks.
+    fn past(&self, duration: Duration) -> Past {
+        Past {
+            id: self.id,
+            at: SystemTime::now(),
+            listener: Arc::clone(&self.listener.name),
+            client: self.client,
+            upstream: self.upstream.as_ref().map(|upstream| Arc::clone(upstream.name())),
+            server: self.peer().cloned(),
+            duration,
+            outcome: self.outcome,
+            up: self.up,
+            down: self.down,
+        }
     }
 
     /// The last thing that is told: what need not be copied for it is taken.
@@ -360,6 +377,7 @@ impl Drop for Record {
         let duration = Took::of(self.started.elapsed()).get().unwrap_or_default();
         self.log(duration);
         self.count(duration);
+        self.here.ended(|| self.past(duration));
         if let Some(filtered) = &self.filtered {
             filtered.ended(end(self.outcome, self.down.total() > 0));
         }

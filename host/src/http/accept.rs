@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,7 +22,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
-use super::Terms;
+use super::patient::Patient;
+use super::{Carrier, Terms};
 
 /// How long what was asked last may take to be answered, when no more is answered.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -49,27 +53,30 @@ impl Listening {
 }
 
 async fn accept<L: Listener>(mut listener: L, answers: Router, terms: Terms, mut stop: watch::Receiver<()>) {
-    let mut open: VecDeque<JoinHandle<()>> = VecDeque::with_capacity(terms.most);
+    let mut open: VecDeque<(Carrier, JoinHandle<()>)> = VecDeque::with_capacity(terms.most);
     loop {
         let (stream, _) = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.changed() => break,
         };
-        open.retain(|connection| !connection.is_finished());
-        if open.len() == terms.most
-            && let Some(oldest) = open.pop_front()
-        {
-            oldest.abort();
+        open.retain(|(_, connection)| !connection.is_finished());
+        if open.len() == terms.most {
+            let place = open.iter().position(|(carrier, _)| !carrier.stays());
+            if let Some((_, oldest)) = open.remove(place.unwrap_or(0)) {
+                oldest.abort();
+            }
         }
-        let answered = answer(stream, answers.clone(), terms, stop.clone());
-        open.push_back(match terms.keep_alive {
+        let carrier = Carrier::new(stop.clone());
+        let answered = answer(stream, carrier.clone(), answers.clone(), terms, stop.clone());
+        let task = match terms.keep_alive {
             true => spawn_local(answered),
             false => spawn_local(async move { timeout(terms.patience, answered).await.unwrap_or_default() }),
-        });
+        };
+        open.push_back((carrier, task));
     }
     drop(listener);
     let ended = async {
-        for connection in open {
+        for (_, connection) in open {
             let _ = connection.await;
         }
     };
@@ -77,16 +84,21 @@ async fn accept<L: Listener>(mut listener: L, answers: Router, terms: Terms, mut
 }
 
 /// What one connection asks. What comes of it is the client's affair.
-async fn answer<S>(stream: S, answers: Router, terms: Terms, mut stop: watch::Receiver<()>)
+async fn answer<S>(stream: S, carrier: Carrier, answers: Router, terms: Terms, mut stop: watch::Receiver<()>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let answers = TowerToHyperService::new(answers);
+    let answers = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(carrier.clone());
+        answers.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(terms.patience)
         .keep_alive(terms.keep_alive)
         .max_buf_size(terms.longest_head)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(answers));
+        .serve_connection(TokioIo::new(Patient::new(stream, terms.patience)), answers);
     let mut connection = pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,

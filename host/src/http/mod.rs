@@ -2,6 +2,8 @@
 //! waits for whoever asks.
 
 mod accept;
+mod carrier;
+mod patient;
 
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::channel;
@@ -18,6 +20,7 @@ use crate::handover::Offer;
 use crate::listener;
 use crate::sys::Peer;
 use accept::Listening;
+pub use carrier::{Carrier, Staying};
 
 /// An address at which nobody is answered yet.
 pub struct Bound {
@@ -30,9 +33,10 @@ pub struct Bound {
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
     /// Connections at once. One more takes the place of the oldest, which has had the most time to ask: so nobody keeps others
-    /// out by asking slowly.
+    /// out by asking slowly. Those that are answered without end are left alone: whoever answers so bounds how many there are.
     pub most: usize,
-    /// How long the head of a request may take; where there is one request alone, until its answer has been taken.
+    /// How long the head of a request may take, and how long a peer may take nothing of what it is answered; where there is one
+    /// request alone, until its answer has been taken.
     pub patience: Duration,
     /// Bytes of a request's head. hyper takes no less than 8 KiB for a bound.
     pub longest_head: usize,

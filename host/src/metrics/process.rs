@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::ProcessSeen;
 use super::family::{Families, Labels, Observed};
+use super::sums;
 use crate::observe::Pulse;
 use crate::sys::PipeUse;
 
@@ -59,6 +60,12 @@ fn workers(process: &ProcessSeen, families: &mut Families<'_, '_>) -> fmt::Resul
             let silent = process.at.saturating_duration_since(pulse.last);
             (vec![("worker", &**worker)], silent.as_secs_f64())
         }),
+    )?;
+    let moved = process.workers.iter().zip(&process.moved);
+    families.counters(
+        "spliceway_worker_bytes",
+        "Bytes of the worker's connections, those that are open among them: counted while they move.",
+        sums::bytes(moved.map(|((worker, _), moved)| (vec![("worker", &**worker)], *moved))),
     )
 }
 

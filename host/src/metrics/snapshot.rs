@@ -42,6 +42,8 @@ pub struct ProcessSeen {
     pub loads: Loads,
     /// By their numbers.
     pub workers: Vec<(String, Pulse)>,
+    /// What their connections have moved, those that are open among them.
+    pub moved: Vec<Sums>,
     pub usage: Usage,
 }
 
@@ -98,6 +100,7 @@ impl ProcessSeen {
             started: vitals.started(),
             loads: vitals.loads(),
             workers: workers.map(|(worker, pulse)| (worker.to_string(), pulse)).collect(),
+            moved: vitals.moved().collect(),
             usage: usage(),
         }
     }

@@ -40,7 +40,7 @@ pub struct Ended<'a> {
     pub duration: Duration,
 }
 
-/// What some of the connections that have ended add up to: those of a route, an upstream or a server.
+/// What some connections add up to: of a route, an upstream or a server, those that have ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sums {
     pub connections: u64,

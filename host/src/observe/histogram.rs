@@ -86,6 +86,24 @@ impl Histogram {
         self.sum = self.sum.saturating_add(time);
     }
 
+    /// Within which time that share of them was, 0 to 1: the bound of the bucket that the last of those is in. Above the last
+    /// bound, that.
+    pub fn within(&self, share: f64) -> Duration {
+        let all: u64 = self.counts.iter().sum();
+        let wanted = all as f64 * share;
+        let mut seen = 0;
+        for (bound, count) in self.bounds.iter().zip(self.counts) {
+            seen += count;
+            if seen > 0 && seen as f64 >= wanted {
+                return *bound;
+            }
+        }
+        match all {
+            0 => Duration::ZERO,
+            _ => self.bounds[BOUNDS - 1],
+        }
+    }
+
     /// All together, in seconds.
     pub fn sum(&self) -> f64 {
         self.sum.as_secs_f64()

@@ -3,6 +3,8 @@
 //! The proxy's own records come through tracing. Guests' records do not: an access log has one for each connection, and
 //! what tracing takes for a record is more than all the rest of it.
 
+mod last;
+
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
@@ -19,6 +21,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::LookupSpan;
+
+pub use last::{Line, last};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -183,7 +187,10 @@ pub struct Guest<'a> {
 /// Records of a guest's that differ in their fields alone: what their lines begin with is put together once.
 pub struct Records {
     style: Style,
+    level: Level,
     beginning: Vec<u8>,
+    /// The same for those who ask for the last lines; empty where they would not hear of it.
+    told: Vec<u8>,
 }
 
 pub type Field<'a> = (&'a str, Value<'a>);
@@ -247,17 +254,30 @@ impl Records {
     fn in_style(style: Style, guest: &Guest<'_>) -> Self {
         let mut beginning = Vec::with_capacity(256);
         style.begin(&mut beginning, guest.level, GUEST, guest.message);
-        style.field(&mut beginning, "filter", &Value::Text(guest.filter.into()));
-        style.field(&mut beginning, "generation", &Value::Unsigned(guest.generation));
-        if let Some(connection) = guest.connection {
-            style.field(&mut beginning, "connection", &Value::Unsigned(connection));
+        style.guest(&mut beginning, guest);
+        let told = match last::is_kept(guest.level) {
+            true => {
+                let mut told = printable(guest.message).as_bytes().to_vec();
+                last::STYLE.guest(&mut told, guest);
+                told
+            }
+            false => Vec::new(),
+        };
+        Self {
+            style,
+            level: guest.level,
+            beginning,
+            told,
         }
-        Self { style, beginning }
     }
 
     /// Writes one of them.
     pub fn write(&self, fields: &[Field<'_>]) {
         put(|lines| self.line(lines, fields));
+        last::keep(self.level, |text| {
+            text.extend_from_slice(&self.told);
+            last::STYLE.object(text, fields);
+        });
     }
 
     fn line(&self, out: &mut Vec<u8>, fields: &[Field<'_>]) {
@@ -310,6 +330,15 @@ impl Style {
         }
     }
 
+    /// Whose record it is.
+    fn guest(self, out: &mut Vec<u8>, guest: &Guest<'_>) {
+        self.field(out, "filter", &Value::Text(guest.filter.into()));
+        self.field(out, "generation", &Value::Unsigned(guest.generation));
+        if let Some(connection) = guest.connection {
+            self.field(out, "connection", &Value::Unsigned(connection));
+        }
+    }
+
     /// A guest's fields: in JSON an object of their own, since their names may be any.
     fn object(self, out: &mut Vec<u8>, fields: &[Field<'_>]) {
         match self.format {
@@ -355,6 +384,16 @@ where
         self.begin(&mut line, *metadata.level(), metadata.target(), &fields.message);
         line.append(&mut fields.rest);
         self.end(&mut line);
+        last::keep(*metadata.level(), |text| {
+            let mut fields = Fields {
+                style: last::STYLE,
+                message: String::new(),
+                rest: Vec::new(),
+            };
+            event.record(&mut fields);
+            text.extend_from_slice(printable(&fields.message).as_bytes());
+            text.append(&mut fields.rest);
+        });
         writer.write_str(&String::from_utf8_lossy(&line))
     }
 }

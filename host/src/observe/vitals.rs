@@ -1,9 +1,9 @@
 //! How the process itself is: whether its workers keep up, what they have lent, and whether its configuration is the newest.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::Histogram;
+use super::{Histogram, Sums, Traffic};
 use crate::sys::PipeUse;
 
 /// One for the whole life of a process, across its configurations.
@@ -11,6 +11,7 @@ use crate::sys::PipeUse;
 pub struct Vitals {
     started: SystemTime,
     workers: Box<[Mutex<Pulse>]>,
+    traffic: Box<[Arc<Traffic>]>,
     loads: Mutex<Loads>,
 }
 
@@ -48,6 +49,7 @@ impl Vitals {
         let vitals = Self {
             started,
             workers: (0..workers).map(pulse).collect(),
+            traffic: (0..workers).map(|_| Arc::default()).collect(),
             loads: Mutex::new(Loads {
                 applied: 0,
                 rejected: 0,
@@ -75,6 +77,16 @@ impl Vitals {
 
     pub fn pulses(&self) -> impl Iterator<Item = Pulse> {
         self.workers.iter().map(|pulse| lock(pulse).clone())
+    }
+
+    /// Where that worker counts what its connections move.
+    pub fn traffic(&self, worker: usize) -> Arc<Traffic> {
+        self.traffic.get(worker).cloned().unwrap_or_default()
+    }
+
+    /// What the connections of each worker have moved, those that are open among them. `connections` are those that have begun.
+    pub fn moved(&self) -> impl Iterator<Item = Sums> {
+        self.traffic.iter().map(|traffic| traffic.sums())
     }
 
     /// A configuration has come into force, or was rejected.

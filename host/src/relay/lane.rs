@@ -14,7 +14,7 @@ use crate::channel::Channel;
 use crate::detect::{Found, greets, speaks};
 use crate::filter::{Chain, Facts, MUCH, Passed, Stop, View};
 use crate::flow::Direction;
-use crate::observe::Moved;
+use crate::observe::{Moved, Ways};
 use crate::sys::Lent;
 use crate::worker::{BUFFER, Worker};
 
@@ -212,10 +212,12 @@ impl Lane {
         }
         let Some(chain) = filters.as_mut().filter(|chain| chain.watches(self.direction)) else {
             self.moved.copied += seen.len() as u64;
+            worker.traffic().of(self.direction).copied(seen.len() as u64);
             self.backlog.push(&seen);
             return Ok(());
         };
         self.moved.filtered += seen.len() as u64;
+        worker.traffic().of(self.direction).filtered(seen.len() as u64);
         let mut passed = Passed::default();
         let fed = chain.feed(worker.instances(), self.direction, &seen, false, &mut passed);
         if chain.is_done() {
@@ -233,7 +235,7 @@ impl Lane {
         let start = self.moved.total();
         self.held_up = false;
         loop {
-            match self.poll_flush(cx, tools.sink) {
+            match self.poll_flush(cx, tools.worker, tools.sink) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => self.give_up(error),
                 Poll::Pending => return Poll::Pending,
@@ -266,17 +268,20 @@ impl Lane {
     }
 
     /// Ready when nothing is owed, neither in memory nor in the kernel.
-    fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &Channel) -> Poll<io::Result<()>> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>, worker: &Worker, sink: &Channel) -> Poll<io::Result<()>> {
+        let ways = worker.traffic().of(self.direction);
         if let Path::Splice { pipe: Some(pipe), .. } = &mut self.path {
             while pipe.owed() > 0 {
                 match ready!(sink.poll_drain(cx, pipe)) {
                     Ok(bytes) => {
-                        let unseen = count_seen(&mut self.seen, &mut self.moved, bytes as u64);
+                        let unseen = count_seen(&mut self.seen, &mut self.moved, ways, bytes as u64);
                         self.moved.spliced += unseen;
+                        ways.spliced(unseen);
                     }
                     Err(error) if refuses_splice(&error) => {
-                        let unseen = count_seen(&mut self.seen, &mut self.moved, pipe.owed() as u64);
+                        let unseen = count_seen(&mut self.seen, &mut self.moved, ways, pipe.owed() as u64);
                         self.moved.copied += unseen;
+                        ways.copied(unseen);
                         self.backlog.push_front(&pipe.take()?);
                     }
                     Err(error) => return Poll::Ready(Err(error)),
@@ -361,8 +366,10 @@ impl Lane {
         let room = most.min(BUFFER);
         let (read, ended) = ready!(tools.source.poll_recv_to_end(cx, &mut buffer[..room]))?;
         self.look_at_first(tools, &buffer[..read]);
-        let unseen = count_seen(&mut self.seen, &mut self.moved, read as u64);
+        let ways = tools.worker.traffic().of(self.direction);
+        let unseen = count_seen(&mut self.seen, &mut self.moved, ways, read as u64);
         self.moved.copied += unseen;
+        ways.copied(unseen);
         self.pass_on(cx, tools, &buffer[..read], ended);
         if ended && read > 0 && matches!(self.phase, Phase::Open) {
             self.phase = Phase::Ended;
@@ -477,6 +484,7 @@ impl Lane {
         };
         self.look_at_first(tools, &buffer[..read]);
         self.moved.filtered += read as u64;
+        tools.worker.traffic().of(self.direction).filtered(read as u64);
         if read == 0 {
             self.phase = Phase::Ended;
         }
@@ -539,10 +547,11 @@ impl Lane {
 /// Bytes move on that lay in the source's socket. As many as filters have looked at there are counted as filtered; how many
 /// they have not is returned, to be counted by the way that they go.
 #[inline]
-fn count_seen(seen: &mut u64, moved: &mut Moved, bytes: u64) -> u64 {
+fn count_seen(seen: &mut u64, moved: &mut Moved, ways: &Ways, bytes: u64) -> u64 {
     let filtered = bytes.min(*seen);
     *seen -= filtered;
     moved.filtered += filtered;
+    ways.filtered(filtered);
     bytes - filtered
 }
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::thread::Command;
-use crate::connection::{Query, Shown};
+use crate::connection::{Query, Shown, Survey};
 use crate::listener::Crew;
 
 /// Orders that wait while one is carried out. Each of them has somebody who waits for it.
@@ -15,6 +15,9 @@ const WAITING: usize = 16;
 
 /// How long a worker may take to answer. Its turns take microseconds, a filter's call in one of them up to a second.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it may take where something is to be seen even if a worker hangs: then most of all.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// Something for the main loop to do, and to whom to say when it is done.
 pub enum Order {
@@ -122,6 +125,22 @@ impl Desk {
     pub async fn kill(&self, id: u64) -> Result<Option<Shown>, Silent> {
         let killed = self.ask(|reply| Command::Kill(id, reply)).await?;
         Ok(killed.into_iter().flatten().next())
+    }
+
+    /// What stands out among the connections of those workers that answer at once.
+    pub async fn survey(&self) -> Survey {
+        let asked = self.workers.iter().map(|worker| {
+            let (reply, answer) = oneshot::channel();
+            let _ = worker.send(Command::Survey(reply));
+            answer
+        });
+        let asked: Vec<_> = asked.collect();
+        let deadline = Instant::now() + GLANCE;
+        let mut surveys = Vec::with_capacity(asked.len());
+        for answer in asked {
+            surveys.extend(timeout_at(deadline, answer).await.ok().and_then(Result::ok));
+        }
+        Survey::of(surveys)
     }
 
     /// A worker that has ended already has nothing to tell, and needs no telling.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::task::spawn_local;
 
 use crate::config::Drain;
-use crate::connection::{Query, Shown};
+use crate::connection::{Query, Shown, Survey};
 use crate::listener::{Crew, Handed, Post, accept, serve_handed};
 use crate::observe::Vitals;
 use crate::sys::Coarse;
@@ -42,6 +42,8 @@ pub enum Command {
     List(Query, oneshot::Sender<Vec<Shown>>),
     /// Say what that one is, if it is here.
     Show(u64, oneshot::Sender<Option<Shown>>),
+    /// Say which of them stand out, and which have ended lately.
+    Survey(oneshot::Sender<Survey>),
     /// End it, if it is here.
     Kill(u64, oneshot::Sender<Option<Shown>>),
     /// Say that it is there, with all that it began with.
@@ -109,7 +111,11 @@ impl WorkerThread {
 
 /// Ends when nothing more is accepted and no connection is left, or when it is halted.
 fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiver<Command>) {
-    let worker = Rc::new(Worker::new(start.pipes, start.is_asked));
+    let worker = Rc::new(Worker::new(
+        start.pipes,
+        start.is_asked,
+        start.vitals.traffic(start.index),
+    ));
     runtime.block_on(async {
         worker.spares().fill(&start.upstreams, start.workers);
         spawn_local(serve_handed(start.inbox, Rc::clone(&worker)));
@@ -152,6 +158,12 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
                     Some(Command::Kill(id, reply)) => {
                         let worker = Rc::clone(&worker);
                         spawn_local(async move { reply.send(worker.live().kill(id).await).ok() });
+                    }
+                    // One that has been asked for in vain is not worth the work: they pile up while a worker hangs.
+                    Some(Command::Survey(reply)) if reply.is_closed() => {}
+                    Some(Command::Survey(reply)) => {
+                        let worker = Rc::clone(&worker);
+                        spawn_local(async move { reply.send(worker.live().survey().await).ok() });
                     }
                     // In its turn, behind what waits to run: the acceptors, at first.
                     Some(Command::Answer(asker)) => _ = spawn_local(async move { asker.send(()) }),

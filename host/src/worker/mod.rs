@@ -4,10 +4,12 @@ mod pulse;
 mod timers;
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::Live;
 use crate::filter::{Instances, Passed};
+use crate::observe::Traffic;
 use crate::sys::{Coarse, Pipes};
 use crate::upstream::Spares;
 pub use pulse::beat;
@@ -25,6 +27,7 @@ pub struct Worker {
     timers: Timers,
     spares: Spares,
     live: Live,
+    traffic: Arc<Traffic>,
     draining: Cell<Option<Draining>>,
 }
 
@@ -41,8 +44,8 @@ pub struct Draining {
 
 impl Worker {
     /// `pipes` is how many pipes of 1 MiB this worker may have at once; `is_asked` says whether somebody asks which
-    /// connections it has.
-    pub fn new(pipes: usize, is_asked: bool) -> Self {
+    /// connections it has; `traffic` is where it counts what they move.
+    pub fn new(pipes: usize, is_asked: bool, traffic: Arc<Traffic>) -> Self {
         Self {
             buffer: RefCell::new(vec![0; BUFFER].into()),
             passed: RefCell::default(),
@@ -51,6 +54,7 @@ impl Worker {
             timers: Timers::default(),
             spares: Spares::default(),
             live: Live::new(is_asked),
+            traffic,
             draining: Cell::new(None),
         }
     }
@@ -83,6 +87,12 @@ impl Worker {
 
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// What its connections move is counted here while they do.
+    #[inline]
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     pub fn draining(&self) -> Option<Draining> {

@@ -127,7 +127,7 @@ fn network(text: &str) -> Result<IpNet, &str> {
     network.map_err(|_| text)
 }
 
-fn connection_of(shown: &Shown) -> Connection {
+pub fn connection_of(shown: &Shown) -> Connection {
     let filters = shown.filters.iter();
     Connection {
         id: shown.id,
@@ -138,6 +138,9 @@ fn connection_of(shown: &Shown) -> Connection {
         upstream: shown.upstream.as_deref().map(str::to_owned),
         server: shown.server.as_ref().map(ToString::to_string),
         route: shown.route.clone(),
+        connect_ms: shown
+            .connect
+            .map(|took| took.as_millis().try_into().unwrap_or(u64::MAX)),
         filters: filters
             .map(|(filter, generation)| FilterGeneration {
                 filter: filter.to_string(),

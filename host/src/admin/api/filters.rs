@@ -11,6 +11,7 @@ use super::super::said::{Failure, Filter, FilterChanged, Filters, Generation};
 use super::super::take::Named;
 use super::Any;
 use crate::filter::{self, Occasion, Reloaded, TIMED};
+use crate::in_force::InForce;
 
 /// The filters, and what their generations have done.
 #[utoipa::path(
@@ -19,10 +20,13 @@ use crate::filter::{self, Occasion, Reloaded, TIMED};
     responses((status = 200, description = "All of them.", body = Filters), Any)
 )]
 pub async fn filters(Given(state): Given<State>) -> Json<Filters> {
-    let in_force = state.present.load();
     Json(Filters {
-        filters: in_force.filters.iter().map(|filter| seen(filter)).collect(),
+        filters: all(&state.present.load()),
     })
+}
+
+pub fn all(in_force: &InForce) -> Vec<Filter> {
+    in_force.filters.iter().map(|filter| seen(filter)).collect()
 }
 
 /// Looks at its source again: what is new is loaded, and published or tried; what was rolled back gets another chance.

@@ -16,11 +16,14 @@ use crate::observe::Moved;
     responses((status = 200, description = "All of them.", body = Listeners), Any)
 )]
 pub async fn listeners(Given(state): Given<State>) -> Json<Listeners> {
-    let in_force = state.present.load();
-    let listeners = in_force.listeners.iter();
     Json(Listeners {
-        listeners: listeners.map(|listening| listener(&in_force, listening)).collect(),
+        listeners: all(&state.present.load()),
     })
+}
+
+pub fn all(in_force: &InForce) -> Vec<Listener> {
+    let listeners = in_force.listeners.iter();
+    listeners.map(|listening| listener(in_force, listening)).collect()
 }
 
 fn listener(in_force: &InForce, listening: &Listening) -> Listener {

@@ -4,6 +4,7 @@ mod config;
 mod connections;
 mod filters;
 mod listeners;
+mod overview;
 mod process;
 mod upstreams;
 
@@ -32,6 +33,9 @@ enum Any {
     /// The token is missing or wrong.
     #[response(status = 401)]
     Unauthorized(#[to_schema] Failure),
+    /// A browser says that another site's page asks.
+    #[response(status = 403)]
+    Forbidden(#[to_schema] Failure),
 }
 
 /// What a question with a body may be answered with besides.
@@ -53,6 +57,8 @@ enum OfBody {
 pub fn routes(has_token: bool) -> (Router<State>, OpenApi) {
     let (router, mut description) = OpenApiRouter::with_openapi(about())
         .routes(routes!(process::status))
+        .routes(routes!(overview::overview))
+        .routes(routes!(overview::events))
         .routes(routes!(config::config))
         .routes(routes!(listeners::listeners))
         .routes(routes!(upstreams::upstreams))
@@ -80,12 +86,15 @@ pub fn routes(has_token: bool) -> (Router<State>, OpenApi) {
             let hint = "GET /v1/openapi.json describes what there is";
             Refused::new(StatusCode::NOT_FOUND, "there is nothing at this path", hint)
         })
-        .method_not_allowed_fallback(async || {
-            let hint = "the header `Allow` has those that may; GET /v1/openapi.json describes them";
-            Refused::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method", hint)
-        })
+        .method_not_allowed_fallback(not_with_this_method)
         .layer(DefaultBodyLimit::max(LONGEST_BODY));
     (router, description)
+}
+
+/// There is something at this path, but not for that.
+pub async fn not_with_this_method() -> Refused {
+    let hint = "the header `Allow` has those that may; GET /v1/openapi.json describes them";
+    Refused::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method", hint)
 }
 
 fn about() -> OpenApi {
@@ -117,14 +126,19 @@ mod tests {
         let description = serde_json::to_value(description).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths = description["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), 16);
+        assert_eq!(paths.len(), 18);
         for (path, methods) in paths {
             assert!(path.starts_with("/v1/"), "{path}");
             for (method, operation) in methods.as_object().unwrap() {
                 let answers = operation["responses"].as_object().unwrap();
                 assert!(answers.contains_key("401"), "{method} {path}");
                 for (status, answer) in answers {
-                    let schema = &answer["content"]["application/json"]["schema"];
+                    let is_stream = path.ends_with("/events") && status == "200";
+                    let kind = match is_stream {
+                        true => "text/event-stream",
+                        false => "application/json",
+                    };
+                    let schema = &answer["content"][kind]["schema"];
                     assert!(schema.is_object(), "{method} {path} {status}");
                     assert!(answer["description"].as_str().is_some_and(|text| !text.is_empty()));
                 }

@@ -85,7 +85,7 @@ pub async fn drain(Given(state): Given<State>) -> Result<(StatusCode, Json<Statu
     Ok((StatusCode::ACCEPTED, Json(seen(&state))))
 }
 
-fn seen(state: &State) -> Status {
+pub fn seen(state: &State) -> Status {
     let in_force = state.present.load();
     let filters = in_force.filters.iter();
     Status {

@@ -9,6 +9,7 @@ use super::super::said::{Failure, Server, ServerChange, ServerMode, ServerState,
 use super::super::take::{Body, Named};
 use super::{Any, OfBody};
 use crate::config::WEIGHTS;
+use crate::in_force::InForce;
 use crate::upstream::{self, Mode, Operation, ServerSeen};
 
 /// The upstreams and their servers.
@@ -18,10 +19,13 @@ use crate::upstream::{self, Mode, Operation, ServerSeen};
     responses((status = 200, description = "All of them.", body = Upstreams), Any)
 )]
 pub async fn upstreams(Given(state): Given<State>) -> Json<Upstreams> {
-    let in_force = state.present.load();
     Json(Upstreams {
-        upstreams: in_force.upstreams.all().iter().map(|upstream| seen(upstream)).collect(),
+        upstreams: all(&state.present.load()),
     })
+}
+
+pub fn all(in_force: &InForce) -> Vec<Upstream> {
+    in_force.upstreams.all().iter().map(|upstream| seen(upstream)).collect()
 }
 
 /// Changes what a server gets, until that is changed again. Its health and its counters stay.

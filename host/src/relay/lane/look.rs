@@ -126,6 +126,7 @@ impl Lane {
             return ControlFlow::Break(self.failed(error));
         }
         self.moved.filtered += bytes.len() as u64;
+        tools.worker.traffic().of(self.direction).filtered(bytes.len() as u64);
         // The next ones are read, until a full buffer of them goes on as it is.
         if let Path::Splice { small, .. } = &mut self.path {
             *small = SMALL_IN_A_ROW;
@@ -139,8 +140,10 @@ impl Lane {
     fn take_cleared(&mut self, tools: &Tools<'_>) -> io::Result<()> {
         let mut cleared = vec![0; usize::try_from(self.cleared).unwrap_or(usize::MAX)];
         tools.source.stream().take(&mut cleared)?;
-        let unseen = count_seen(&mut self.seen, &mut self.moved, mem::take(&mut self.cleared));
+        let ways = tools.worker.traffic().of(self.direction);
+        let unseen = count_seen(&mut self.seen, &mut self.moved, ways, mem::take(&mut self.cleared));
         self.moved.copied += unseen;
+        ways.copied(unseen);
         self.backlog.push(&cleared);
         Ok(())
     }

@@ -1,0 +1,128 @@
+//! Everything at a glance: once, or once a second.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::body::Body as HttpBody;
+use axum::extract::State as Given;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+
+use super::super::State;
+use super::super::refused::Refused;
+use super::super::said::{Ended, Failure, LogLine, Overview, Traffic, Worker};
+use super::super::watching;
+use super::{Any, connections, filters, listeners, process, upstreams};
+use crate::connection::{Past, Survey};
+use crate::http::Carrier;
+use crate::observe::{Pulse, Sums, Vitals, log};
+
+/// How it is, what it does, and what has gone wrong. Connections that stand out are looked for among the 8192 oldest and the
+/// 8192 newest of each worker, those that have moved the most among the 1024 oldest and newest. Those of a worker that does not
+/// answer within half a second are missing.
+#[utoipa::path(
+    get,
+    path = "/v1/overview",
+    responses((status = 200, description = "As it is now.", body = Overview), Any)
+)]
+pub async fn overview(Given(state): Given<State>) -> Json<Overview> {
+    Json(seen(&state).await)
+}
+
+/// The same once a second, as server-sent events: each has an overview as JSON for its `data`. It ends when the process stops
+/// answering; whoever takes nothing for 10 seconds is let go.
+#[utoipa::path(
+    get,
+    path = "/v1/overview/events",
+    responses(
+        (status = 200, description = "Without end.", body = String, content_type = "text/event-stream"),
+        (status = 503, description = "Too many watch already.", body = Failure),
+        Any,
+    )
+)]
+pub async fn events(Given(state): Given<State>, Extension(carrier): Extension<Carrier>) -> Result<Response, Refused> {
+    let of = state.clone();
+    let look = move || {
+        let state = of.clone();
+        async move { serde_json::to_string(&seen(&state).await).unwrap_or_default() }
+    };
+    let watcher = state.watching.watch(carrier, look).ok_or_else(|| {
+        let error = format!("{} watch already", watching::MOST);
+        let hint = "GET /v1/overview says the same once; close a page that is open elsewhere";
+        Refused::new(StatusCode::SERVICE_UNAVAILABLE, error, hint)
+    })?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, HttpBody::new(watcher.events())).into_response())
+}
+
+async fn seen(state: &State) -> Overview {
+    let Survey {
+        biggest,
+        slowest,
+        recent,
+    } = state.desk.survey().await;
+    let in_force = state.present.load();
+    Overview {
+        at_ms: milliseconds(SystemTime::now()),
+        status: process::seen(state),
+        traffic: traffic(&in_force.vitals),
+        workers: in_force.vitals.pulses().map(|pulse| worker(&pulse)).collect(),
+        listeners: listeners::all(&in_force),
+        upstreams: upstreams::all(&in_force),
+        filters: filters::all(&in_force),
+        biggest: biggest.iter().map(connections::connection_of).collect(),
+        slowest: slowest.iter().map(connections::connection_of).collect(),
+        recent: recent.iter().map(ended).collect(),
+        errors: log::last().into_iter().map(line).collect(),
+    }
+}
+
+fn traffic(vitals: &Vitals) -> Traffic {
+    let mut all = Sums::default();
+    vitals.moved().for_each(|moved| all += moved);
+    Traffic {
+        accepted: all.connections,
+        up: all.up.into(),
+        down: all.down.into(),
+    }
+}
+
+fn worker(pulse: &Pulse) -> Worker {
+    Worker {
+        delay_us: pulse.delay.within(0.99).as_micros().try_into().unwrap_or(u64::MAX),
+        silent_ms: pulse.last.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
+        pipes: pulse.pipes.lent as u64,
+    }
+}
+
+fn ended(past: &Past) -> Ended {
+    Ended {
+        id: past.id,
+        at_ms: milliseconds(past.at),
+        listener: past.listener.to_string(),
+        client: past.client.map(|client| client.to_string()),
+        upstream: past.upstream.as_deref().map(str::to_owned),
+        server: past.server.as_ref().map(ToString::to_string),
+        duration_ms: past.duration.as_millis().try_into().unwrap_or(u64::MAX),
+        outcome: past.outcome.to_string(),
+        ok: past.outcome.is_finished(),
+        up: past.up.into(),
+        down: past.down.into(),
+    }
+}
+
+fn line(line: log::Line) -> LogLine {
+    LogLine {
+        at_ms: milliseconds(line.at),
+        level: line.level.as_str().to_ascii_lowercase(),
+        text: line.text,
+    }
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis().try_into().unwrap_or(u64::MAX)
+}
