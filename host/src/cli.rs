@@ -1,11 +1,13 @@
 //! The command line: what it says, and which exit code stands for what.
 
+mod ask;
 mod check;
 mod completions;
 mod ctl;
 mod explain;
 mod filter;
 mod man;
+mod top;
 mod upgrade;
 
 use std::io::IsTerminal;
@@ -59,6 +61,8 @@ enum Command {
     Explain(explain::Explain),
     /// Ask a proxy that runs what it does, and tell it what to do
     Ctl(ctl::Ctl),
+    /// Watch a proxy that runs, in a terminal
+    Top(top::Top),
     /// Put another process, of another version perhaps, in the place of the running one, with no connection lost
     Upgrade(upgrade::Upgrade),
     /// Write, test and share filters
@@ -131,7 +135,12 @@ pub fn main() -> ExitCode {
     let usual = match cli.command {
         // What it has to say is its answer.
         Command::Filter(filter::Command::Dev(_)) => "warn,filter=info",
-        Command::Demo(_) | Command::Check(_) | Command::Ctl(_) | Command::Upgrade(_) | Command::Filter(_) => "warn",
+        Command::Demo(_)
+        | Command::Check(_)
+        | Command::Ctl(_)
+        | Command::Top(_)
+        | Command::Upgrade(_)
+        | Command::Filter(_) => "warn",
         _ => "info",
     };
     let level = cli.log_level.as_deref().unwrap_or(usual);
@@ -155,6 +164,7 @@ pub fn main() -> ExitCode {
         Command::Check(asked) => check::check(asked),
         Command::Explain(asked) => explain::explain(asked),
         Command::Ctl(asked) => ctl::ctl(asked),
+        Command::Top(asked) => top::top(asked),
         Command::Upgrade(asked) => upgrade::upgrade(asked),
         Command::Filter(asked) => filter::filter(asked),
         Command::Completions(asked) => completions::completions(asked, Cli::command()),

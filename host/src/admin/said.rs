@@ -3,6 +3,7 @@
 mod overview;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -73,6 +74,13 @@ pub struct Bytes {
     pub filtered: u64,
 }
 
+impl Bytes {
+    /// By all ways together.
+    pub fn total(&self) -> u64 {
+        self.copied.saturating_add(self.spliced).saturating_add(self.filtered)
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Upstreams {
     pub upstreams: Vec<Upstream>,
@@ -124,6 +132,19 @@ pub enum ServerState {
     Draining,
     /// An operator wants it to get none, as if it were down.
     Disabled,
+}
+
+impl fmt::Display for ServerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Unknown => "unknown",
+            Self::Ejected => "ejected",
+            Self::Draining => "draining",
+            Self::Disabled => "disabled",
+        })
+    }
 }
 
 /// What is wanted of a server: one of the keys at least.

@@ -13,6 +13,15 @@ use toml::de::DeValue;
 use super::diagnostics::{Problem, Problems, Reported};
 use super::reader::{Read, Value, read_text};
 
+/// A length of time of the command line, written as those of the configuration are.
+///
+/// # Errors
+/// What is wrong with it, and what to write in its place.
+pub fn period(text: &str) -> Result<Duration, String> {
+    let period: Period = text.parse().map_err(|error: UnitError| error.to_string())?;
+    Ok(period.0)
+}
+
 /// A length of time: `"250ms"`, `"5s"`, `"1h 30m"`; `0` needs no unit.
 ///
 /// Other bare numbers are refused: half of all programs would read `timeout = 30` as seconds, the other half as

@@ -1,32 +1,24 @@
 //! `spliceway ctl`: asks a proxy that runs what it does, and tells it what to do.
 
-mod ask;
 mod table;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
-use super::{FAILED, WRONG, complain, say};
+use super::ask::{Place, Trouble};
+use super::{FAILED, WRONG, complain, say, top};
 use crate::admin::said::{
     Connection, Connections, FilterChanged, Filters, Listeners, LogLevel, Reloaded, Server, ServerChange, ServerMode,
     Status, Upstreams,
 };
-use crate::config::{Address, defaults};
-use ask::{Asker, Trouble};
 
 #[derive(Debug, Args)]
 pub struct Ctl {
-    /// Where its `[admin]` listens: unix:PATH, or ip:port
-    #[arg(long, value_name = "ADDRESS", default_value = defaults::ADMIN_ADDRESS)]
-    admin: Address,
-
-    /// The file with the token, where it wants one
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 
     /// Print answers as they come
     #[arg(long, global = true)]
@@ -40,6 +32,8 @@ pub struct Ctl {
 enum Command {
     /// How the process is
     Status,
+    /// Everything at a glance, as `spliceway top` shows it
+    Overview,
     /// The configuration in force
     Config,
     /// Where clients connect, and what has become of their connections
@@ -134,7 +128,7 @@ struct Question {
 }
 
 pub fn ctl(asked: Ctl) -> ExitCode {
-    let asker = match Asker::new(asked.admin, asked.token_file.as_deref()) {
+    let asker = match asked.place.asker() {
         Ok(asker) => asker,
         Err(trouble) => return complain(WRONG, &trouble.to_string()),
     };
@@ -169,6 +163,7 @@ fn question(command: Command) -> Question {
         Command::Status => get("/v1/status", |answer| {
             read::<Status>(answer).map(|it| table::status(&it))
         }),
+        Command::Overview => get("/v1/overview", top::text),
         Command::Config => get("/v1/config", |answer| {
             let config: Json = serde_json::from_str(answer)?;
             serde_json::to_string_pretty(&config)

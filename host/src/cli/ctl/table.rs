@@ -1,10 +1,9 @@
 //! Answers as people read them.
 
-use std::time::Duration;
-
 use crate::admin::said::{
-    Bytes, Connection, Connections, FilterChanged, Filters, Listeners, Server, ServerState, Status, Upstreams,
+    Bytes, Connection, Connections, FilterChanged, Filters, Listeners, Server, Status, Upstreams,
 };
+use crate::words::{printable, size, time};
 
 pub fn status(status: &Status) -> String {
     let state = if status.draining { "draining" } else { "serving" };
@@ -43,8 +42,8 @@ pub fn listeners(said: &Listeners) -> String {
                     .filter(|names| !names.is_empty()),
             ),
             listener.connections.to_string(),
-            size(total(&listener.up)),
-            size(total(&listener.down)),
+            size(listener.up.total()),
+            size(listener.down.total()),
         ]);
     }
     aligned(&rows)
@@ -84,8 +83,8 @@ fn server_row(server: &Server) -> Vec<String> {
         .unwrap_or_default();
     vec![
         format!("{}{backup}", server.address),
-        word(server.state).to_owned(),
-        word(server.health).to_owned(),
+        server.state.to_string(),
+        server.health.to_string(),
         weight,
         format!("{}{most}", server.connections),
         server.transitions.to_string(),
@@ -154,8 +153,8 @@ pub fn connections(said: &Connections) -> String {
             or_dash(connection.server.as_deref()),
             connection.stage.clone(),
             time(connection.age_ms),
-            size(total(&connection.up)),
-            size(total(&connection.down)),
+            size(connection.up.total()),
+            size(connection.down.total()),
         ]);
     }
     let more = said.next.map(|next| format!("there are more: --after {next}\n"));
@@ -173,7 +172,7 @@ pub fn connection(said: &Connection) -> String {
         } = bytes;
         format!(
             "{} bytes ({copied} copied, {spliced} spliced, {filtered} filtered)",
-            total(bytes)
+            bytes.total()
         )
     };
     [
@@ -195,17 +194,6 @@ pub fn connection(said: &Connection) -> String {
     .join("\n")
 }
 
-fn word(state: ServerState) -> &'static str {
-    match state {
-        ServerState::Up => "up",
-        ServerState::Down => "down",
-        ServerState::Unknown => "unknown",
-        ServerState::Ejected => "ejected",
-        ServerState::Draining => "draining",
-        ServerState::Disabled => "disabled",
-    }
-}
-
 fn or_dash(text: Option<&str>) -> String {
     text.unwrap_or("-").to_owned()
 }
@@ -214,36 +202,10 @@ fn row(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-fn total(bytes: &Bytes) -> u64 {
-    bytes.copied + bytes.spliced + bytes.filtered
-}
-
-/// In the unit that leaves one to three digits before the point.
-fn size(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let power = (bytes.ilog2() / 10).min(6);
-    let tenths = (u128::from(bytes) * 10) >> (10 * power);
-    format!("{}.{} {}", tenths / 10, tenths % 10, units[power as usize - 1])
-}
-
-/// In its two largest units.
-fn time(milliseconds: u64) -> String {
-    let time = Duration::from_millis(milliseconds);
-    let seconds = time.as_secs();
-    match seconds {
-        0 => format!("{}ms", time.as_millis()),
-        1..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{}d {}h", seconds / 86_400, seconds % 86_400 / 3600),
-    }
-}
-
 /// Two spaces between columns, each as wide as its widest.
 fn aligned(rows: &[Vec<String>]) -> String {
+    let shown = |row: &Vec<String>| row.iter().map(|text| printable(text).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let widths = rows.iter().filter_map(|row| row.get(column));
@@ -251,7 +213,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<_> = (0..columns).map(width).collect();
     let mut table = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (text, width) in row.iter().zip(&widths) {
             line.push_str(&format!("{text:<width$}  "));
@@ -267,30 +229,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_times_are_read_at_a_glance() {
-        for (bytes, said) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1_600_000, "1.5 MiB"),
-            (u64::MAX, "15.9 EiB"),
-        ] {
-            assert_eq!(size(bytes), said);
-        }
-        for (milliseconds, said) in [
-            (0, "0ms"),
-            (59_999, "59s"),
-            (61_000, "1m 1s"),
-            (3_660_000, "1h 1m"),
-            (90_000_000, "1d 1h"),
-        ] {
-            assert_eq!(time(milliseconds), said);
-        }
-    }
-
-    #[test]
     fn columns_stand_below_each_other() {
         let rows = [row(&["A", "LONG"]), row(&["value", "x"])];
         assert_eq!(aligned(&rows), "A      LONG\nvalue  x\n");
+        let hostile = [row(&["A"]), row(&["x\u{1b}[2J\n"])];
+        assert_eq!(aligned(&hostile), "A\nx\\u{1b}[2J\\n\n");
     }
 }

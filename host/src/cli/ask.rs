@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
+use clap::Args;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value as Json;
@@ -16,13 +17,26 @@ use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use crate::admin::said::Failure;
-use crate::config::Address;
+use crate::config::{Address, defaults};
 
 /// More than a thousand connections are.
 const LONGEST_ANSWER: usize = 64 << 20;
 
 /// To load a filter from a registry takes as long as the registry.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+// Not a doc comment: it would take the place of what the command says of itself.
+// Where a proxy is asked.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Where its `[admin]` listens: unix:PATH, or ip:port
+    #[arg(long, value_name = "ADDRESS", default_value = defaults::ADMIN_ADDRESS)]
+    admin: Address,
+
+    /// The file with the token, where it wants one
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
 
 pub struct Asker {
     address: Address,
@@ -45,6 +59,14 @@ pub enum Trouble {
     },
 }
 
+impl Place {
+    /// # Errors
+    /// There is no token in the file.
+    pub fn asker(&self) -> Result<Asker, Trouble> {
+        Asker::new(self.admin.clone(), self.token_file.as_deref())
+    }
+}
+
 impl Asker {
     pub fn new(address: Address, token_file: Option<&Path>) -> Result<Self, Trouble> {
         let token = token_file.map(|path| {
@@ -65,14 +87,32 @@ impl Asker {
         })
     }
 
-    /// The answer's body.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The answer's body, however long it takes to do what is asked.
     ///
     /// # Errors
     /// Nobody answers, or the answer is no.
     pub fn ask(&self, method: &str, path: &str, body: Option<&Json>) -> Result<String, Trouble> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| self.unreachable(error))?;
-        let answered = runtime.block_on(async { timeout(PATIENCE, self.asked(method, path, body)).await });
+        runtime.block_on(self.answer(method, path, body, PATIENCE))
+    }
+
+    /// The answer's body, where it comes in that time.
+    ///
+    /// # Errors
+    /// Nobody answers, or the answer is no.
+    pub async fn answer(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Json>,
+        patience: Duration,
+    ) -> Result<String, Trouble> {
+        let answered = timeout(patience, self.asked(method, path, body)).await;
         let (status, answer) = answered.unwrap_or_else(|_| Err(self.unreachable(io::ErrorKind::TimedOut.into())))?;
         if status.is_success() {
             return Ok(answer);
