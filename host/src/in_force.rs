@@ -11,6 +11,7 @@ use crate::filter::Filter;
 use crate::handover::{Described, Offer};
 use crate::listener::{Listener, Post};
 use crate::observe::Vitals;
+use crate::reload::Overrides;
 use crate::sys::Peer;
 use crate::tls::Certificates;
 use crate::upstream::Upstreams;
@@ -19,8 +20,12 @@ use crate::upstream::Upstreams;
 pub type Present = Arc<ArcSwap<InForce>>;
 
 /// A configuration, and what was made of it.
+#[derive(Clone)]
 pub struct InForce {
+    /// That of the file, with what operators have changed.
     pub config: Config,
+    pub file: Arc<Config>,
+    pub overrides: Arc<Overrides>,
     pub filters: Vec<Arc<Filter>>,
     pub library: Arc<Library>,
     pub upstreams: Arc<Upstreams>,

@@ -29,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod artifacts;
 pub mod browser;
 pub mod bytes;

@@ -226,13 +226,32 @@ fn servers_are_weighed_drained_disabled_and_enabled() {
 fn idle_connections_of_a_server_that_is_drained_end_and_a_busy_one_does_not() {
     let server = Upstream::listen();
     let scene = Scene::with(vec![server], "");
-    let mut idle = scene.connect();
-    idle.send(b"x");
-    let _idle_peer = scene.servers[0].accept();
+    let talk = || {
+        let mut client = scene.connect();
+        client.send(b"x");
+        let mut peer = scene.servers[0].accept();
+        peer.expect(b"x");
+        (client, peer)
+    };
+    let (mut idle, _idle_peer) = talk();
+    let (mut busy, mut busy_peer) = talk();
+    // Of what it is owed it takes nothing for now: there is always something to be delivered.
+    let owed = vec![b'o'; 1 << 20];
+    let mut sent = busy_peer.send_until_blocked(&owed);
     scene.change(scene.servers[0].address(), json!({ "mode": "draining" }));
     idle.expect_eof();
-    let ended = scene.proxy.wait_for("connection ended", |_| true);
-    assert_eq!(ended.text("outcome"), "relay.server-down.upstream");
+    let ended = scene.proxy.ended(&idle);
+    assert_eq!(ended.outcome, "relay.server-down.upstream");
+
+    // It goes on behind the end of the idle ones' time, and has all of it.
+    assert_eq!(scene.get("/v1/connections")["connections"][0]["client"], busy.local());
+    busy.send(b"still");
+    busy_peer.expect(b"still");
+    while sent > 0 {
+        let taken = sent.min(1 << 20);
+        assert!(busy.receive(taken).iter().all(|byte| *byte == b'o'));
+        sent -= taken;
+    }
 }
 
 #[test]

@@ -44,6 +44,13 @@ pub struct Admin {
     token: Option<Token>,
 }
 
+/// Answers until it is dropped; what was asked by then is still answered.
+pub struct Interface {
+    service: Service,
+    offer: Offer,
+    token: Option<Token>,
+}
+
 /// What answers are made of.
 #[derive(Clone)]
 struct State {
@@ -59,7 +66,7 @@ impl Admin {
     /// # Errors
     /// The address is taken, is not this machine's, or may not be bound; or there is no token where there has to be one.
     pub fn bind(config: &AdminConfig) -> anyhow::Result<Self> {
-        let token = config.token_file.as_deref().map(Token::read).transpose()?;
+        let token = token(config)?;
         let listener = ListenerConfig {
             socket_file: config.socket_file,
             ..ListenerConfig::new("", config.address.clone())
@@ -76,21 +83,60 @@ impl Admin {
         Ok(Self { bound, token })
     }
 
-    /// Its socket, for the process that takes the place of this one.
     pub fn offer(&self) -> &Offer {
         self.bound.offer()
     }
 
-    /// Answers until what is returned is dropped.
+    /// At the socket of another one, which is where the configuration wants this one to be.
     ///
     /// # Errors
-    /// There is no thread, or nothing to wait with, to be had.
-    pub fn start(self, desk: Desk, present: Present) -> anyhow::Result<Service> {
-        let has_token = self.token.is_some();
-        let service = Service::start("admin", self.bound, TERMS, answers(self.token, desk, present)?)?;
-        tracing::info!(address = %service.address(), token = has_token, "admin interface is served");
-        Ok(service)
+    /// There is no token where there has to be one, or no descriptor left.
+    pub fn beside(other: &Interface, config: &AdminConfig) -> anyhow::Result<Self> {
+        Ok(Self {
+            token: token(config)?,
+            bound: Bound::again(&other.offer, other.service.address())?,
+        })
     }
+
+    /// # Errors
+    /// There is no thread, or nothing to wait with, to be had.
+    pub fn start(self, desk: Desk, present: Present) -> anyhow::Result<Interface> {
+        let has_token = self.token.is_some();
+        let offer = self.offer().clone();
+        let answers = answers(self.token.clone(), desk, present)?;
+        let service = Service::start("admin", self.bound, TERMS, answers)?;
+        tracing::info!(address = %service.address(), token = has_token, "admin interface is served");
+        Ok(Interface {
+            service,
+            offer,
+            token: self.token,
+        })
+    }
+}
+
+impl Interface {
+    /// Its socket, for the process that takes the place of this one.
+    pub fn offer(&self) -> &Offer {
+        &self.offer
+    }
+
+    /// Whether the token that it asks for is the one that the file has now.
+    ///
+    /// # Errors
+    /// There is no token where there has to be one.
+    pub fn has_token_of(&self, config: &AdminConfig) -> anyhow::Result<bool> {
+        Ok(match (&self.token, &token(config)?) {
+            (None, None) => true,
+            (Some(one), Some(other)) => one.is_same(other),
+            _ => false,
+        })
+    }
+}
+
+/// # Errors
+/// There is no such file, or what is in it is no token.
+pub fn token(config: &AdminConfig) -> anyhow::Result<Option<Token>> {
+    config.token_file.as_deref().map(Token::read).transpose()
 }
 
 fn answers(token: Option<Token>, desk: Desk, present: Present) -> anyhow::Result<Router> {

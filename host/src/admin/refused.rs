@@ -5,6 +5,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::said::Failure;
+use crate::config::Problems;
+use crate::reload::Unfit;
 use crate::server::{Ending, Silent};
 
 #[derive(Debug)]
@@ -57,6 +59,30 @@ impl From<Silent> for Refused {
     fn from(silent: Silent) -> Self {
         let hint = "a filter's call may keep it busy: GET /v1/filters has their limits' breaches; ask again";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, silent.to_string(), hint)
+    }
+}
+
+impl From<Unfit> for Refused {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Missing { what, name } => {
+                let list = match what {
+                    "filter" => "/v1/filters",
+                    "listener" => "/v1/listeners",
+                    _ => "/v1/upstreams",
+                };
+                Self::missing(what, &name, list)
+            }
+            Unfit::Conflict { error, hint } => Self::conflict(error, hint),
+            Unfit::Wrong(problems) => Self::meaningless(problems.join("\n"), "nothing has changed"),
+        }
+    }
+}
+
+/// Of what an operator has typed, in the words that a file would be answered with.
+impl From<Problems> for Refused {
+    fn from(problems: Problems) -> Self {
+        Self::meaningless(problems.to_string(), "nothing has changed")
     }
 }
 

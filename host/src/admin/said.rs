@@ -99,6 +99,7 @@ pub struct Server {
     pub address: String,
     /// The name that it was found by, or its IP address; empty for a unix socket.
     pub host: String,
+    pub origin: ServerOrigin,
     /// Whether it gets connections, and if not, why.
     pub state: ServerState,
     /// What is known of it by asking it, and by how its connections fared.
@@ -145,6 +146,48 @@ impl fmt::Display for ServerState {
             Self::Disabled => "disabled",
         })
     }
+}
+
+/// Who has said that it is a server of its upstream's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ServerOrigin {
+    /// The configuration's file, by its address.
+    File,
+    /// An operator, while the process runs.
+    Operator,
+    /// A name, of the file's or of an operator's.
+    Dns,
+}
+
+/// A server that is to be one more of an upstream's, as in a file.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewServer {
+    /// `IP:PORT`, `HOST:PORT` or `unix:/PATH`.
+    #[schema(example = "10.0.0.7:5432")]
+    pub address: String,
+    /// Its share in proportion to the weights of the others; 1 unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 256)]
+    pub weight: Option<i64>,
+    /// Whether it gets connections only where none of the others is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<bool>,
+    /// Connections that it may have at once; any number unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 4_294_967_295_i64)]
+    pub max_connections: Option<i64>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Removal {
+    /// What becomes of its connections: `keep`, `kill`, or `drain:TIME`; as its upstream's `on-change` says, unless said.
+    #[serde(default, rename = "on-change", skip_serializing_if = "Option::is_none")]
+    #[param(example = "drain:5m", pattern = "^(keep|kill|drain:.+)$")]
+    pub on_change: Option<String>,
 }
 
 /// What is wanted of a server: one of the keys at least.
@@ -287,6 +330,54 @@ pub struct Kill {
     pub reason: Option<String>,
 }
 
+/// What clients may have, of one listener or of all together. What is left out is not limited.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 4_294_967_295_i64)]
+    pub connections: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 4_294_967_295_i64)]
+    pub connections_per_client: Option<i64>,
+    /// New connections per second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 4_294_967_295_i64)]
+    pub rate: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 4_294_967_295_i64)]
+    pub rate_per_client: Option<i64>,
+    /// How many leading bits of an IPv6 address are one client; 64 unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 128)]
+    pub ipv6_prefix: Option<i64>,
+    /// What becomes of a new connection at a limit: `queue(TIME)`, `delay`, `fin` or `rst`; as in a file without it, unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "queue(5s)", pattern = r"^(queue\(.+\)|delay|fin|rst)$")]
+    pub at_limit: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct LimitsInForce {
+    pub limits: Limits,
+    /// Where nobody has changed them, the same.
+    pub configured: Limits,
+}
+
+/// Where a filter is to be loaded from.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// The absolute path of a file that the process may read, or `oci://HOST/REPOSITORY:TAG`.
+    #[schema(example = "/etc/spliceway/filters/guard-2.wasm")]
+    pub source: String,
+    /// `sha256:` and 64 digits: what it has to have, and nothing else is loaded from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
+    pub digest: Option<String>,
+}
+
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogLevel {
@@ -295,8 +386,40 @@ pub struct LogLevel {
     pub level: String,
 }
 
-/// What a reload has changed, a line for each.
+#[derive(Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReloadAsked {
+    /// Whether to do nothing, and to say what would be done.
+    #[serde(default, rename = "dry-run", skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+}
+
+/// A configuration that lies in somebody's file.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Text {
+    /// Its absolute path: relative paths in it start at its directory. It is not read.
+    #[schema(example = "/etc/spliceway/new.toml", max_length = 4096)]
+    pub path: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// What a reload has changed, or would change.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Reloaded {
+    /// A line for each thing that is not as it was.
     pub changed: Vec<String>,
+    /// What operators have changed, and stays as they have it.
+    pub kept: Vec<String>,
+    pub unchanged: Unchanged,
+}
+
+/// How many things stay as they are.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub struct Unchanged {
+    pub filters: u64,
+    pub upstreams: u64,
+    pub listeners: u64,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody as _};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -14,13 +14,16 @@ use super::refused::Refused;
 /// What is asked for takes a line.
 pub const LONGEST_BODY: usize = 64 << 10;
 
+/// A configuration of ten thousand servers has a sixth of it.
+pub const LONGEST_TEXT: usize = 4 << 20;
+
 /// How long a body may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const DESCRIBED: &str = "GET /v1/openapi.json describes what is expected";
 
-/// The body, as JSON, whatever its type is said to be.
-pub struct Body<T>(pub T);
+/// The body, as JSON, whatever its type is said to be; of so many bytes at the most.
+pub struct Body<T, const LONGEST: usize = LONGEST_BODY>(pub T);
 
 /// What stands behind the `?`.
 pub struct Asked<T>(pub T);
@@ -28,18 +31,19 @@ pub struct Asked<T>(pub T);
 /// What stands in the path.
 pub struct Named<T>(pub T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned, S: Send + Sync, const LONGEST: usize> FromRequest<S> for Body<T, LONGEST> {
     type Rejection = Refused;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Refused> {
         let too_long = |status| {
-            let hint = format!("a body has up to {LONGEST_BODY} bytes");
+            let hint = format!("a body has up to {LONGEST} bytes here");
             Refused::new(status, "the body cannot be read", hint)
         };
         // Without waiting for what will be too long.
-        if request.body().size_hint().lower() > LONGEST_BODY as u64 {
+        if request.body().size_hint().lower() > LONGEST as u64 {
             return Err(too_long(StatusCode::PAYLOAD_TOO_LARGE));
         }
+        DefaultBodyLimit::max(LONGEST).apply(&mut request);
         let late = |_| {
             let error = format!("the body has not come within {} s", PATIENCE.as_secs());
             Refused::new(StatusCode::REQUEST_TIMEOUT, error, "send it at once")

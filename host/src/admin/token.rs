@@ -45,6 +45,10 @@ impl Token {
         Self(digest(&SHA256, token.as_bytes()))
     }
 
+    pub fn is_same(&self, other: &Self) -> bool {
+        verify_slices_are_equal(self.0.as_ref(), other.0.as_ref()).is_ok()
+    }
+
     /// As long for one that is nearly right as for any other.
     fn is(&self, said: &str) -> bool {
         let said = digest(&SHA256, said.as_bytes());

@@ -70,6 +70,8 @@ impl Library {
         let failed = || format!("cannot read {}", path.display());
         let metadata = std::fs::metadata(path).with_context(failed)?;
         ensure!(!metadata.is_dir(), no_directory(path));
+        // What is none may never end.
+        ensure!(metadata.is_file(), "{} is no file", path.display());
         let size = metadata.len();
         ensure!(
             size <= LARGEST_COMPONENT,

@@ -1,12 +1,17 @@
 //! `spliceway check`: what the filters of a configuration are, and everything that is wrong with the files that it names.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::Args;
 
-use super::{FAILED, complain, load, say, say_error};
-use crate::config::{self, defaults};
+use super::ask::Asker;
+use super::ctl::table;
+use super::{FAILED, WRONG, complain, load, say, say_error};
+use crate::admin::said::Text;
+use crate::config::{self, Address, AddressError, Config, defaults};
 use crate::filter::About;
 use crate::reload::Plan;
 use crate::server;
@@ -18,13 +23,40 @@ pub struct Check {
     #[arg(long, default_value = defaults::CONFIG_FILE, value_name = "FILE")]
     config: PathBuf,
 
-    /// Say what a reload would change where this file is in force: a line for each thing that is not as it was
-    #[arg(long, value_name = "FILE")]
-    against: Option<PathBuf>,
+    /// Say what a reload would change, a line for each thing that is not as it was: where this file is in force; or in the process
+    /// that answers at this admin address (`unix:PATH`, `ip:port`), or, for `running`, at the one that CONFIG itself has
+    #[arg(long, value_name = "FILE|ADDRESS|running")]
+    against: Option<Against>,
+
+    /// The file with the token of the process that it is compared with, where it wants one and is not `running`
+    #[arg(long, value_name = "FILE", requires = "against")]
+    token_file: Option<PathBuf>,
 
     /// Print the JSON Schema of configuration files instead, for editors
     #[arg(long)]
     schema: bool,
+}
+
+/// What a configuration is compared with.
+#[derive(Debug, Clone)]
+enum Against {
+    File(PathBuf),
+    /// The process at the `[admin]` of the configuration itself.
+    Running,
+    At(Address),
+}
+
+impl FromStr for Against {
+    type Err = AddressError;
+
+    /// A file whose name looks like something else is meant by a path: `./running`.
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        Ok(match text {
+            "running" => Self::Running,
+            text if text.starts_with("unix:") || text.parse::<SocketAddr>().is_ok() => Self::At(text.parse()?),
+            text => Self::File(text.into()),
+        })
+    }
 }
 
 pub fn check(asked: Check) -> ExitCode {
@@ -32,10 +64,10 @@ pub fn check(asked: Check) -> ExitCode {
         say(&format!("{:#}", config::schema()));
         return ExitCode::SUCCESS;
     }
-    check_file(&asked.config, asked.against.as_deref())
+    check_file(&asked.config, asked.against.as_ref(), asked.token_file.as_deref())
 }
 
-fn check_file(path: &Path, against: Option<&Path>) -> ExitCode {
+fn check_file(path: &Path, against: Option<&Against>, token_file: Option<&Path>) -> ExitCode {
     let config = match load(path) {
         Ok(config) => config,
         Err(code) => return code,
@@ -59,8 +91,8 @@ fn check_file(path: &Path, against: Option<&Path>) -> ExitCode {
         );
     }
     if let Some(against) = against {
-        match load(against) {
-            Ok(old) => say(&Plan::between(&old, &config).to_string()),
+        match planned(path, &config, against, token_file) {
+            Ok(plan) => say(&plan),
             Err(code) => return code,
         }
     }
@@ -72,6 +104,49 @@ fn check_file(path: &Path, against: Option<&Path>) -> ExitCode {
         count(config.filters.len(), "filter"),
     ));
     ExitCode::SUCCESS
+}
+
+/// What would change.
+fn planned(path: &Path, config: &Config, against: &Against, token_file: Option<&Path>) -> Result<String, ExitCode> {
+    let admin = config.admin.as_ref();
+    let (address, token_file) = match against {
+        Against::File(file) => return load(file).map(|old| Plan::between(&old, config).to_string()),
+        Against::At(address) => (address.clone(), token_file),
+        Against::Running => {
+            let configured = admin.map(|admin| admin.address.to_string());
+            let address = configured.as_deref().unwrap_or(defaults::ADMIN_ADDRESS);
+            let address: Address = address.parse().map_err(|error: AddressError| {
+                complain(
+                    WRONG,
+                    &format!("nobody answers at {address}: {error}; name the address with `--against`"),
+                )
+            })?;
+            (
+                address,
+                token_file.or(admin.and_then(|admin| admin.token_file.as_deref())),
+            )
+        }
+    };
+    ask_for_plan(path, address, token_file).map_err(|trouble| complain(FAILED, &trouble))
+}
+
+/// It is the process that compares: its own configuration may have secrets, and only it knows what it has in force.
+fn ask_for_plan(path: &Path, address: Address, token_file: Option<&Path>) -> Result<String, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let absolute = std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let body = serde_json::to_value(Text {
+        path: absolute.display().to_string(),
+        text,
+    });
+    let body = body.map_err(|error| error.to_string())?;
+    let asker = Asker::new(address, token_file).map_err(|trouble| trouble.to_string())?;
+    let answer = asker
+        .ask("POST", "/v1/plan", Some(&body))
+        .map_err(|trouble| trouble.to_string())?;
+    let said = serde_json::from_str(&answer);
+    let said =
+        said.map_err(|error| format!("the answer is not what was expected: {error}; is it a proxy of this version?"))?;
+    Ok(table::planned(&said))
 }
 
 /// What an operator asks of a filter, a line for each answer, and a line between it and what follows.

@@ -22,6 +22,7 @@ mod named;
 mod network;
 mod octets;
 mod on_change;
+pub mod part;
 mod pattern;
 mod percentage;
 mod process;
@@ -51,12 +52,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use address::{Address, ListenAddress};
+use crate::digest::Digest;
+pub use address::{Address, AddressError, ListenAddress};
+pub use diagnostics::Problems;
 pub use file::schema;
 pub use filter_source::{Pull, Source};
-#[cfg(test)]
-pub use load::parse;
-pub use load::{LoadError, load};
+pub use load::{LoadError, load, parse};
 pub use log_field::LogField;
 pub use log_format::TemplatePart;
 pub use on_change::OnChange;
@@ -129,6 +130,8 @@ pub struct FilterConfig {
     /// The component's file, or where it is pulled from. A relative path in a configuration file starts at that file's
     /// directory.
     pub source: Source,
+    /// What its source has to have; `None`: whatever it has. No file says so.
+    pub digest: Option<Digest>,
     /// When a registry is asked for it.
     pub pull: Pull,
     /// Given to the filter's `init` as JSON; `Null` where the file has none.
@@ -155,6 +158,7 @@ impl FilterConfig {
         Self {
             name: name.to_owned(),
             source: source.into(),
+            digest: None,
             pull: Pull::default(),
             config: serde_json::Value::Null,
             on_error: OnError::default(),

@@ -110,7 +110,7 @@ impl From<Address> for ServerConfig {
 }
 
 /// Where servers are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ServerPlace {
     /// One server, or one for each address that the name has.
     Address(Address),

@@ -34,9 +34,9 @@ const CHUNK: usize = 256;
 /// How many turns connections have to answer. One is enough where they are in their queue before who asks is again.
 const TURNS: usize = 4;
 
-/// `None` where nobody asks, ever.
+/// Empty while there is nobody to ask.
 #[derive(Default)]
-pub struct Live(Option<Rc<Table>>);
+pub struct Live(OnceCell<Rc<Table>>);
 
 #[derive(Default)]
 struct Table {
@@ -111,11 +111,20 @@ pub struct Shown {
 impl Live {
     /// A table, or none.
     pub fn new(is_asked: bool) -> Self {
-        Self(is_asked.then(Rc::default))
+        let live = Self::default();
+        if is_asked {
+            live.begin();
+        }
+        live
+    }
+
+    /// From now on somebody may ask: for the connections that begin from now on.
+    pub fn begin(&self) {
+        self.0.get_or_init(Rc::default);
     }
 
     pub fn enter(&self, accepted: &Accepted) -> Here {
-        Here(self.0.as_ref().map(|table| {
+        Here(self.0.get().map(|table| {
             let filters = accepted.generations.iter();
             let entry = Rc::new(Entry {
                 id: accepted.id,
@@ -151,12 +160,14 @@ impl Live {
     /// Whether connections should look whether they are meant. Looked at in each turn of each connection, so it is the worker's,
     /// and not theirs.
     pub fn is_asking(&self) -> bool {
-        self.0.as_ref().is_some_and(|table| table.asking.get() > 0)
+        self.0.get().is_some_and(|table| table.asking.get() > 0)
     }
 
     /// Those that the query asks for, in the order of their numbers.
     pub async fn list(&self, query: &Query) -> Vec<Shown> {
-        let Some(table) = &self.0 else { return Vec::new() };
+        let Some(table) = self.0.get() else {
+            return Vec::new();
+        };
         let found = table.find(query).await;
         let _turn = table.turn.lock().await;
         table.ask(&found).await;
@@ -164,7 +175,7 @@ impl Live {
     }
 
     pub async fn show(&self, id: u64) -> Option<Shown> {
-        let (table, entry) = (self.0.as_ref()?, self.get(id)?);
+        let (table, entry) = (self.0.get()?, self.get(id)?);
         let _turn = table.turn.lock().await;
         table.ask(std::slice::from_ref(&entry)).await;
         Some(entry.show())
@@ -172,7 +183,7 @@ impl Live {
 
     /// Ends a connection, and returns what it was.
     pub async fn kill(&self, id: u64) -> Option<Shown> {
-        let (table, entry) = (self.0.as_ref()?, self.get(id)?);
+        let (table, entry) = (self.0.get()?, self.get(id)?);
         entry.is_killed.set(true);
         let _turn = table.turn.lock().await;
         table.ask(std::slice::from_ref(&entry)).await;
@@ -184,7 +195,7 @@ impl Live {
     }
 
     fn get(&self, id: u64) -> Option<Rc<Entry>> {
-        self.0.as_ref()?.entries.borrow().get(&id).cloned()
+        self.0.get()?.entries.borrow().get(&id).cloned()
     }
 }
 

@@ -63,6 +63,20 @@ impl Bound {
         Ok(Self { socket, address, offer })
     }
 
+    /// The socket of somebody who answers there, or did.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn again(offer: &Offer, address: &Peer) -> anyhow::Result<Self> {
+        let sockets = offer.sockets()?;
+        let (_, socket) = sockets.into_iter().next().context("no socket to answer at")?;
+        Ok(Self {
+            socket,
+            address: address.clone(),
+            offer: offer.clone(),
+        })
+    }
+
     /// Its socket, for the process that takes the place of this one.
     pub fn offer(&self) -> &Offer {
         &self.offer

@@ -3,13 +3,12 @@
 //! A limit is looked at once for each connection, never while bytes move; a listener without limits has none of this.
 
 mod clients;
+mod places;
 mod rate;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{AtLimit, Limits};
 use crate::connection::{Cause, Outcome, Stage};
@@ -17,6 +16,7 @@ use crate::proxy_header::Identified;
 use crate::sys::Coarse;
 use crate::worker::Worker;
 use clients::{Client, Clients, Held};
+use places::{Place, Places};
 use rate::Due;
 
 /// Lets a connection in by every limit that concerns it; what that takes is held until the connection ends.
@@ -44,18 +44,18 @@ pub async fn admit(worker: &Worker, identified: &Identified) -> Result<Vec<Admis
     Ok(admissions)
 }
 
-/// The limits of one listener, or of all together.
+/// The limits of one listener, or of all together. What it counts it shares with the one before it, and with the one behind it.
 pub struct Limiter {
     limits: Limits,
-    places: Option<Arc<Semaphore>>,
-    due: Mutex<Due>,
+    places: Option<Arc<Places>>,
+    due: Arc<Mutex<Due>>,
     /// Where something is limited for each client.
     clients: Option<Arc<Clients>>,
 }
 
 /// What a connection that was let in holds until it ends.
 pub struct Admission {
-    _place: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
     _of_client: Option<Held>,
 }
 
@@ -72,6 +72,12 @@ const LOOK: Duration = Duration::from_millis(50);
 impl Limiter {
     /// `None` where nothing is limited.
     pub fn new(limits: Limits) -> Option<Self> {
+        Self::after(None, limits)
+    }
+
+    /// To take the place of another one, whose connections count as its own where both limit the same: those at once, those
+    /// of each client, and how many there were in the last second. What was not limited was not counted.
+    pub fn after(before: Option<&Self>, limits: Limits) -> Option<Self> {
         let Limits {
             connections,
             connections_per_client,
@@ -82,12 +88,24 @@ impl Limiter {
         let of_clients = connections_per_client.or(rate_per_client);
         connections.or(of_clients).or(rate)?;
         let now = Coarse::now();
+        let places = before.and_then(|before| before.places.clone());
+        let due = before.map(|before| Arc::clone(&before.due));
+        // Who is one client is what the table is about.
+        let clients = before.filter(|before| before.limits.ipv6_prefix == limits.ipv6_prefix);
+        let clients = clients.and_then(|before| before.clients.clone());
         Some(Self {
             limits,
-            places: connections.map(|most| Arc::new(Semaphore::new(most as usize))),
-            due: Mutex::new(Due::now(now)),
-            clients: of_clients.map(|_| Arc::new(Clients::new(limits.ipv6_prefix, now))),
+            places: connections.map(|most| places.unwrap_or_else(|| Arc::new(Places::new(most)))),
+            due: due.unwrap_or_else(|| Arc::new(Mutex::new(Due::now(now)))),
+            clients: of_clients.map(|_| clients.unwrap_or_else(|| Arc::new(Clients::new(limits.ipv6_prefix, now)))),
         })
+    }
+
+    /// From now on it is this one that counts.
+    pub fn begin(&self) {
+        if let (Some(places), Some(most)) = (&self.places, self.limits.connections) {
+            places.resize(most);
+        }
     }
 
     /// Lets a connection in, at once or when its turn comes. What a client may have is looked at first, so that one of
@@ -123,7 +141,7 @@ impl Limiter {
             pause(worker, wait.ok_or(refused)?).await;
         }
         let place = match &self.places {
-            Some(places) => Some(place(worker, places, deadline).await.ok_or(refused)?),
+            Some(places) => Some(places.take(worker, deadline).await.ok_or(refused)?),
             None => None,
         };
         Ok(Admission {
@@ -161,17 +179,47 @@ impl Limiter {
     }
 }
 
-/// In the order in which they came.
-async fn place(worker: &Worker, places: &Arc<Semaphore>, deadline: Coarse) -> Option<OwnedSemaphorePermit> {
-    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
-        return Some(place);
-    }
-    let turn = Arc::clone(places).acquire_owned();
-    worker.timers().before(deadline, turn).await.ok()?.ok()
-}
-
 async fn pause(worker: &Worker, time: Duration) {
     if !time.is_zero() {
         let _ = worker.timers().within(Some(time), std::future::pending::<()>()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::defaults;
+
+    fn limits(connections: Option<u32>, rate_per_client: Option<u32>) -> Limits {
+        Limits {
+            connections,
+            rate_per_client,
+            ..defaults::LIMITS
+        }
+    }
+
+    #[test]
+    fn what_is_limited_before_and_after_is_counted_on() {
+        let before = Limiter::new(limits(Some(5), Some(1))).unwrap();
+        let after = Limiter::after(Some(&before), limits(Some(2), Some(9))).unwrap();
+        let same = |one: &Option<Arc<_>>, other: &Option<Arc<_>>| match (one, other) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        assert!(same(&before.places, &after.places) && Arc::ptr_eq(&before.due, &after.due));
+        let (old, new) = (before.clients.as_ref().unwrap(), after.clients.as_ref().unwrap());
+        assert!(Arc::ptr_eq(old, new));
+
+        let without = Limiter::after(Some(&before), limits(None, Some(1))).unwrap();
+        assert!(without.places.is_none());
+        let anew = Limiter::after(Some(&without), limits(Some(5), None)).unwrap();
+        assert!(!same(&before.places, &anew.places) && anew.clients.is_none());
+        let other_clients = Limits {
+            ipv6_prefix: 48,
+            ..limits(None, Some(1))
+        };
+        let other_clients = Limiter::after(Some(&before), other_clients).unwrap();
+        assert!(!Arc::ptr_eq(old, other_clients.clients.as_ref().unwrap()));
+        assert!(Limiter::after(Some(&before), limits(None, None)).is_none());
     }
 }

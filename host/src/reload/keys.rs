@@ -14,13 +14,14 @@ macro_rules! differing {
 }
 
 /// What is there once, and whether it differs.
-pub fn settings(old: &Config, new: &Config) -> [(&'static str, bool); 8] {
+pub fn settings(old: &Config, new: &Config) -> [(&'static str, bool); 9] {
     [
         ("limits", old.limits != new.limits),
         ("drain", old.drain != new.drain),
         ("access-log", old.access_log != new.access_log),
         ("resolver", old.resolver != new.resolver),
         ("metrics", old.metrics != new.metrics),
+        ("admin", old.admin != new.admin),
         ("registries", old.registries != new.registries),
         ("trust", old.trust != new.trust),
         ("reload", old.watch != new.watch),
@@ -80,7 +81,7 @@ pub fn route_keys(old: &RouteConfig, new: &RouteConfig) -> Vec<String> {
 
 pub fn filter_keys(old: &FilterConfig, new: &FilterConfig) -> Vec<String> {
     differing!(old, new;
-        "source" = source;
+        "source" = source, digest;
         "pull" = pull;
         "config" = config;
         "on-error" = on_error;

@@ -2,6 +2,7 @@
 //! [`Server::apply`](crate::server::Server::apply) carries it out.
 
 mod keys;
+mod overrides;
 #[cfg(test)]
 mod tests;
 
@@ -10,11 +11,14 @@ use std::fmt;
 
 use crate::config::{Config, FilterConfig, ListenerConfig, OnChange, RouteConfig, UpstreamConfig};
 use keys::{filter_keys, listener_keys, route_keys, settings, socket_keys, table_keys, upstream_keys};
+pub use overrides::{Amendment, Overrides, Unfit};
 
 /// Everything that is not as it was, in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Plan {
     pub changes: Vec<Change>,
+    /// What operators have changed, and stays as they have it: a line for each.
+    pub kept: Vec<String>,
     /// Of each kind of things, how many stay as they are.
     stays: Vec<(&'static str, usize)>,
 }
@@ -76,8 +80,22 @@ impl Plan {
         plan
     }
 
+    /// Where these are on top of the new configuration.
+    pub fn keeping(self, overrides: &Overrides) -> Self {
+        Self {
+            kept: overrides.lines(),
+            ..self
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
+    }
+
+    /// How many of a kind stay as they are: of `filter`, `upstream` or `listener`.
+    pub fn stays(&self, noun: &str) -> usize {
+        let of_kind = self.stays.iter().find(|(known, _)| *known == noun);
+        of_kind.map_or(0, |(_, count)| *count)
     }
 
     fn settings(&mut self, old: &Config, new: &Config) {
@@ -94,9 +112,6 @@ impl Plan {
         }
         if old.telemetry != new.telemetry {
             self.push(Kind::Deferred, "telemetry".to_owned(), Vec::new(), None);
-        }
-        if old.admin != new.admin {
-            self.push(Kind::Deferred, "admin".to_owned(), Vec::new(), None);
         }
         for (old, new) in both(&old.listeners, &new.listeners, |listener| &listener.name) {
             let keys = socket_keys(old, new);
@@ -192,10 +207,13 @@ fn both<'a, T>(old: &'a [T], new: &'a [T], name: impl Fn(&T) -> &str) -> Vec<(&'
 }
 
 impl fmt::Display for Plan {
-    /// A line for each change, and one for what stays.
+    /// A line for each change, for each thing that is as an operator has it, and one for what stays.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for change in &self.changes {
             writeln!(f, "{change}")?;
+        }
+        for kept in &self.kept {
+            writeln!(f, "= {kept}")?;
         }
         let stays: Vec<_> = self
             .stays

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
+
 use super::filters::load_filter;
+use crate::admin;
 use crate::artifact::Library;
-use crate::config::Config;
-use crate::filter::{About, Engine};
+use crate::config::{Config, FilterConfig};
+use crate::filter::{About, Engine, Filter};
+use crate::in_force::InForce;
 use crate::tls::{Originator, Terminator};
-use crate::upstream::Upstreams;
+use crate::upstream::{self, Upstreams};
 
 /// What each of a configuration's filters is, or what keeps it from loading: it is compiled, and its `init` is run.
 pub fn check_filters(config: &Config) -> Vec<Result<About, String>> {
@@ -27,20 +31,63 @@ pub fn check_filters(config: &Config) -> Vec<Result<About, String>> {
     config.filters.iter().map(load).collect()
 }
 
+/// Everything that would keep a configuration from taking the place of the one in force, as far as it can be found out without
+/// a trace: certificates are read, names looked up, and filters that are not as they were compiled and tried. Addresses are
+/// not bound, and files of logs not opened. Takes as long as that takes: not for a worker.
+pub fn rehearse(in_force: &InForce, config: &Config, engine: Option<Engine>) -> Vec<String> {
+    let old = &in_force.config;
+    let mut problems = said(listener_problems(config));
+    if let Err(errors) = upstream::prepare(&in_force.upstreams, old, config) {
+        problems.extend(errors.iter().map(|error| format!("{error:#}")));
+    }
+    let token = config.admin.as_ref().and_then(|config| admin::token(config).err());
+    problems.extend(token.map(|error| format!("{error:#}")));
+    let same_library = (&old.registries, &old.trust) == (&config.registries, &config.trust);
+    let is_loaded = |filter: &&FilterConfig| same_library && old.filters.contains(filter);
+    let changed: Vec<_> = config.filters.iter().filter(|filter| !is_loaded(filter)).collect();
+    if changed.is_empty() {
+        return problems;
+    }
+    let engine = match engine.map_or_else(Engine::new, Ok) {
+        Ok(engine) => engine,
+        Err(error) => {
+            problems.push(format!("{error:#}"));
+            return problems;
+        }
+    };
+    let library = Arc::new(Library::new(config));
+    for filter in changed {
+        let upstreams = Arc::clone(&in_force.upstreams);
+        // In a slot of its own: what it defines is not the metrics, nor the store, of the one that serves.
+        let slot = Filter::from_library(filter.clone(), &engine, upstreams, Arc::clone(&library));
+        let examined = slot.examine().with_context(|| format!("filter \"{}\"", filter.name));
+        problems.extend(examined.err().map(|error| format!("{error:#}")));
+    }
+    problems
+}
+
 /// Everything that keeps the certificates of listeners and upstreams from being of use: each of their files is read.
 pub fn check_certificates(config: &Config) -> Vec<String> {
-    let listeners = config.listeners.iter().filter_map(|listener| {
-        let error = Terminator::load(listener.tls.as_ref()?).err()?;
-        Some((format!("listener \"{}\"", listener.name), error))
-    });
     let upstreams = config.upstreams.iter().filter_map(|upstream| {
         let error = Originator::load(upstream.tls.as_ref()?).err()?;
         Some((format!("upstream \"{}\"", upstream.name), error))
     });
-    let mut problems = Vec::new();
-    for (whose, error) in listeners.chain(upstreams) {
-        let lines = format!("{error:#}");
-        problems.extend(lines.lines().map(|line| format!("{whose}: {line}")));
-    }
-    problems
+    said(listener_problems(config).chain(upstreams))
+}
+
+fn listener_problems(config: &Config) -> impl Iterator<Item = (String, anyhow::Error)> {
+    config.listeners.iter().filter_map(|listener| {
+        let error = Terminator::load(listener.tls.as_ref()?).err()?;
+        Some((format!("listener \"{}\"", listener.name), error))
+    })
+}
+
+/// A line for each of them, with whose it is.
+fn said(problems: impl Iterator<Item = (String, anyhow::Error)>) -> Vec<String> {
+    let lines = problems.flat_map(|(whose, error)| {
+        let text = format!("{error:#}");
+        let lines: Vec<_> = text.lines().map(|line| format!("{whose}: {line}")).collect();
+        lines
+    });
+    lines.collect()
 }

@@ -62,7 +62,10 @@ impl Common<'_> {
         };
         let own = match same(|old, new| old.limits == new.limits) {
             Some(listener) => listener.limiter.clone(),
-            None => Limiter::new(config.limits).map(Arc::new),
+            None => {
+                let before = before.and_then(|before| before.listener.limiter.as_deref());
+                Limiter::after(before, config.limits).map(Arc::new)
+            }
         };
         let tls = match same(|old, new| old.tls == new.tls) {
             // Tickets that it has given out are still good.

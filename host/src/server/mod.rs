@@ -2,10 +2,12 @@
 
 mod check;
 mod filters;
+mod interface;
 mod listeners;
 mod orders;
 mod privileges;
 mod reload;
+mod tasks;
 mod thread;
 mod wishes;
 
@@ -25,7 +27,7 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot::Sender as Reply;
 use tokio::time::{sleep, timeout};
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Interface};
 use crate::artifact::Library;
 use crate::config::Config;
 use crate::filter::{Engine, Observers, Occasion};
@@ -34,6 +36,7 @@ use crate::in_force::{InForce, Listening, Present};
 use crate::limit::Limiter;
 use crate::listener::{self, Crew, Listener, Post};
 use crate::observe::{AccessLog, Telemetry, Vitals};
+use crate::reload::Plan;
 use crate::supervisor;
 use crate::upstream::{self, Keeper};
 use crate::watch::watch;
@@ -41,7 +44,8 @@ use crate::{http, metrics, tls};
 pub use check::{check_certificates, check_filters};
 use filters::load_filters;
 use listeners::{Common, Shared, tells_servers};
-pub use orders::{Desk, Ending, Orders, Silent};
+pub use orders::{Desk, Ending, Orders, Planned, Silent};
+pub use tasks::Text;
 use thread::{Command, Start, WorkerThread};
 use wishes::{Wish, Wishes};
 
@@ -76,7 +80,9 @@ pub struct Server {
     /// Answers until everything else is over. Present where there is a page of metrics.
     exporter: Option<http::Service>,
     /// The same for whoever gives orders.
-    admin: Option<http::Service>,
+    admin: Option<Interface>,
+    /// Present where there are workers.
+    desk: Option<Desk>,
     orders: Option<Orders>,
 }
 
@@ -161,6 +167,11 @@ async fn serve(config: &Config, file: Option<&Path>, predecessor: Option<Predece
                 }
                 supervisor::reloaded();
             }
+            Wish::Task(task) => tokio::select! {
+                () = server.carry_out(task, file) => {}
+                () = wishes.end() => break End::Told(None),
+                () = &mut guarded => {}
+            },
         }
         let watched = file.filter(|_| present.load().config.watch);
         if let Err(error) = wishes.watch(watched) {
@@ -186,6 +197,7 @@ async fn serve(config: &Config, file: Option<&Path>, predecessor: Option<Predece
                     wish = wishes.next() => match wish {
                         Wish::Reload(_) => server.reopen_log(),
                         Wish::Stop(_) => break,
+                        Wish::Task(_) => {}
                     },
                 }
             }
@@ -292,10 +304,7 @@ impl Server {
         let members = crews.into_iter().enumerate();
         let workers = members.map(start).collect::<anyhow::Result<Vec<WorkerThread>>>()?;
         let commands: Vec<_> = workers.iter().map(WorkerThread::commands).collect();
-        let desk = admin
-            .is_some()
-            .then(|| crew.map(|crew| Desk::new(commands.clone(), crew)))
-            .flatten();
+        let (desk, orders) = crew.map(|crew| Desk::new(commands.clone(), crew)).unzip();
         let keeper = Keeper::start(&upstreams, move || {
             // A worker that has ended already needs no waking.
             commands.iter().for_each(|worker| _ = worker.send(Command::Wake));
@@ -306,6 +315,8 @@ impl Server {
         });
         let present = Arc::new(ArcSwap::from_pointee(InForce {
             config: config.clone(),
+            file: Arc::new(config.clone()),
+            overrides: Arc::default(),
             filters,
             library,
             upstreams: Arc::clone(&upstreams),
@@ -317,10 +328,9 @@ impl Server {
         let exporter = page
             .map(|bound| metrics::serve(bound, Arc::clone(&present)))
             .transpose()?;
-        let (admin, orders) = match admin.zip(desk) {
-            None => (None, None),
-            Some((admin, (desk, orders))) => (Some(admin.start(desk, Arc::clone(&present))?), Some(orders)),
-        };
+        let admin = admin.zip(desk.clone());
+        let admin = admin.map(|(admin, desk)| admin.start(desk, Arc::clone(&present)));
+        let admin = admin.transpose()?;
         if let Some(exporter) = &exporter {
             tracing::info!(address = %exporter.address(), "metrics are served");
         }
@@ -338,6 +348,7 @@ impl Server {
             narrators: observing.into_iter().chain(writing).collect(),
             exporter,
             admin,
+            desk,
             orders,
         })
     }
@@ -435,13 +446,14 @@ impl Server {
     }
 
     /// What SIGHUP asks for. The answer is what has changed of the configuration, or everything that keeps it from changing.
-    async fn look_again(&mut self, file: Option<&Path>) -> Result<Vec<String>, Vec<String>> {
+    async fn look_again(&mut self, file: Option<&Path>) -> Planned {
         self.reopen_log();
         self.reload_filters(Occasion::Request).await;
         self.reload_certificates().await;
+        self.renew_token();
         match file {
             Some(file) => self.reload(file).await,
-            None => Ok(Vec::new()),
+            None => Ok(Plan::default()),
         }
     }
 

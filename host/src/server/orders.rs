@@ -6,9 +6,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::tasks::{Task, Text};
 use super::thread::Command;
 use crate::connection::{Query, Shown, Survey};
 use crate::listener::Crew;
+use crate::reload::{Amendment, Plan, Unfit};
 
 /// Orders that wait while one is carried out. Each of them has somebody who waits for it.
 const WAITING: usize = 16;
@@ -21,10 +23,13 @@ const GLANCE: Duration = Duration::from_millis(500);
 
 /// Something for the main loop to do, and to whom to say when it is done.
 pub enum Order {
-    /// The answer is what has changed, or everything that keeps it from changing; a line for each.
-    Reload(oneshot::Sender<Result<Vec<String>, Vec<String>>>),
+    Reload(oneshot::Sender<Planned>),
     Drain(oneshot::Sender<()>),
+    Task(Task),
 }
+
+/// What a reload changes, or would change; or everything that keeps it from being done.
+pub type Planned = Result<Plan, Vec<String>>;
 
 /// Where orders arrive. Dropped when no more of them are taken.
 pub type Orders = mpsc::Receiver<Order>;
@@ -73,8 +78,32 @@ impl Desk {
 
     /// # Errors
     /// The process is about to end.
-    pub async fn reload(&self) -> Result<Result<Vec<String>, Vec<String>>, Ending> {
+    pub async fn reload(&self) -> Result<Planned, Ending> {
         self.order(Order::Reload).await
+    }
+
+    /// What a reload would do.
+    ///
+    /// # Errors
+    /// The process is about to end.
+    pub async fn rehearse(&self) -> Result<Planned, Ending> {
+        self.order(|reply| Order::Task(Task::Rehearse(reply))).await
+    }
+
+    /// What would change where this text is in force.
+    ///
+    /// # Errors
+    /// The process is about to end.
+    pub async fn compare(&self, text: Text) -> Result<Planned, Ending> {
+        self.order(|reply| Order::Task(Task::Compare(text, reply))).await
+    }
+
+    /// Serves something otherwise than the file has it. The answer is what has changed.
+    ///
+    /// # Errors
+    /// The process is about to end.
+    pub async fn amend(&self, amendment: Amendment) -> Result<Result<Plan, Unfit>, Ending> {
+        self.order(|reply| Order::Task(Task::Amend(amendment, reply))).await
     }
 
     /// # Errors

@@ -12,17 +12,19 @@ use anyhow::Context;
 
 use super::filters::load_filter;
 use super::listeners::{Before, Common, Made, Shared, tells_servers};
+use super::orders::Planned;
 use super::thread::Command;
 use super::{Server, hand_out, say_listening, say_served};
+use crate::admin::Interface;
 use crate::artifact::Library;
-use crate::config::{self, Config, ListenAddress, ListenerConfig};
+use crate::config::{self, Config, ListenAddress, ListenerConfig, OnChange};
 use crate::filter::{Engine, Filter, Observers, Reloaded, Revision};
 use crate::handover::{Offer, name_of_kept};
 use crate::in_force::{InForce, Listening};
 use crate::limit::Limiter;
 use crate::listener;
 use crate::observe::AccessLog;
-use crate::reload::Plan;
+use crate::reload::{Overrides, Plan};
 use crate::supervisor;
 use crate::sys::{Peer, watch_otherwise};
 use crate::upstream::{self, Changes};
@@ -33,7 +35,7 @@ impl Server {
     ///
     /// # Errors
     /// Everything that keeps it from being served; then all is as it was.
-    pub async fn reload(&mut self, file: &Path) -> Result<Vec<String>, Vec<String>> {
+    pub async fn reload(&mut self, file: &Path) -> Planned {
         let began = Instant::now();
         let loaded = config::load(file).map_err(|error| vec![error.to_string()]);
         let applied = match loaded {
@@ -48,7 +50,7 @@ impl Server {
                 }
                 let (changes, elapsed_ms) = (plan.changes.len(), began.elapsed().as_millis());
                 tracing::info!(changes, elapsed_ms, "configuration reloaded");
-                Ok(plan.changes.iter().map(ToString::to_string).collect())
+                Ok(plan)
             }
             Err(problems) => {
                 let file = file.display();
@@ -64,14 +66,36 @@ impl Server {
     ///
     /// # Errors
     /// Everything that keeps it from being served; then all is as it was.
-    pub async fn apply(&mut self, config: Config) -> Result<Plan, Vec<String>> {
+    pub async fn apply(&mut self, config: Config) -> Planned {
         let in_force = self.present.load_full();
-        let plan = Plan::between(&in_force.config, &config);
+        let overrides = in_force.overrides.carried(&in_force.file, &config);
+        self.put_in_force(Arc::new(config), overrides, None).await
+    }
+
+    /// The same, with these on top of the file's; and with this fate for the connections of servers that an upstream loses.
+    pub(super) async fn put_in_force(
+        &mut self,
+        file: Arc<Config>,
+        overrides: Overrides,
+        fate: Option<(&str, OnChange)>,
+    ) -> Planned {
+        let in_force = self.present.load_full();
+        let config = overrides.onto(&file);
+        let plan = Plan::between(&in_force.config, &config).keeping(&overrides);
+        let overrides = Arc::new(overrides);
         if plan.is_empty() {
+            self.present.store(Arc::new(InForce {
+                file,
+                overrides,
+                ..InForce::clone(&in_force)
+            }));
             return Ok(plan);
         }
-        let prepared = self.prepare(&in_force, &config).await?;
-        self.commit(config, prepared);
+        let mut prepared = self.prepare(&in_force, &config).await?;
+        if let Some((upstream, fate)) = fate {
+            prepared.changes.end_by(upstream, fate);
+        }
+        self.commit(config, prepared, (file, overrides));
         Ok(plan)
     }
 
@@ -127,9 +151,11 @@ impl Server {
                 Some(note(started, &mut problems))
             }
         };
+        let admin = self.prepare_interface(in_force, config);
+        let admin = note(admin, &mut problems).flatten();
         let limiter = match old.limits == config.limits {
             true => self.shared.limiter.clone(),
-            false => Limiter::new(config.limits).map(Arc::new),
+            false => Limiter::after(self.shared.limiter.as_deref(), config.limits).map(Arc::new),
         };
         let Some(changes) = upstreams else { return Err(problems) };
         let shared = Shared {
@@ -161,6 +187,7 @@ impl Server {
             shared,
             narrators,
             metrics,
+            admin,
             places,
         })
     }
@@ -255,7 +282,7 @@ impl Server {
     }
 
     /// From now on it is so.
-    fn commit(&mut self, config: Config, prepared: Prepared) {
+    fn commit(&mut self, config: Config, prepared: Prepared, (file, overrides): (Arc<Config>, Arc<Overrides>)) {
         let in_force = self.present.load_full();
         if let Some(keeper) = &self.keeper {
             prepared.changes.commit(&in_force.upstreams, keeper);
@@ -271,6 +298,7 @@ impl Server {
         let mut listeners = Vec::new();
         for (Place { ground, made }, wanted) in prepared.places.into_iter().zip(&config.listeners) {
             let Made { listener, notices } = made;
+            listener.limiter.iter().for_each(|limiter| limiter.begin());
             listeners.push(match ground {
                 Ground::Known(known) => {
                     let post = Arc::clone(&known.post);
@@ -324,10 +352,16 @@ impl Server {
         let refills = in_force.config.upstreams != config.upstreams && (warms(&in_force.config) || warms(&config));
         self.engine = prepared.engine;
         self.shared = prepared.shared;
+        self.shared.limiter.iter().for_each(|limiter| limiter.begin());
         self.narrators.extend(prepared.narrators);
         let mut metrics = in_force.metrics.clone();
         if let Some(page) = prepared.metrics {
             (self.exporter, metrics) = page.unzip();
+        }
+        let mut admin = in_force.admin.clone();
+        if let Some(interface) = prepared.admin {
+            admin = interface.as_ref().map(|interface| interface.offer().clone());
+            self.answer_by(interface, &in_force.config, &config);
         }
         self.present.store(Arc::new(InForce {
             filters,
@@ -335,9 +369,11 @@ impl Server {
             upstreams: Arc::clone(&in_force.upstreams),
             vitals: Arc::clone(&in_force.vitals),
             metrics,
-            admin: in_force.admin.clone(),
+            admin,
             listeners,
             config,
+            file,
+            overrides,
         }));
         for worker in &self.workers {
             if refills {
@@ -361,6 +397,8 @@ struct Prepared {
     narrators: Vec<JoinHandle<()>>,
     /// `None`: the page of metrics stays where it is, or is not.
     metrics: Option<Option<(http::Service, Offer)>>,
+    /// The same of where orders are given.
+    admin: Option<Option<Interface>>,
     /// In the order of the configuration.
     places: Vec<Place>,
 }

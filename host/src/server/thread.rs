@@ -38,6 +38,8 @@ pub enum Command {
     Finish,
     /// The same, and connections have an end in sight.
     Drain(Drain),
+    /// Remember connections: somebody may ask which there are.
+    Remember,
     /// Say which connections there are.
     List(Query, oneshot::Sender<Vec<Shown>>),
     /// Say what that one is, if it is here.
@@ -146,6 +148,7 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
                         worker.drain(draining(drain));
                         ending = true;
                     }
+                    Some(Command::Remember) => worker.live().begin(),
                     // They wait for others' turns.
                     Some(Command::List(query, reply)) => {
                         let worker = Rc::clone(&worker);

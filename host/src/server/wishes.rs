@@ -6,7 +6,8 @@ use std::path::Path;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot::Sender as Reply;
 
-use super::orders::{Order, Orders};
+use super::orders::{Order, Orders, Planned};
+use super::tasks::Task;
 use crate::watch::{Watch, watch};
 
 /// Where wishes come from.
@@ -22,9 +23,11 @@ pub struct Wishes {
 /// What is wanted, and who is to be told what came of it.
 pub enum Wish {
     /// To look at all files again.
-    Reload(Option<Reply<Result<Vec<String>, Vec<String>>>>),
+    Reload(Option<Reply<Planned>>),
     /// To end, when connections have.
     Stop(Option<Reply<()>>),
+    /// Something else, of an operator's.
+    Task(Task),
 }
 
 impl Wishes {
@@ -80,6 +83,7 @@ impl Wishes {
             order = next(&mut self.orders) => match order {
                 Order::Reload(reply) => Wish::Reload(Some(reply)),
                 Order::Drain(reply) => Wish::Stop(Some(reply)),
+                Order::Task(task) => Wish::Task(task),
             },
         }
     }

@@ -102,7 +102,7 @@ pub fn listen_unix(path: &Path, count: usize, file: &SocketFile) -> io::Result<V
     // One that an earlier process of the same number has left behind.
     let _ = rustix::fs::unlink(&beside);
     bind(&socket, &SocketAddrUnix::new(&beside)?)?;
-    let moved = give(&beside, file)
+    let moved = share(&beside, file)
         .and_then(|()| listen(&socket, BACKLOG))
         .and_then(|()| rustix::fs::rename(&beside, path));
     if let Err(errno) = moved {
@@ -112,7 +112,11 @@ pub fn listen_unix(path: &Path, count: usize, file: &SocketFile) -> io::Result<V
     shared(socket, count)
 }
 
-fn give(path: &Path, file: &SocketFile) -> rustix::io::Result<()> {
+/// Says who may connect to the unix socket there.
+///
+/// # Errors
+/// It is not there, or not this process's to give.
+pub fn share(path: &Path, file: &SocketFile) -> rustix::io::Result<()> {
     if file.owner.or(file.group).is_some() {
         let (owner, group) = (file.owner.map(Uid::from_raw), file.group.map(Gid::from_raw));
         rustix::fs::chown(path, owner, group)?;

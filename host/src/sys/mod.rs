@@ -27,7 +27,7 @@ mod tcp_info;
 pub use account::become_user;
 pub use clock::{Coarse, thread_cpu_time};
 pub use descriptors::{Standard, left_for_us, replace};
-pub use listen::{Acceptor, adopt, distinct, listen_tcp, listen_unix};
+pub use listen::{Acceptor, adopt, distinct, listen_tcp, listen_unix, share};
 pub use pipe::{Lent, Pipe, PipeUse, Pipes};
 pub use process::{Usage, usage};
 pub use stream::{Peer, Stream, canonical, connect, is_our_own, watch_otherwise};

@@ -7,9 +7,9 @@ use std::time::Instant;
 use super::discover::Name;
 use super::dns::Directory;
 use super::keeper::{Keeper, Order};
-use super::replace::replace;
+use super::replace::{Found, replace};
 use super::resolve::{Discovered, found, look_up, names, originator};
-use super::roster::Life;
+use super::roster::{Life, Member};
 use super::{Terms, Upstream, Upstreams};
 use crate::config::{Config, OnChange, UpstreamConfig};
 use crate::tls::Originator;
@@ -30,6 +30,8 @@ struct Renewal {
     tls: Option<Arc<Originator>>,
     /// Of its names, those that were not there before have been looked up.
     discovered: Discovered,
+    /// What becomes of the connections of servers that it has no more; `None`: as the configuration says.
+    fate: Option<OnChange>,
 }
 
 /// Looks up what is new, and reads certificates. What has not changed is left alone.
@@ -77,6 +79,7 @@ pub fn prepare(upstreams: &Upstreams, old: &Config, new: &Config) -> Result<Chan
                         config,
                         tls,
                         discovered,
+                        fate: None,
                     };
                     changes.renewed.push((Arc::clone(upstream), renewal));
                 }
@@ -107,6 +110,12 @@ impl Changes {
     /// All that there will be.
     pub fn all(&self) -> &[Arc<Upstream>] {
         &self.all
+    }
+
+    /// What becomes of the connections of servers that this upstream has no more, whatever its configuration says.
+    pub fn end_by(&mut self, upstream: &str, fate: OnChange) {
+        let renewed = self.renewed.iter_mut().filter(|(known, _)| **known.name() == *upstream);
+        renewed.for_each(|(_, renewal)| renewal.fate = Some(fate));
     }
 
     /// From now on it is so.
@@ -145,6 +154,7 @@ impl Upstream {
             config,
             tls,
             discovered,
+            fate: of_removed,
         } = renewal;
         let before = self.terms();
         let old = &before.config;
@@ -155,9 +165,7 @@ impl Upstream {
             true => Arc::default(),
             false => Arc::clone(&before.notice),
         };
-        let places: HashMap<_, _> = (0..config.servers.len())
-            .filter_map(|of| Some((place_in(Some(old), &config, of)?, of)))
-            .collect();
+        let places = places(old, &config);
         let judged_anew = (&old.health, &old.tls, &old.proxy_protocol, &old.source)
             != (&config.health, &config.tls, &config.proxy_protocol, &config.source);
         if old.servers != config.servers || old.discovery != config.discovery {
@@ -191,13 +199,14 @@ impl Upstream {
             member.ejected.take_if(|_| !ejects);
             true
         });
-        for (of, found) in &discovered.found {
+        let same = same(&roster, &discovered.found);
+        for (of, found) in discovered.found.iter().filter(|(of, _)| !same.contains(of)) {
             let change = replace(&mut roster, *of, found, |found, twin| self.member(*of, found, twin));
             removed.extend(change.removed);
         }
         for server in &removed {
             server.leaves();
-            server.notice().give_by(fate);
+            server.notice().give_by(of_removed.unwrap_or(fate));
         }
         self.remember(&removed);
         self.publish(&roster);
@@ -220,6 +229,33 @@ fn differs_in_servers_alone(old: &UpstreamConfig, new: &UpstreamConfig) -> bool 
     old == *new
 }
 
+/// Where each of the configuration's servers before stands now, if it does: see [`place_in`]. Of thousands, too.
+fn places(old: &UpstreamConfig, new: &UpstreamConfig) -> HashMap<usize, usize> {
+    let mut before: HashMap<_, Vec<usize>> = HashMap::new();
+    for (of, server) in old.servers.iter().enumerate().rev() {
+        before.entry(&server.place).or_default().push(of);
+    }
+    let servers = new.servers.iter().enumerate();
+    servers
+        .filter_map(|(of, server)| Some((before.get_mut(&server.place)?.pop()?, of)))
+        .collect()
+}
+
+/// Those that stand for the one server that they stood for: nothing of them is to be replaced.
+fn same(roster: &[Member], found: &[(usize, Vec<Found>)]) -> HashSet<usize> {
+    let mut members: HashMap<usize, Vec<&Member>> = HashMap::new();
+    for member in roster {
+        members.entry(member.of).or_default().push(member);
+    }
+    let is_same = |(of, found): &&(usize, Vec<Found>)| match (members.get(of).map(Vec::as_slice), &found[..]) {
+        (Some([member]), [found]) => {
+            **member.server.peer() == found.peer && (member.weight, member.backup) == (found.weight, found.backup)
+        }
+        _ => false,
+    };
+    found.iter().filter(is_same).map(|(of, _)| *of).collect()
+}
+
 /// Where the configuration's server number `of` stood before, if it did: of several that are alike, the first was the first.
 fn place_in(old: Option<&UpstreamConfig>, new: &UpstreamConfig, of: usize) -> Option<usize> {
     let place = &new.servers[of].place;
@@ -230,4 +266,24 @@ fn place_in(old: Option<&UpstreamConfig>, new: &UpstreamConfig, of: usize) -> Op
         .enumerate()
         .filter(|(_, server)| server.place == *place);
     alike.map(|(of, _)| of).nth(earlier)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Address;
+
+    fn config(ports: &[u16]) -> UpstreamConfig {
+        let server = |port: &u16| Address::Socket(([127, 0, 0, 1], *port).into()).into();
+        UpstreamConfig::new("test", ports.iter().map(server).collect())
+    }
+
+    #[test]
+    fn servers_are_found_again_wherever_they_stand_and_those_that_are_alike_in_their_order() {
+        let (old, new) = (config(&[1, 2, 2, 3]), config(&[2, 4, 3, 2, 2]));
+        let found = places(&old, &new);
+        assert_eq!(found, HashMap::from([(1, 0), (3, 2), (2, 3)]));
+        let one_by_one = (0..new.servers.len()).filter_map(|of| Some((place_in(Some(&old), &new, of)?, of)));
+        assert_eq!(one_by_one.collect::<HashMap<_, _>>(), found);
+    }
 }

@@ -28,6 +28,8 @@ pub struct ServerSeen {
     pub address: String,
     /// The name that it was found by, or its IP address.
     pub host: String,
+    /// Whether a name has led to it.
+    pub is_found: bool,
     pub state: State,
     /// What is known of it by asking it: up, down or unknown.
     pub health: State,
@@ -137,6 +139,7 @@ impl Standing {
         ServerSeen {
             address: self.server.peer().to_string(),
             host: self.server.host(),
+            is_found: self.server.is_found(),
             state: self.state,
             health: self.health,
             ejected: self.ejected,

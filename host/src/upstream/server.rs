@@ -76,6 +76,10 @@ impl Server {
         Self { host, ..self }
     }
 
+    pub(super) fn is_found(&self) -> bool {
+        self.host.is_some()
+    }
+
     /// Who it is in TLS, unless the configuration says otherwise: its name, or else its IP address. Empty for a unix socket.
     pub(super) fn host(&self) -> String {
         let address = || self.peer.address().map(|address| address.ip().to_string());

@@ -1,5 +1,6 @@
 //! Filters and their generations.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Json;
@@ -7,11 +8,14 @@ use axum::extract::State as Given;
 
 use super::super::State;
 use super::super::refused::Refused;
-use super::super::said::{Failure, Filter, FilterChanged, Filters, Generation};
-use super::super::take::Named;
-use super::Any;
+use super::super::said::{Failure, Filter, FilterChanged, Filters, Generation, Load};
+use super::super::take::{Body, Named};
+use super::{Any, OfBody};
+use crate::config::part;
+use crate::digest::DigestError;
 use crate::filter::{self, Occasion, Reloaded, TIMED};
 use crate::in_force::InForce;
+use crate::reload::Amendment;
 
 /// The filters, and what their generations have done.
 #[utoipa::path(
@@ -42,7 +46,11 @@ pub fn all(in_force: &InForce) -> Vec<Filter> {
     )
 )]
 pub async fn reload(Given(state): Given<State>, Named(name): Named<String>) -> Result<Json<FilterChanged>, Refused> {
-    let filter = find(&state, &name)?;
+    look_again(&state, &name).await
+}
+
+async fn look_again(state: &State, name: &str) -> Result<Json<FilterChanged>, Refused> {
+    let filter = find(state, name)?;
     let reloading = Arc::clone(&filter);
     let reloaded = tokio::task::spawn_blocking(move || reloading.reload(Occasion::Request)).await;
     let reloaded = reloaded
@@ -58,7 +66,54 @@ pub async fn reload(Given(state): Given<State>, Named(name): Named<String>) -> R
             let hint = "`spliceway filter check FILE` says more; the generation that served before still does";
             Refused::meaningless(error, hint)
         })?;
-    Ok(changed(&state, &filter, reloaded))
+    Ok(changed(state, &filter, reloaded))
+}
+
+/// Loads another component, and publishes or tries it, until a reload changes this filter. It is examined as one of the file's is:
+/// `[[trust]]` and the filter's limits and grants are about it, too. The filter's own source ends that.
+#[utoipa::path(
+    post,
+    path = "/v1/filters/{filter}/load",
+    params(("filter" = String, Path, description = "Its name.")),
+    request_body = Load,
+    responses(
+        (status = 200, description = "What serves now.", body = FilterChanged),
+        (status = 404, description = "There is no such filter.", body = Failure),
+        (status = 409, description = "The process is about to end.", body = Failure),
+        Any,
+        OfBody,
+    )
+)]
+pub async fn load(
+    Given(state): Given<State>,
+    Named(name): Named<String>,
+    Body(wanted): Body<Load>,
+) -> Result<Json<FilterChanged>, Refused> {
+    let source = part::source(&wanted.source)?;
+    if source.file().is_some_and(Path::is_relative) {
+        let error = format!(
+            "`source` is `{}`: expected an absolute path",
+            wanted.source.escape_debug()
+        );
+        return Err(Refused::meaningless(error, "or `oci://HOST/REPOSITORY:TAG`"));
+    }
+    let digest = wanted.digest.as_deref().map(str::parse).transpose();
+    let digest = digest.map_err(|error: DigestError| {
+        Refused::meaningless(
+            format!("`digest` is none: {error}"),
+            "as `spliceway filter inspect` prints it",
+        )
+    })?;
+    let load = Amendment::Load {
+        filter: name.clone(),
+        source,
+        digest,
+    };
+    match state.desk.amend(load).await??.is_empty() {
+        // It is loaded from there already: there may be something else by now.
+        true => look_again(&state, &name).await,
+        false => Ok(changed(&state, &*find(&state, &name)?, Reloaded::Changed)),
+    }
 }
 
 /// What is tried serves all new connections from now on.
@@ -74,14 +129,14 @@ pub async fn reload(Given(state): Given<State>, Named(name): Named<String>) -> R
     )
 )]
 pub async fn promote(Given(state): Given<State>, Named(name): Named<String>) -> Result<Json<FilterChanged>, Refused> {
-    let filter = find(&state, &name)?;
-    match filter.promote() {
-        Reloaded::Changed => Ok(changed(&state, &filter, Reloaded::Changed)),
-        Reloaded::Unchanged => Err(Refused::conflict(
-            format!("no generation of `{name}` is a canary"),
-            "a new one is tried where the filter has `canary` in its configuration",
-        )),
-    }
+    let hint = "a new one is tried where the filter has `canary` in its configuration";
+    move_on(
+        &state,
+        &name,
+        filter::Filter::promote,
+        "no generation that is a canary",
+        hint,
+    )
 }
 
 /// What is tried serves no new connection from now on. Where nothing is, what serves makes room for the one before it.
@@ -97,13 +152,28 @@ pub async fn promote(Given(state): Given<State>, Named(name): Named<String>) -> 
     )
 )]
 pub async fn roll_back(Given(state): Given<State>, Named(name): Named<String>) -> Result<Json<FilterChanged>, Refused> {
-    let filter = find(&state, &name)?;
-    match filter.roll_back() {
-        Reloaded::Changed => Ok(changed(&state, &filter, Reloaded::Changed)),
-        Reloaded::Unchanged => Err(Refused::conflict(
-            format!("`{name}` has no generation to go back to"),
-            "one is kept where the filter has a quarantine, or `on-error = \"previous\"`",
-        )),
+    let hint = "one is kept where the filter has a quarantine, or `on-error = \"previous\"`";
+    move_on(
+        &state,
+        &name,
+        filter::Filter::roll_back,
+        "no generation to go back to",
+        hint,
+    )
+}
+
+/// Has other generations serve; where there is none that could, `lack` says so.
+fn move_on(
+    state: &State,
+    name: &str,
+    change: fn(&filter::Filter) -> Reloaded,
+    lack: &str,
+    hint: &str,
+) -> Result<Json<FilterChanged>, Refused> {
+    let filter = find(state, name)?;
+    match change(&filter) {
+        Reloaded::Changed => Ok(changed(state, &filter, Reloaded::Changed)),
+        Reloaded::Unchanged => Err(Refused::conflict(format!("`{name}` has {lack}"), hint)),
     }
 }
 

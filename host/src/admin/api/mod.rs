@@ -3,9 +3,11 @@
 mod config;
 mod connections;
 mod filters;
+mod limits;
 mod listeners;
 mod overview;
 mod process;
+mod servers;
 mod upstreams;
 
 use axum::Router;
@@ -45,7 +47,7 @@ enum OfBody {
     /// The body does not come.
     #[response(status = 408)]
     Late(#[to_schema] Failure),
-    /// The body is longer than 64 KiB.
+    /// The body is longer than 64 KiB; than 4 MiB, where it has a configuration.
     #[response(status = 413)]
     TooLong(#[to_schema] Failure),
     /// The body is JSON, but not what is expected.
@@ -62,9 +64,13 @@ pub fn routes(has_token: bool) -> (Router<State>, OpenApi) {
         .routes(routes!(config::config))
         .routes(routes!(listeners::listeners))
         .routes(routes!(upstreams::upstreams))
-        .routes(routes!(upstreams::change))
+        .routes(routes!(upstreams::change, servers::remove))
+        .routes(routes!(servers::add))
+        .routes(routes!(limits::limits, limits::change))
+        .routes(routes!(limits::of_listener, limits::change_of_listener))
         .routes(routes!(filters::filters))
         .routes(routes!(filters::reload))
+        .routes(routes!(filters::load))
         .routes(routes!(filters::promote))
         .routes(routes!(filters::roll_back))
         .routes(routes!(connections::connections))
@@ -72,6 +78,7 @@ pub fn routes(has_token: bool) -> (Router<State>, OpenApi) {
         .routes(routes!(connections::kill))
         .routes(routes!(process::log_level, process::change_log_level))
         .routes(routes!(process::reload))
+        .routes(routes!(process::plan))
         .routes(routes!(process::drain))
         .routes(routes!(describe))
         .split_for_parts();
@@ -126,7 +133,7 @@ mod tests {
         let description = serde_json::to_value(description).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths = description["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), 18);
+        assert_eq!(paths.len(), 23);
         for (path, methods) in paths {
             assert!(path.starts_with("/v1/"), "{path}");
             for (method, operation) in methods.as_object().unwrap() {

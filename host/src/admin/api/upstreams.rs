@@ -1,11 +1,13 @@
 //! Groups of servers, and what is wanted of a server.
 
+use std::collections::HashSet;
+
 use axum::Json;
 use axum::extract::State as Given;
 
 use super::super::State;
 use super::super::refused::Refused;
-use super::super::said::{Failure, Server, ServerChange, ServerMode, ServerState, Upstream, Upstreams};
+use super::super::said::{Failure, Server, ServerChange, ServerMode, ServerOrigin, ServerState, Upstream, Upstreams};
 use super::super::take::{Body, Named};
 use super::{Any, OfBody};
 use crate::config::WEIGHTS;
@@ -25,7 +27,8 @@ pub async fn upstreams(Given(state): Given<State>) -> Json<Upstreams> {
 }
 
 pub fn all(in_force: &InForce) -> Vec<Upstream> {
-    in_force.upstreams.all().iter().map(|upstream| seen(upstream)).collect()
+    let upstreams = in_force.upstreams.all();
+    upstreams.iter().map(|upstream| seen(in_force, upstream)).collect()
 }
 
 /// Changes what a server gets, until that is changed again. Its health and its counters stay.
@@ -82,22 +85,29 @@ pub async fn change(
         .ok_or_else(|| Refused::missing("server", &address, "/v1/upstreams"))?;
     // Those of its connections that are to end do not wait for their next byte.
     state.desk.wake();
-    Ok(Json(server(&changed)))
+    Ok(Json(server(&in_force.overrides.added(&name), &changed)))
 }
 
-fn seen(upstream: &upstream::Upstream) -> Upstream {
+pub(super) fn seen(in_force: &InForce, upstream: &upstream::Upstream) -> Upstream {
     let seen = upstream.seen();
+    let added = in_force.overrides.added(upstream.name());
     Upstream {
         name: upstream.name().to_string(),
         connections: seen.open,
-        servers: seen.servers.iter().map(server).collect(),
+        servers: seen.servers.iter().map(|seen| server(&added, seen)).collect(),
     }
 }
 
-fn server(seen: &ServerSeen) -> Server {
+/// One that may be among those that operators have `added`.
+fn server(added: &HashSet<String>, seen: &ServerSeen) -> Server {
     Server {
         address: seen.address.clone(),
         host: seen.host.clone(),
+        origin: match seen.is_found {
+            true => ServerOrigin::Dns,
+            false if added.contains(&seen.address) => ServerOrigin::Operator,
+            false => ServerOrigin::File,
+        },
         state: state_of(seen.state),
         health: state_of(seen.health),
         weight: seen.weight,

@@ -1,6 +1,6 @@
 //! `spliceway ctl`: asks a proxy that runs what it does, and tells it what to do.
 
-mod table;
+pub(super) mod table;
 
 use std::process::ExitCode;
 
@@ -11,9 +11,10 @@ use serde_json::{Value as Json, json};
 use super::ask::{Place, Trouble};
 use super::{FAILED, WRONG, complain, say, top};
 use crate::admin::said::{
-    Connection, Connections, FilterChanged, Filters, Listeners, LogLevel, Reloaded, Server, ServerChange, ServerMode,
-    Status, Upstreams,
+    Connection, Connections, FilterChanged, Filters, Limits, LimitsInForce, Listeners, Load, LogLevel, NewServer,
+    Reloaded, Server, ServerChange, ServerMode, Status, Upstream, Upstreams,
 };
+use crate::config::SCHEME;
 
 #[derive(Debug, Args)]
 pub struct Ctl {
@@ -55,11 +56,17 @@ enum Command {
     /// Change what a server gets
     #[command(subcommand)]
     Server(OnServer),
+    /// What clients may have, or change it
+    Limits(OfLimits),
     /// Change which generation of a filter serves
     #[command(subcommand)]
     Filter(OnFilter),
     /// Do what SIGHUP does
-    Reload,
+    Reload {
+        /// Change nothing, and say what would be changed
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Accept nothing more, and end with the last connection
     Drain,
     /// What is logged, or change it
@@ -91,8 +98,64 @@ struct Wanted {
     after: u64,
 }
 
+#[derive(Debug, Args)]
+struct OfLimits {
+    /// Of this listener; of all together otherwise
+    #[arg(long, value_name = "NAME", global = true)]
+    listener: Option<String>,
+    #[command(subcommand)]
+    change: Option<OnLimits>,
+}
+
+#[derive(Debug, Subcommand)]
+enum OnLimits {
+    /// Limit these; what is left out is not limited
+    Set {
+        /// Connections at once
+        #[arg(long, value_name = "N")]
+        connections: Option<u32>,
+        #[arg(long, value_name = "N")]
+        connections_per_client: Option<u32>,
+        /// New connections per second
+        #[arg(long, value_name = "N")]
+        rate: Option<u32>,
+        #[arg(long, value_name = "N")]
+        rate_per_client: Option<u32>,
+        /// How many leading bits of an IPv6 address are one client
+        #[arg(long, value_name = "BITS")]
+        ipv6_prefix: Option<u32>,
+        /// What becomes of a new connection: queue(TIME), delay, fin or rst
+        #[arg(long, value_name = "WHAT")]
+        at_limit: Option<String>,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 enum OnServer {
+    /// One more server
+    Add {
+        upstream: String,
+        /// ip:port, host:port, or unix:PATH
+        address: String,
+        /// Its share in proportion to the others', 1 to 256
+        #[arg(long, value_name = "N")]
+        weight: Option<u32>,
+        /// It gets connections only where none of the others is up
+        #[arg(long)]
+        backup: bool,
+        /// Connections that it may have at once
+        #[arg(long, value_name = "N")]
+        max_connections: Option<u32>,
+    },
+    /// No server any more
+    Remove {
+        upstream: String,
+        /// As the file has it, or as it was added
+        server: String,
+        /// What becomes of its connections: keep, kill, or drain:TIME; as the upstream says otherwise
+        #[arg(long, value_name = "FATE")]
+        on_change: Option<String>,
+    },
     /// Give it another share of new connections
     Weight {
         upstream: String,
@@ -113,6 +176,15 @@ enum OnServer {
 enum OnFilter {
     /// Look at its source again
     Reload { filter: String },
+    /// Load it from somewhere else
+    Load {
+        filter: String,
+        /// A file that the process may read, or `oci://HOST/REPOSITORY:TAG`
+        source: String,
+        /// What has to be there: sha256:DIGITS
+        #[arg(long)]
+        digest: Option<String>,
+    },
     /// What is tried serves all new connections
     Promote { filter: String },
     /// What is tried serves none; where nothing is, the generation before serves again
@@ -184,17 +256,25 @@ fn question(command: Command) -> Question {
             |answer| read::<Connection>(answer).map(|it| format!("connection {} is killed", it.id)),
         ),
         Command::Server(change) => on_server(change),
+        Command::Limits(of) => limits(of),
         Command::Filter(change) => {
-            let (filter, what) = match change {
-                OnFilter::Reload { filter } => (filter, "reload"),
-                OnFilter::Promote { filter } => (filter, "promote"),
-                OnFilter::Rollback { filter } => (filter, "rollback"),
+            let (filter, what, body) = match change {
+                OnFilter::Reload { filter } => (filter, "reload", None),
+                OnFilter::Load { filter, source, digest } => {
+                    let source = absolute(source);
+                    (filter, "load", serde_json::to_value(Load { source, digest }).ok())
+                }
+                OnFilter::Promote { filter } => (filter, "promote", None),
+                OnFilter::Rollback { filter } => (filter, "rollback", None),
             };
-            post(&format!("/v1/filters/{}/{what}", escaped(&filter)), None, |answer| {
+            post(&format!("/v1/filters/{}/{what}", escaped(&filter)), body, |answer| {
                 read::<FilterChanged>(answer).map(|it| table::filter_changed(&it))
             })
         }
-        Command::Reload => post("/v1/reload", None, |answer| {
+        Command::Reload { dry_run: true } => post("/v1/reload?dry-run=true", None, |answer| {
+            read::<Reloaded>(answer).map(|it| table::planned(&it))
+        }),
+        Command::Reload { dry_run: false } => post("/v1/reload", None, |answer| {
             read::<Reloaded>(answer).map(|it| match it.changed.is_empty() {
                 true => "reloaded".to_owned(),
                 false => it.changed.join("\n"),
@@ -233,12 +313,90 @@ fn connections(wanted: &Wanted) -> Question {
     })
 }
 
+fn limits(of: OfLimits) -> Question {
+    let path = match of.listener {
+        None => "/v1/limits".to_owned(),
+        Some(name) => format!("/v1/listeners/{}/limits", escaped(&name)),
+    };
+    let question = get(&path, |answer| {
+        read::<LimitsInForce>(answer).map(|it| table::limits(&it))
+    });
+    match of.change {
+        None => question,
+        Some(OnLimits::Set {
+            connections,
+            connections_per_client,
+            rate,
+            rate_per_client,
+            ipv6_prefix,
+            at_limit,
+        }) => Question {
+            method: "PUT",
+            body: serde_json::to_value(Limits {
+                connections: connections.map(i64::from),
+                connections_per_client: connections_per_client.map(i64::from),
+                rate: rate.map(i64::from),
+                rate_per_client: rate_per_client.map(i64::from),
+                ipv6_prefix: ipv6_prefix.map(i64::from),
+                at_limit,
+            })
+            .ok(),
+            ..question
+        },
+    }
+}
+
+/// The proxy has another directory.
+fn absolute(source: String) -> String {
+    if source.starts_with(SCHEME) {
+        return source;
+    }
+    std::path::absolute(&source).map_or(source, |path| path.display().to_string())
+}
+
+/// Its servers from now on.
+fn servers(answer: &str) -> serde_json::Result<String> {
+    let upstream = read::<Upstream>(answer)?;
+    Ok(table::upstreams(&Upstreams {
+        upstreams: vec![upstream],
+    }))
+}
+
 fn on_server(change: OnServer) -> Question {
     let mode = |mode| ServerChange {
         mode: Some(mode),
         weight: None,
     };
     let (upstream, server, change) = match change {
+        OnServer::Add {
+            upstream,
+            address,
+            weight,
+            backup,
+            max_connections,
+        } => {
+            let new = NewServer {
+                address,
+                weight: weight.map(i64::from),
+                backup: backup.then_some(true),
+                max_connections: max_connections.map(i64::from),
+            };
+            let path = format!("/v1/upstreams/{}/servers", escaped(&upstream));
+            return post(&path, serde_json::to_value(new).ok(), servers);
+        }
+        OnServer::Remove {
+            upstream,
+            server,
+            on_change,
+        } => {
+            let fate = on_change.map(|fate| format!("?on-change={}", escaped(&fate)));
+            let (upstream, server) = (escaped(&upstream), escaped(&server));
+            let path = format!("/v1/upstreams/{upstream}/servers/{server}{}", fate.unwrap_or_default());
+            return Question {
+                method: "DELETE",
+                ..get(&path, servers)
+            };
+        }
         OnServer::Weight {
             upstream,
             server,

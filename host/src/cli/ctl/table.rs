@@ -1,7 +1,8 @@
 //! Answers as people read them.
 
 use crate::admin::said::{
-    Bytes, Connection, Connections, FilterChanged, Filters, Listeners, Server, Status, Upstreams,
+    Bytes, Connection, Connections, FilterChanged, Filters, Limits, LimitsInForce, Listeners, Reloaded, Server,
+    ServerOrigin, Status, Upstreams,
 };
 use crate::words::{printable, size, time};
 
@@ -73,6 +74,10 @@ pub fn server(server: &Server) -> String {
 
 fn server_row(server: &Server) -> Vec<String> {
     let backup = if server.backup { " (backup)" } else { "" };
+    let origin = match server.origin {
+        ServerOrigin::Operator => " (operator)",
+        ServerOrigin::File | ServerOrigin::Dns => "",
+    };
     let weight = match server.weight == server.configured_weight {
         true => server.weight.to_string(),
         false => format!("{} (configured: {})", server.weight, server.configured_weight),
@@ -82,13 +87,43 @@ fn server_row(server: &Server) -> Vec<String> {
         .map(|most| format!("/{most}"))
         .unwrap_or_default();
     vec![
-        format!("{}{backup}", server.address),
+        format!("{}{backup}{origin}", server.address),
         server.state.to_string(),
         server.health.to_string(),
         weight,
         format!("{}{most}", server.connections),
         server.transitions.to_string(),
     ]
+}
+
+pub fn limits(said: &LimitsInForce) -> String {
+    let number = |limit: Option<i64>| limit.map_or_else(|| "-".to_owned(), |limit| limit.to_string());
+    let column = |limits: &Limits| {
+        [
+            number(limits.connections),
+            number(limits.connections_per_client),
+            number(limits.rate),
+            number(limits.rate_per_client),
+            number(limits.ipv6_prefix),
+            or_dash(limits.at_limit.as_deref()),
+        ]
+    };
+    let keys = [
+        "connections",
+        "connections-per-client",
+        "rate",
+        "rate-per-client",
+        "ipv6-prefix",
+        "at-limit",
+    ];
+    let mut rows = vec![row(&["LIMIT", "IN FORCE", "CONFIGURED"])];
+    let columns = column(&said.limits).into_iter().zip(column(&said.configured));
+    rows.extend(
+        keys.iter()
+            .zip(columns)
+            .map(|(key, (now, configured))| vec![(*key).to_owned(), now, configured]),
+    );
+    aligned(&rows)
 }
 
 pub fn filters(said: &Filters) -> String {
@@ -130,6 +165,21 @@ pub fn filter_changed(said: &FilterChanged) -> String {
             filter.generation, filter.name
         ),
     }
+}
+
+/// As `spliceway check --against` prints it of two files.
+pub fn planned(said: &Reloaded) -> String {
+    let kept = said.kept.iter().map(|kept| format!("= {kept}"));
+    let mut lines: Vec<_> = said.changed.iter().cloned().chain(kept).collect();
+    let stays = &said.unchanged;
+    lines.push(match said.changed.is_empty() {
+        true => "= nothing changes".to_owned(),
+        false => format!(
+            "= as they are: filters: {}, upstreams: {}, listeners: {}",
+            stays.filters, stays.upstreams, stays.listeners
+        ),
+    });
+    lines.join("\n")
 }
 
 pub fn connections(said: &Connections) -> String {

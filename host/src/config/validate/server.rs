@@ -17,18 +17,20 @@ pub fn servers(
         let problem = Problem::at(span, format!("the upstream `{upstream}` has no servers"));
         return Err(problems.report(problem.label("expected at least one, as in [\"10.0.0.1:5432\"]")));
     }
-    let servers = all(servers.into_iter().map(|server| {
-        let (server, span) = apart(server.0?);
-        match server {
-            file::Server::Short(address) => Ok(address.into()),
-            file::Server::Long(table) => self::server(table, span, problems),
-        }
-    }))?;
+    let servers = all(servers.into_iter().map(|server| one(server, problems)))?;
     if servers.iter().all(|server| server.backup) {
         let problem = Problem::at(span, format!("every server of the upstream `{upstream}` is a backup"));
         return Err(problems.report(problem.label("expected at least one that is not")));
     }
     Ok(servers)
+}
+
+pub fn one(given: Given<file::Server>, problems: &mut Problems) -> Result<ServerConfig, Reported> {
+    let (server, span) = apart(given.0?);
+    match server {
+        file::Server::Short(address) => Ok(address.into()),
+        file::Server::Long(table) => self::server(table, span, problems),
+    }
 }
 
 fn server(typed: file::ServerTable, span: Span, problems: &mut Problems) -> Result<ServerConfig, Reported> {

@@ -37,7 +37,7 @@ type Wait = (bool, Duration);
 
 impl Live {
     pub async fn survey(&self) -> Survey {
-        let Some(table) = &self.0 else {
+        let Some(table) = self.0.get() else {
             return Survey::default();
         };
         let (asked, slowest) = table.look_over().await;

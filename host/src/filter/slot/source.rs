@@ -134,14 +134,27 @@ impl Filter {
         }
         // Whoever looks at the source meanwhile waits, so that no two have the same number.
         let _files = lock(&self.files);
-        let material = obtain(&config, library, Occasion::Request, true, &mut Files::default())?;
+        let (generation, material) = self.load(&config, library)?;
+        self.kept.last.fetch_max(generation.number(), Ordering::Relaxed);
+        Ok(revision(Some((generation, material, begun.elapsed()))))
+    }
+
+    /// Whether it would load: it is compiled and tried, and nothing of that is kept. Not for a worker.
+    ///
+    /// # Errors
+    /// It does not load, or its `init` refuses its configuration.
+    pub fn examine(&self) -> anyhow::Result<()> {
+        self.load(&self.config(), &self.library.load()).map(drop)
+    }
+
+    fn load(&self, config: &Arc<FilterConfig>, library: &Library) -> anyhow::Result<(Arc<Generation>, Material)> {
+        let material = obtain(config, library, Occasion::Request, true, &mut Files::default())?;
         let material = material.with_context(|| format!("{} has nothing", config.source))?;
-        let generated = self.generate(&config, &material.bytes, material.digest);
+        let generated = self.generate(config, &material.bytes, material.digest);
         let generation = generated
             .map_err(|(Rejection::Lasting(error) | Rejection::Passing(error))| error)
             .with_context(|| config.source.to_string())?;
-        self.kept.last.fetch_max(generation.number(), Ordering::Relaxed);
-        Ok(revision(Some((generation, material, begun.elapsed()))))
+        Ok((generation, material))
     }
 
     /// From now on it is so: new connections get what was prepared, or some of them, where it wants a canary.
@@ -337,7 +350,9 @@ fn obtain(
             library.pull(reference, config.pull, first, held, VERSION)
         }
     };
-    let obtained = obtained.with_context(|| config.source.to_string());
+    let obtained = obtained
+        .and_then(|material| material.map(|material| as_wanted(config, material)).transpose())
+        .with_context(|| config.source.to_string());
     let is_passing = |error: &anyhow::Error| error.downcast_ref::<Trouble>().is_some_and(Trouble::is_passing);
     let refusal = obtained.as_ref().err().filter(|error| !is_passing(error));
     let refusal = refusal.map(|error| format!("{error:#}"));
@@ -349,6 +364,17 @@ fn obtain(
         Err(_) if is_known && occasion == Occasion::Event => Ok(None),
         obtained => obtained,
     }
+}
+
+fn as_wanted(config: &FilterConfig, material: Material) -> anyhow::Result<Material> {
+    if let Some(wanted) = config.digest {
+        ensure!(
+            material.digest == wanted,
+            "it has the digest {}: expected {wanted}",
+            material.digest
+        );
+    }
+    Ok(material)
 }
 
 /// Whether the two differ in nothing that a generation is loaded with.
