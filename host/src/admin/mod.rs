@@ -11,6 +11,7 @@ mod refused;
 pub mod said;
 mod take;
 mod token;
+mod trace;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -50,6 +50,11 @@ impl fmt::Display for Period {
     }
 }
 
+/// As it is typed.
+pub fn period(time: Duration) -> String {
+    Period(time).to_string()
+}
+
 /// How long something may take; 0 is for ever.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeout(pub(super) Option<Period>);

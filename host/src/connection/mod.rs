@@ -13,6 +13,7 @@
 
 mod close;
 mod live;
+mod notes;
 mod record;
 mod stages;
 
@@ -21,7 +22,8 @@ use std::rc::Rc;
 use std::task::Poll;
 
 pub use crate::outcome::{Cause, Outcome, Stage};
-pub use live::{Here, Live, Query, Shown};
+pub use live::{Here, Live, Query, Relaying, Shown, Traced};
+pub use notes::{Answer, Asked, Began, Choice, Doing, Looked, Note, Tried, micros_since};
 pub use stages::{Accepted, Routed};
 
 use crate::detect::{self, Inspected};
@@ -58,7 +60,7 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
     record.here().identified(&identified);
     let _admitted = match identified.0.listener.limiters.is_empty() {
         true => Vec::new(),
-        false => match Box::pin(limit::admit(worker, &identified)).await {
+        false => match Box::pin(limit::admit(worker, &identified, record.here())).await {
             Ok(admitted) => admitted,
             Err(outcome) => return outcome,
         },
@@ -67,20 +69,20 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
     record.here().inspects();
     let inspected = match identified.0.listener.inspects() {
         false => Inspected::unseen(identified),
-        true => match Box::pin(detect::inspect(worker, identified)).await {
+        true => match Box::pin(detect::inspect(worker, identified, record.here())).await {
             Ok(inspected) => inspected,
             Err(outcome) => return outcome,
         },
     };
     record.inspected(inspected.route);
     record.here().inspected();
-    let routed = match Box::pin(route::choose(worker, inspected)).await {
+    let routed = match Box::pin(route::choose(worker, inspected, record.here())).await {
         Ok(routed) => routed,
         Err(outcome) => return outcome,
     };
     record.routed(&routed);
     record.here().routed(&routed);
-    let mut connected = match Box::pin(upstream::connect(worker, routed)).await {
+    let mut connected = match Box::pin(upstream::connect(worker, routed, record.here())).await {
         Ok(connected) => connected,
         Err(outcome) => return outcome,
     };

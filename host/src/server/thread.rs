@@ -42,8 +42,8 @@ pub enum Command {
     List(Query, oneshot::Sender<Vec<Shown>>),
     /// Say what that one is, if it is here.
     Show(u64, oneshot::Sender<Option<Shown>>),
-    /// End it, if it is here.
-    Kill(u64, oneshot::Sender<Option<Shown>>),
+    /// End it, if it is here, for this reason.
+    Kill(u64, Box<str>, oneshot::Sender<Option<Shown>>),
     /// Say that it is there, with all that it began with.
     Answer(mpsc::UnboundedSender<()>),
     /// Stop now, whatever is still connected.
@@ -149,9 +149,9 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
                         let worker = Rc::clone(&worker);
                         spawn_local(async move { reply.send(worker.live().show(id).await).ok() });
                     }
-                    Some(Command::Kill(id, reply)) => {
+                    Some(Command::Kill(id, reason, reply)) => {
                         let worker = Rc::clone(&worker);
-                        spawn_local(async move { reply.send(worker.live().kill(id).await).ok() });
+                        spawn_local(async move { reply.send(worker.live().kill(id, reason).await).ok() });
                     }
                     // In its turn, behind what waits to run: the acceptors, at first.
                     Some(Command::Answer(asker)) => _ = spawn_local(async move { asker.send(()) }),
