@@ -14,6 +14,7 @@ mod refused;
 pub mod said;
 mod take;
 mod token;
+mod trace;
 mod watching;
 
 use std::sync::Arc;

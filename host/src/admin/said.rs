@@ -1,6 +1,7 @@
 //! What is said over the admin interface, both ways.
 
 mod overview;
+mod trace;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 pub use overview::{Ended, LogLine, Overview, Traffic, Worker};
+pub use trace::{Step, StepKind, StepResult, Trace, Way};
 
 /// Why something is not answered, or not done.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -313,6 +315,9 @@ pub struct Connection {
     /// From the client to the server, so far.
     pub up: Bytes,
     pub down: Bytes,
+    /// Why it goes as it does, where one is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -324,7 +329,7 @@ pub struct FilterGeneration {
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kill {
-    /// For the log: up to 256 characters, none of them a control character.
+    /// For the log and the access log: up to 256 characters, none of them a control character.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 256)]
     pub reason: Option<String>,

@@ -84,6 +84,8 @@ fields! {
     ClientSubject = "client_subject",
     /// The route that it took.
     Route = "route",
+    /// Why an operator ended it, as he said.
+    KillReason = "kill_reason",
     /// What filters had to say.
     Annotations = "annotations",
 }

@@ -68,7 +68,7 @@ pub use reference::{Reference, ReferenceError, Repository, SCHEME, Version};
 pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition};
 pub use tls::{CertificateFiles, ClientAuth, TlsIn, TlsOut, TlsStart, TlsVersion};
 pub use trust::{KeySource, Scope, TrustConfig};
-pub use units::period;
+pub use units::{parse_period, period};
 pub use upstream::{
     Balance, Connect, Discovery, Health, OnDown, Passive, Queue, Retries, ServerConfig, ServerPlace, UpstreamConfig,
 };

@@ -17,7 +17,7 @@ use super::reader::{Read, Value, read_text};
 ///
 /// # Errors
 /// What is wrong with it, and what to write in its place.
-pub fn period(text: &str) -> Result<Duration, String> {
+pub fn parse_period(text: &str) -> Result<Duration, String> {
     let period: Period = text.parse().map_err(|error: UnitError| error.to_string())?;
     Ok(period.0)
 }
@@ -57,6 +57,11 @@ impl fmt::Display for Period {
             Err(_) => write!(f, "{:?}", self.0),
         }
     }
+}
+
+/// As it is typed.
+pub fn period(time: Duration) -> String {
+    Period(time).to_string()
 }
 
 /// How long something may take; 0 is for ever.

@@ -1,7 +1,8 @@
 //! The connections that a worker has now, for whoever asks. Present where there is somebody to ask.
 //!
 //! Nothing is written here on the way of the bytes. Who asks raises a flag that is the worker's, wakes the connections that he
-//! asks about, and each of them says how far it is, or ends, at its next turn.
+//! asks about, and each of them says how far it is, or ends, at its next turn. What could not be found out then is noted on
+//! its way, a few times in its life: [`super::notes`].
 
 mod recent;
 mod survey;
@@ -18,11 +19,15 @@ use ipnet::IpNet;
 use tokio::sync::Mutex;
 use tokio::task::{AbortHandle, yield_now};
 
+use super::notes::{self, Choice, Doing, Note, micros_since};
 use super::{Accepted, Routed, Stage};
+use crate::filter::{Facts, Role, Watcher};
 use crate::listener::Listener;
 use crate::observe::Moved;
 use crate::proxy_header::Identified;
+use crate::relay::{Standing, Way};
 use crate::sys::Peer;
+use crate::tls::Established;
 use crate::upstream::{Connected, Upstream};
 pub use recent::Past;
 use recent::Recent;
@@ -59,18 +64,43 @@ struct Entry {
     started: Instant,
     stage: Cell<Stage>,
     upstream: OnceCell<Arc<Upstream>>,
-    server: OnceCell<Arc<Peer>>,
-    /// How long it took until a server had answered.
+    /// That it has, or that is asked whether it may have it.
+    server: Cell<Option<Arc<Peer>>>,
+    /// From the choice of an upstream until a server had answered.
     connect: Cell<Option<Duration>>,
     route: Cell<Option<u32>>,
     /// The generations that it keeps.
-    filters: Box<[(Arc<str>, u64)]>,
+    filters: Box<[Kept]>,
+    notes: RefCell<Vec<Note>>,
+    doing: Cell<Doing>,
+    choice: Cell<Choice>,
+    /// Its server's answer was there before it was asked for.
+    is_spare: Cell<bool>,
+    /// How long its server took to answer, in microseconds.
+    answer: Cell<u32>,
     /// Of its task, which has the same one for all of its life.
     waker: OnceCell<Waker>,
     task: OnceCell<AbortHandle>,
-    is_killed: Cell<bool>,
-    /// What it has said of itself since it was asked, up and down.
-    moved: Cell<Option<Box<[Moved; 2]>>>,
+    /// Why somebody has ended it.
+    killed: OnceCell<Box<str>>,
+    /// Who asks wants to know why, too.
+    is_traced: Cell<bool>,
+    /// What it has said of itself since it was asked.
+    said: Cell<Option<Box<Said>>>,
+}
+
+/// A filter that a connection began with.
+struct Kept {
+    filter: Arc<str>,
+    generation: u64,
+    /// It may want to see bytes.
+    watches: bool,
+}
+
+struct Said {
+    /// Up and down.
+    moved: [Moved; 2],
+    relaying: Option<Relaying>,
 }
 
 /// A connection's place in the table, for as long as this lives. Every connection keeps one: it is as small as can be.
@@ -106,6 +136,51 @@ pub struct Shown {
     pub filters: Box<[(Arc<str>, u64)]>,
     pub up: Moved,
     pub down: Moved,
+    /// Where it was asked for.
+    pub traced: Option<Box<Traced>>,
+}
+
+/// From what it is told why a connection goes as it does.
+#[derive(Clone)]
+pub struct Traced {
+    pub listener: Arc<Listener>,
+    pub upstream: Option<Arc<Upstream>>,
+    /// That it has, or that is being tried.
+    pub server: Option<Arc<Peer>>,
+    /// The route that chose its upstream.
+    pub route: Option<u32>,
+    /// Of its filters, in their order: whether they may watch.
+    pub watches: Vec<bool>,
+    pub notes: Vec<Note>,
+    pub doing: Doing,
+    pub choice: Choice,
+    pub is_spare: bool,
+    /// How long its server took to answer.
+    pub answer: Duration,
+    /// Where it has a server.
+    pub relaying: Option<Relaying>,
+}
+
+impl std::fmt::Debug for Traced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Traced")
+            .field("notes", &self.notes)
+            .field("doing", &self.doing)
+            .field("relaying", &self.relaying)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How bytes go at this moment.
+#[derive(Debug, Clone)]
+pub struct Relaying {
+    /// Up and down.
+    pub ways: [Way; 2],
+    pub watchers: Vec<Watcher>,
+    /// Filters that have failed, and how the connection went on.
+    pub failed: Vec<(Arc<str>, &'static str)>,
+    /// With the client, and with the server.
+    pub tls: [Option<Arc<Established>>; 2],
 }
 
 impl Live {
@@ -134,16 +209,26 @@ impl Live {
                 started: accepted.started,
                 stage: Cell::new(Stage::Accept),
                 upstream: OnceCell::new(),
-                server: OnceCell::new(),
+                server: Cell::new(None),
                 connect: Cell::new(None),
                 route: Cell::new(None),
                 filters: filters
-                    .map(|generation| (Arc::clone(generation.name()), generation.number()))
+                    .map(|generation| Kept {
+                        filter: Arc::clone(generation.name()),
+                        generation: generation.number(),
+                        watches: generation.has_role(Role::Inspector) || generation.has_role(Role::Transformer),
+                    })
                     .collect(),
+                notes: RefCell::default(),
+                doing: Cell::default(),
+                choice: Cell::default(),
+                is_spare: Cell::new(false),
+                answer: Cell::new(0),
                 waker: OnceCell::new(),
                 task: OnceCell::new(),
-                is_killed: Cell::new(false),
-                moved: Cell::new(None),
+                killed: OnceCell::new(),
+                is_traced: Cell::new(false),
+                said: Cell::new(None),
             });
             table.entries.borrow_mut().insert(entry.id, Rc::clone(&entry));
             entry
@@ -174,17 +259,21 @@ impl Live {
         found.iter().map(|entry| entry.show()).collect()
     }
 
+    /// One of them, and why it goes as it does.
     pub async fn show(&self, id: u64) -> Option<Shown> {
         let (table, entry) = (self.0.get()?, self.get(id)?);
         let _turn = table.turn.lock().await;
+        entry.is_traced.set(true);
         table.ask(std::slice::from_ref(&entry)).await;
-        Some(entry.show())
+        entry.is_traced.set(false);
+        Some(entry.trace())
     }
 
     /// Ends a connection, and returns what it was.
-    pub async fn kill(&self, id: u64) -> Option<Shown> {
+    pub async fn kill(&self, id: u64, reason: Box<str>) -> Option<Shown> {
         let (table, entry) = (self.0.get()?, self.get(id)?);
-        entry.is_killed.set(true);
+        // Of two who want it, the first has his reason told.
+        let _ = entry.killed.set(reason);
         let _turn = table.turn.lock().await;
         table.ask(std::slice::from_ref(&entry)).await;
         // One that has a server has reset both of its sockets by now.
@@ -223,7 +312,7 @@ impl Table {
     async fn ask(&self, asked: &[Rc<Entry>]) {
         self.asking.set(self.asking.get() + 1);
         for entry in asked {
-            entry.moved.set(None);
+            entry.said.set(None);
             if let Some(waker) = entry.waker.get() {
                 waker.wake_by_ref();
             }
@@ -254,14 +343,40 @@ impl Query {
 impl Entry {
     /// Nothing moves before there is a server.
     fn has_answered(&self) -> bool {
-        let moved = self.moved.take();
-        let answered = moved.is_some() || self.stage.get() != Stage::Relay;
-        self.moved.set(moved);
+        let said = self.said.take();
+        let answered = said.is_some() || self.stage.get() != Stage::Relay;
+        self.said.set(said);
         answered
     }
 
     fn show(&self) -> Shown {
-        let [up, down] = self.moved.take().map(|moved| *moved).unwrap_or_default();
+        self.shown(self.said.take().map(|said| said.moved))
+    }
+
+    fn trace(&self) -> Shown {
+        let said = self.said.take().map(|said| (said.moved, said.relaying));
+        let (moved, relaying) = said.unzip();
+        let traced = Traced {
+            listener: Arc::clone(&self.listener),
+            upstream: self.upstream.get().cloned(),
+            server: self.server(),
+            route: self.route.get(),
+            watches: self.filters.iter().map(|kept| kept.watches).collect(),
+            notes: self.notes.borrow().clone(),
+            doing: self.doing.get(),
+            choice: self.choice.get(),
+            is_spare: self.is_spare.get(),
+            answer: Duration::from_micros(self.answer.get().into()),
+            relaying: relaying.flatten(),
+        };
+        Shown {
+            traced: Some(Box::new(traced)),
+            ..self.shown(moved)
+        }
+    }
+
+    fn shown(&self, moved: Option<[Moved; 2]>) -> Shown {
+        let [up, down] = moved.unwrap_or_default();
         let name = |route: u32| self.listener.rules.name(route as usize).to_owned();
         Shown {
             id: self.id,
@@ -270,13 +385,25 @@ impl Entry {
             age: self.started.elapsed(),
             stage: self.stage.get(),
             upstream: self.upstream.get().map(|upstream| Arc::clone(upstream.name())),
-            server: self.server.get().cloned(),
+            // Before, it is not its own.
+            server: self.server().filter(|_| self.stage.get() == Stage::Relay),
             connect: self.connect.get(),
             route: self.route.get().map(name),
-            filters: self.filters.clone(),
+            filters: self
+                .filters
+                .iter()
+                .map(|kept| (Arc::clone(&kept.filter), kept.generation))
+                .collect(),
             up,
             down,
+            traced: None,
         }
+    }
+
+    fn server(&self) -> Option<Arc<Peer>> {
+        let server = self.server.take();
+        self.server.set(server.clone());
+        server
     }
 }
 
@@ -288,15 +415,73 @@ impl Here {
         }
     }
 
-    /// The connection is asked how much it has moved. Returns whether it has to end.
-    pub(super) fn is_to_end(&self, up: Moved, down: Moved) -> bool {
+    /// The connection is asked how it stands. Returns whether it has to end.
+    pub(super) fn is_to_end(&self, standing: &Standing<'_>, facts: Option<&Arc<Facts>>) -> bool {
         let Some(entry) = &self.0 else { return false };
-        entry.moved.set(Some(Box::new([up, down])));
-        entry.is_killed.get()
+        let relaying = || Relaying {
+            ways: standing.ways(),
+            watchers: standing.watchers(),
+            failed: facts.map(|facts| facts.failed()).unwrap_or_default(),
+            tls: [standing.client(), standing.upstream()]
+                .map(|channel| Some(Arc::clone(channel.session()?.established()))),
+        };
+        entry.said.set(Some(Box::new(Said {
+            moved: standing.moved(),
+            relaying: entry.is_traced.get().then(relaying),
+        })));
+        entry.killed.get().is_some()
     }
 
-    pub(super) fn is_killed(&self) -> bool {
-        self.0.as_ref().is_some_and(|entry| entry.is_killed.get())
+    /// Why somebody has ended it, where somebody has.
+    pub(super) fn killed(&self) -> Option<&str> {
+        self.0.as_ref()?.killed.get().map(|reason| &**reason)
+    }
+
+    /// The clock, where somebody may ask how long something took.
+    pub fn clock(&self) -> Option<Instant> {
+        self.0.as_ref().map(|_| Instant::now())
+    }
+
+    /// What it waits for from now on.
+    pub fn does(&self, doing: Doing) {
+        if let Some(entry) = &self.0 {
+            entry.doing.set(doing);
+        }
+    }
+
+    /// Keeps what `note` says, where somebody may ask.
+    pub fn note(&self, note: impl FnOnce() -> Note) {
+        if let Some(entry) = &self.0 {
+            let mut notes = entry.notes.borrow_mut();
+            if notes.len() < notes::MOST {
+                // Nearly all have one, or none.
+                notes.reserve_exact(1);
+                notes.push(note());
+            }
+        }
+    }
+
+    /// By what its server is chosen.
+    pub fn chooses(&self, choice: impl FnOnce() -> Choice) {
+        if let Some(entry) = &self.0 {
+            entry.choice.set(choice());
+        }
+    }
+
+    /// The server that is tried now.
+    pub fn tries(&self, server: &Arc<Peer>, attempt: usize) {
+        if let Some(entry) = &self.0 {
+            entry.server.set(Some(Arc::clone(server)));
+            entry.doing.set(Doing::Server(attempt.try_into().unwrap_or(u8::MAX)));
+        }
+    }
+
+    /// A server has answered that was asked when it `began`; a spare connection's has before.
+    pub fn was_answered(&self, began: Option<Instant>, is_spare: bool) {
+        if let Some(entry) = &self.0 {
+            entry.answer.set(micros_since(began));
+            entry.is_spare.set(is_spare);
+        }
     }
 
     /// From here on, the client is the one for whom a proxy came.
@@ -327,7 +512,7 @@ impl Here {
     pub(super) fn connected(&self, connected: &Connected, took: Option<Duration>) {
         self.is_at(Stage::Relay);
         if let Some(entry) = &self.0 {
-            let _ = entry.server.set(Arc::clone(connected.place.server().peer()));
+            entry.server.set(Some(Arc::clone(connected.place.server().peer())));
             entry.connect.set(took);
         }
     }
@@ -342,6 +527,7 @@ impl Here {
     fn is_at(&self, stage: Stage) {
         if let Some(entry) = &self.0 {
             entry.stage.set(stage);
+            entry.doing.set(Doing::Nothing);
         }
     }
 }

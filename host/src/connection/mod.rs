@@ -13,6 +13,7 @@
 
 mod close;
 mod live;
+mod notes;
 mod record;
 mod stages;
 
@@ -21,7 +22,8 @@ use std::rc::Rc;
 use std::task::Poll;
 
 pub use crate::outcome::{Cause, Outcome, Stage};
-pub use live::{Here, Live, Past, Query, Shown, Survey};
+pub use live::{Here, Live, Past, Query, Relaying, Shown, Survey, Traced};
+pub use notes::{Answer, Asked, Began, Choice, Doing, Looked, Note, Tried, micros_since};
 pub use stages::{Accepted, Routed};
 
 use crate::detect::{self, Inspected};
@@ -75,20 +77,20 @@ async fn reach(
     record.here().identified(&identified);
     let admitted = match identified.0.listener.is_limited() {
         false => Vec::new(),
-        true => limit::admit(worker, &identified).await?,
+        true => limit::admit(worker, &identified, record.here()).await?,
     };
     record.admitted();
     record.here().inspects();
     let inspected = match identified.0.listener.inspects() {
         false => Inspected::unseen(identified),
-        true => detect::inspect(worker, identified).await?,
+        true => detect::inspect(worker, identified, record.here()).await?,
     };
     record.inspected(inspected.route);
     record.here().inspected();
-    let routed = route::choose(worker, inspected).await?;
+    let routed = route::choose(worker, inspected, record.here()).await?;
     record.routed(&routed);
     record.here().routed(&routed);
-    let connected = upstream::connect(worker, routed).await?;
+    let connected = upstream::connect(worker, routed, record.here()).await?;
     record.connected(&connected);
     record.here().connected(&connected, record.connect());
     Ok((connected, admitted))

@@ -12,7 +12,7 @@ use crate::filter::{Closed, End, Facts, Generation, Tally, Value};
 use crate::listener::Listener;
 use crate::observe::{AccessLog, Ended, Entry, Event, Moved};
 use crate::proxy_header::Identified;
-use crate::relay::{Transfer, Watched};
+use crate::relay::{Standing, Transfer, Watched};
 use crate::route::rules::Target;
 use crate::sys::{Peer, TcpInfo, tcp_info};
 use crate::upstream::{Connected, Server, Upstream};
@@ -240,6 +240,10 @@ impl Record {
             client_tcp: details.client_tcp,
             upstream_tcp: details.upstream_tcp,
             route: self.route().map(str::to_owned),
+            kill_reason: match event {
+                Event::Close(outcome) if outcome.cause == Cause::Killed => self.here.killed().map(str::to_owned),
+                _ => None,
+            },
             known: self.known(),
             annotations: annotations.map(|known| (known.key, known.value.into())).collect(),
         })
@@ -360,14 +364,14 @@ impl Watched for Record {
         }
     }
 
-    fn is_to_end(&mut self, up: Moved, down: Moved) -> bool {
-        self.here.is_to_end(up, down)
+    fn is_to_end(&mut self, standing: &Standing<'_>) -> bool {
+        self.here.is_to_end(standing, self.facts.as_ref())
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if self.outcome.cause == Cause::Interrupted && self.here.is_killed() {
+        if self.outcome.cause == Cause::Interrupted && self.here.killed().is_some() {
             self.outcome.cause = Cause::Killed;
         }
         if std::thread::panicking() {

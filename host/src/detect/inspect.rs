@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Found, Hello, Reading, Sight};
+use super::{Found, Hello, Reading, Sight, speaks};
 use crate::config::TlsStart;
-use crate::connection::{Accepted, Cause, Outcome, Stage};
+use crate::connection::{Accepted, Began, Cause, Doing, Here, Looked, Note, Outcome, Stage, micros_since};
 use crate::filter::Attributes;
 use crate::flow::Side;
 use crate::linger;
 use crate::listener::Listener;
 use crate::proxy_header::Identified;
-use crate::route::rules::{Decided, Known, Tls};
+use crate::route::rules::{Decided, First, Known, Tls};
 use crate::sys::Coarse;
 use crate::tls::{self, Established, Subject, Terminator};
 use crate::worker::Worker;
@@ -45,16 +45,18 @@ impl Inspected {
 ///
 /// # Errors
 /// The outcome of the connection: its client failed, or would not or could not be spoken to in TLS.
-pub async fn inspect(worker: &Worker, identified: Identified) -> Result<Inspected, Outcome> {
+pub async fn inspect(worker: &Worker, identified: Identified, here: &Here) -> Result<Inspected, Outcome> {
     let Identified(accepted) = identified;
     let listener = Arc::clone(&accepted.listener);
     let mut inspecting = Inspecting {
         worker,
+        here,
         sight: listener.sight(),
         accepted,
         seen: Vec::new(),
         finished: false,
         late: false,
+        handshake: None,
     };
     if let Some(terminator) = listener
         .tls
@@ -67,6 +69,9 @@ pub async fn inspect(worker: &Worker, identified: Identified) -> Result<Inspecte
     let route = inspecting.find_route(&listener).await?;
     if listener.rules.asks_for().is_anything() {
         listener.counters.detected(began.elapsed(), inspecting.late);
+    }
+    if inspecting.has_something_to_tell() {
+        here.note(|| Note::Looked(Box::new(inspecting.looked(began, route))));
     }
     let Inspecting {
         accepted,
@@ -90,12 +95,15 @@ pub async fn inspect(worker: &Worker, identified: Identified) -> Result<Inspecte
 
 struct Inspecting<'a> {
     worker: &'a Worker,
+    here: &'a Here,
     accepted: Box<Accepted>,
     seen: Vec<u8>,
     sight: Sight,
     finished: bool,
     /// It was waited for, and in vain.
     late: bool,
+    /// How long the client took to have its handshake, in microseconds.
+    handshake: Option<u32>,
 }
 
 impl Inspecting<'_> {
@@ -144,7 +152,10 @@ impl Inspecting<'_> {
             // The time for finding out is short, and over with the hello.
             false => Coarse::now() + config.timeout,
         };
+        self.here.does(Doing::Handshake);
+        let began = self.here.clock();
         secure(self.worker, &mut self.accepted, terminator, seen, deadline).await?;
+        self.handshake = Some(micros_since(began));
         learn(&self.accepted);
         self.sight = self.accepted.listener.sight();
         self.finished = false;
@@ -176,7 +187,7 @@ impl Inspecting<'_> {
             client: self.accepted.client.map(|client| client.ip()),
             tlvs: self.accepted.proxied.as_ref().map(|proxied| proxied.tlvs()),
             subject: established.and_then(Established::subject).map(Subject::name),
-            bytes: &self.seen,
+            first: First::Bytes(&self.seen),
             tls: match established {
                 None => self.sight.tls(),
                 Some(established) => Tls::Established {
@@ -185,6 +196,38 @@ impl Inspecting<'_> {
                 },
             },
             over: self.is_over(),
+        }
+    }
+
+    /// Where routes ask for nothing but the address, and nobody decrypts, all of it can be told later.
+    fn has_something_to_tell(&self) -> bool {
+        let listener = &self.accepted.listener;
+        listener.tls.is_some() || listener.rules.asks_for().is_anything() || listener.rules.asks_for_tlvs()
+    }
+
+    /// What is told of it to who asks later, when the bytes are gone.
+    fn looked(&self, began: Instant, route: Option<usize>) -> Looked {
+        let session = self.accepted.socket.session();
+        Looked {
+            seen: self.seen.len().try_into().unwrap_or(u32::MAX),
+            micros: micros_since(Some(began)),
+            handshake: self.handshake,
+            protocol: speaks(&self.seen),
+            tls: match (session, self.sight.tls()) {
+                (Some(session), _) => Began::Established(Arc::clone(session.established())),
+                (None, Tls::Hello { name, offered }) => Began::with_hello(name, offered),
+                (None, Tls::Absent) => Began::Absent,
+                (None, _) => Began::Unknown,
+            },
+            proxied: self
+                .accepted
+                .proxied
+                .as_ref()
+                .filter(|_| self.accepted.listener.rules.asks_for_tlvs())
+                .cloned(),
+            route: route.and_then(|route| route.try_into().ok()),
+            over: self.is_over(),
+            late: self.late,
         }
     }
 
@@ -209,6 +252,8 @@ impl Inspecting<'_> {
 
     async fn read(&mut self, deadline: Coarse) -> Result<(), Outcome> {
         let most = self.most();
+        self.here
+            .does(Doing::FirstBytes(self.seen.len().try_into().unwrap_or(u32::MAX)));
         let reading = self.accepted.socket.read_into(self.worker, &mut self.seen, most);
         match self.worker.timers().before(deadline, reading).await {
             Err(_) => self.late = true,

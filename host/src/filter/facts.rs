@@ -8,6 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What the proxy itself knows of a connection, by key. Answers at once.
 pub trait Attributes: std::fmt::Debug + Send + Sync {
     fn attribute(&self, key: &str) -> Option<Value>;
+
+    /// A filter that failed, and how the connection went on: `pass`, `previous`. No attribute, so filters do not see it.
+    fn failed(&self) -> Option<(&Arc<str>, &'static str)> {
+        None
+    }
 }
 
 /// One per connection with filters; shared between the connection and the call that is about it.
@@ -87,6 +92,13 @@ impl Facts {
             let found = annotations.iter().find(|known| known.key == key);
             found.map(|known| known.value.clone())
         })
+    }
+
+    /// Filters that have failed, and how the connection went on.
+    pub fn failed(&self) -> Vec<(Arc<str>, &'static str)> {
+        let known = self.known();
+        let failed = known.iter().filter_map(|known| known.failed());
+        failed.map(|(filter, action)| (Arc::clone(filter), action)).collect()
     }
 
     /// Whether a filter that asks for TLS from now on can have it.

@@ -37,7 +37,7 @@ mod witness;
 #[cfg(test)]
 pub use crate::digest::Digest;
 pub use about::About;
-pub use chain::{Chain, MUCH, Passed, Refused, Stop, View};
+pub use chain::{Attention, Chain, Interest, MUCH, Passed, Refused, Stop, View, Watcher};
 pub use component::{Examined, VERSION as CONTRACT};
 pub use engine::Engine;
 pub use facts::{Attribute, Attributes, Facts, Value};

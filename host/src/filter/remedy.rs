@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::chain::Stop;
-use super::facts::Facts;
+use super::facts::{Attributes, Facts, Value};
 use super::failure::Failure;
 use super::generation::Generation;
 use crate::config::OnError;
@@ -27,6 +27,23 @@ pub(super) enum Grip {
     Taken,
 }
 
+/// A failure that the connection has survived, for who asks about it.
+#[derive(Debug)]
+struct Survived {
+    filter: Arc<str>,
+    action: &'static str,
+}
+
+impl Attributes for Survived {
+    fn attribute(&self, _: &str) -> Option<Value> {
+        None
+    }
+
+    fn failed(&self) -> Option<(&Arc<str>, &'static str)> {
+        Some((&self.filter, self.action))
+    }
+}
+
 /// Says what went wrong, counts it, and says what the policy makes of it.
 ///
 /// # Errors
@@ -45,6 +62,10 @@ pub(super) fn remedy(generation: &Generation, facts: &Facts, failure: &Failure, 
         None => "close",
     };
     failure.log(generation, Some(facts), action);
+    if remedy.is_some() {
+        let filter = Arc::clone(generation.name());
+        facts.learn(Arc::new(Survived { filter, action }));
+    }
     remedy.ok_or_else(|| Stop::Failed {
         filter: Arc::clone(generation.name()),
     })

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config::{AtLimit, Limits};
-use crate::connection::{Cause, Outcome, Stage};
+use crate::connection::{Cause, Doing, Here, Note, Outcome, Stage, micros_since};
 use crate::proxy_header::Identified;
 use crate::sys::Coarse;
 use crate::worker::Worker;
@@ -23,14 +23,22 @@ use rate::Due;
 ///
 /// # Errors
 /// The outcome of the connection: there were too many, and it has been told so.
-pub async fn admit(worker: &Worker, identified: &Identified) -> Result<Vec<Admission>, Outcome> {
+pub async fn admit(worker: &Worker, identified: &Identified, here: &Here) -> Result<Vec<Admission>, Outcome> {
     let Identified(accepted) = identified;
     let mut admissions = Vec::new();
     let listener = &accepted.listener;
-    for limiter in listener.limiter.iter().chain(&listener.shared_limiter) {
+    for (limit, limiter) in (0..).zip(listener.limiter.iter().chain(&listener.shared_limiter)) {
         let client = accepted.client.map(|client| client.ip());
+        here.does(Doing::Limit(limit));
+        let began = here.clock();
         match limiter.admit(worker, client).await {
-            Ok(admission) => admissions.push(admission),
+            Ok(admission) => {
+                let micros = micros_since(began);
+                if micros >= WORTH_TELLING {
+                    here.note(|| Note::Waited { limit, micros });
+                }
+                admissions.push(admission);
+            }
             Err(Refused { reset }) => {
                 if reset {
                     accepted.socket.reset_on_close();
@@ -68,6 +76,9 @@ struct Refused {
 
 /// How often a connection looks whether its client has ended another one.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// So many microseconds were waited for a limit, and not merely passed at it.
+const WORTH_TELLING: u32 = 1_000;
 
 impl Limiter {
     /// `None` where nothing is limited.

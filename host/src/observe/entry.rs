@@ -32,6 +32,8 @@ pub struct Entry {
     pub upstream_tcp: Option<TcpInfo>,
     /// The route that it took.
     pub route: Option<String>,
+    /// Why an operator ended it, where one did; empty where he has not said why.
+    pub kill_reason: Option<String>,
     /// What has been found out of it.
     pub known: Vec<(LogField, String)>,
     /// What filters had to say: pairs of a key and a value as JSON.

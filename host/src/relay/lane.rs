@@ -1,6 +1,7 @@
 //! One direction of a connection.
 
 mod look;
+mod way;
 
 use std::io;
 use std::ops::ControlFlow;
@@ -17,6 +18,8 @@ use crate::flow::Direction;
 use crate::observe::{Moved, Ways};
 use crate::sys::Lent;
 use crate::worker::{BUFFER, Worker};
+
+pub use way::{Way, Where};
 
 /// What a lane works with; it owns none of it.
 pub(super) struct Tools<'a> {
@@ -81,11 +84,24 @@ enum Phase {
 /// How bytes that no filter watches are moved.
 #[derive(Debug)]
 enum Path {
-    /// `may_splice` is false once the kernel refused to splice these sockets.
-    Copy { may_splice: bool },
+    Copy(Copying),
     /// The pipe is lent by the worker's pool while bytes are in flight. `small` counts transfers in a row that a copy would
     /// have moved for less.
-    Splice { pipe: Option<Lent>, small: u8 },
+    Splice {
+        pipe: Option<Lent>,
+        small: u8,
+    },
+}
+
+/// Why bytes are copied that no filter watches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copying {
+    /// They come in small amounts, or none has come.
+    Small,
+    /// There was no pipe to be had for bulk.
+    NoPipe,
+    /// The kernel refused to splice these sockets, or TLS did; it stays so.
+    Refused,
 }
 
 /// What one splice asks for: a whole pipe.
@@ -111,7 +127,7 @@ impl Lane {
         Self {
             direction,
             phase: Phase::Open,
-            path: Path::Copy { may_splice: true },
+            path: Path::Copy(Copying::Small),
             backlog: Backlog::default(),
             moved: Moved::default(),
             cleared: 0,
@@ -135,7 +151,7 @@ impl Lane {
     pub(super) fn progress(&self, owed: usize) -> Progress {
         let in_pipe = match &self.path {
             Path::Splice { pipe: Some(pipe), .. } => pipe.owed(),
-            Path::Splice { pipe: None, .. } | Path::Copy { .. } => 0,
+            Path::Splice { pipe: None, .. } | Path::Copy(_) => 0,
         };
         // Copied and filtered bytes are counted when they are read, spliced ones when they are written.
         let unsent = (self.backlog.len() + owed) as u64;
@@ -296,7 +312,7 @@ impl Lane {
 
     /// Nothing can be passed on any more. What is owed has nobody to go to.
     fn give_up(&mut self, error: io::Error) {
-        self.path = Path::Copy { may_splice: false };
+        self.path = Path::Copy(Copying::Refused);
         self.backlog = Backlog::default();
         self.phase = Phase::Broken(Some(error));
     }
@@ -356,7 +372,7 @@ impl Lane {
     fn poll_native(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, most: u64) -> Poll<io::Result<usize>> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         match self.path {
-            Path::Copy { .. } => self.poll_copy(cx, tools, most),
+            Path::Copy(_) => self.poll_copy(cx, tools, most),
             Path::Splice { .. } => self.poll_splice(cx, tools, most),
         }
     }
@@ -384,8 +400,8 @@ impl Lane {
     /// From here on it splices, where it may.
     fn expect_bulk(&mut self) {
         match &mut self.path {
-            Path::Copy { may_splice: false } => {}
-            Path::Copy { may_splice: true } => self.path = Path::Splice { pipe: None, small: 0 },
+            Path::Copy(Copying::Refused) => {}
+            Path::Copy(Copying::Small | Copying::NoPipe) => self.path = Path::Splice { pipe: None, small: 0 },
             Path::Splice { small, .. } => *small = 0,
         }
     }
@@ -430,14 +446,18 @@ impl Lane {
             return self.poll_copy(cx, tools, most);
         };
         let lent = if *small < SMALL_IN_A_ROW {
-            held.take().or_else(|| tools.worker.pipes().lend())
+            let lent = held.take().or_else(|| tools.worker.pipes().lend());
+            lent.ok_or(Copying::NoPipe)
         } else {
-            None
+            Err(Copying::Small)
         };
-        let Some(lent) = lent else {
-            // Too small to be worth it, or no pipe to be had: a full buffer brings us back here.
-            self.path = Path::Copy { may_splice: true };
-            return self.poll_copy(cx, tools, most);
+        let lent = match lent {
+            Ok(lent) => lent,
+            // A full buffer brings us back here.
+            Err(why) => {
+                self.path = Path::Copy(why);
+                return self.poll_copy(cx, tools, most);
+            }
         };
         let pipe = held.insert(lent);
         match tools.source.poll_fill(cx, pipe, most.min(SPLICE)) {
@@ -446,7 +466,7 @@ impl Lane {
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(Err(error)) if refuses_splice(&error) => {
-                self.path = Path::Copy { may_splice: false };
+                self.path = Path::Copy(Copying::Refused);
                 self.poll_copy(cx, tools, most)
             }
             // The end, an error, or nothing there now: an idle lane owns no pipe.

@@ -16,6 +16,7 @@
 mod backlog;
 mod deadlines;
 mod lane;
+mod standing;
 
 use std::io;
 use std::mem;
@@ -36,6 +37,8 @@ use deadlines::{Deadlines, Due};
 use lane::{Lane, Tools};
 
 pub use deadlines::Limit;
+pub use lane::{Copying, Way, Where};
+pub use standing::Standing;
 
 /// What has become of the bytes of one connection, and why it ended.
 #[derive(Debug)]
@@ -67,8 +70,8 @@ pub trait Watched {
     /// It has lived so long again, and has moved so much.
     fn alive(&mut self, up: Moved, down: Moved);
 
-    /// Somebody asks how much it has moved. Returns whether it has to end.
-    fn is_to_end(&mut self, up: Moved, down: Moved) -> bool;
+    /// Somebody asks how it stands. Returns whether it has to end.
+    fn is_to_end(&mut self, standing: &Standing<'_>) -> bool;
 }
 
 /// Runs until the connection has ended. `watched` is told how much has moved, each time that it has lived for `every` again.
@@ -142,7 +145,7 @@ impl<'a> Relay<'a> {
             if let Poll::Ready(ending) = self.poll(cx) {
                 return Poll::Ready(ending);
             }
-            if self.worker.live().is_asking() && watched.is_to_end(self.up.moved(), self.down.moved()) {
+            if self.worker.live().is_asking() && watched.is_to_end(&self.standing()) {
                 return Poll::Ready(Ending::Expired(Limit::Killed));
             }
             let now = Coarse::now();
@@ -174,6 +177,10 @@ impl<'a> Relay<'a> {
             }
         })
         .await
+    }
+
+    fn standing(&self) -> Standing<'_> {
+        Standing::new(self.connected, [&self.up, &self.down], self.filters.as_deref())
     }
 
     /// The process is about to end, or else the server of this connection is down, or what it came through has changed.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::find;
 use super::options::{Asked, asked};
 use crate::config::TlsStart;
-use crate::connection::{Accepted, Outcome};
+use crate::connection::{self, Accepted, Answer, Doing, Here, Note, Outcome, micros_since};
 use crate::detect::{self, Found, Sight};
 use crate::filter::{Attribute, Decision, Facts, Generation, Stop, Window, ask, blame};
 use crate::sys::Coarse;
@@ -23,6 +23,7 @@ pub const MOST_EXCHANGES: u32 = 16;
 
 pub(super) struct Dialogue<'a> {
     worker: &'a Worker,
+    here: &'a Here,
     accepted: Box<Accepted>,
     window: Window,
     sight: Sight,
@@ -49,7 +50,13 @@ pub(super) enum End {
 
 impl<'a> Dialogue<'a> {
     /// With a client that has sent `seen` so far, and perhaps its end.
-    pub(super) fn new(worker: &'a Worker, accepted: Box<Accepted>, seen: Vec<u8>, finished: bool) -> Self {
+    pub(super) fn new(
+        worker: &'a Worker,
+        here: &'a Here,
+        accepted: Box<Accepted>,
+        seen: Vec<u8>,
+        finished: bool,
+    ) -> Self {
         let window = Window {
             bytes: seen,
             round: 0,
@@ -59,6 +66,7 @@ impl<'a> Dialogue<'a> {
         };
         Self {
             worker,
+            here,
             sight: accepted.listener.sight(),
             found: None,
             accepted,
@@ -77,12 +85,10 @@ impl<'a> Dialogue<'a> {
         let Some(facts) = self.accepted.facts.clone() else {
             return Ok(None);
         };
-        let routers: Vec<_> = self
-            .accepted
-            .generations
-            .iter()
-            .filter(|generation| generation.is_router())
-            .cloned()
+        let generations = self.accepted.generations.iter().enumerate();
+        let routers: Vec<(u8, _)> = generations
+            .filter(|(_, generation)| generation.is_router())
+            .map(|(filter, generation)| (filter.try_into().unwrap_or(u8::MAX), Arc::clone(generation)))
             .collect();
         if routers.is_empty() {
             return Ok(None);
@@ -92,17 +98,34 @@ impl<'a> Dialogue<'a> {
         facts.offer_tls(can_have_tls && self.accepted.listener.tls.as_ref().is_some_and(may_start));
         // All routers together have one deadline, which runs while a client is waited for.
         self.deadline = self.accepted.listener.timeouts.route.map(|limit| Coarse::now() + limit);
-        for generation in &routers {
+        for (filter, generation) in &routers {
             self.window.round = 0;
-            if let Some(chosen) = self.ask_router(generation, &facts).await? {
-                return Ok(Some(chosen));
+            let began = self.here.clock();
+            let (answer, chosen) = self.ask_router(*filter, generation, &facts).await?;
+            self.here.note(|| {
+                Note::Asked(connection::Asked {
+                    filter: *filter,
+                    answer,
+                    exchanges: self.window.round.try_into().unwrap_or(u8::MAX),
+                    micros: micros_since(began),
+                })
+            });
+            if chosen.is_some() {
+                return Ok(chosen);
             }
         }
         Ok(None)
     }
 
-    async fn ask_router(&mut self, generation: &Arc<Generation>, facts: &Arc<Facts>) -> Result<Option<Chosen>, End> {
+    async fn ask_router(
+        &mut self,
+        filter: u8,
+        generation: &Arc<Generation>,
+        facts: &Arc<Facts>,
+    ) -> Result<(Answer, Option<Chosen>), End> {
         loop {
+            let seen = self.window.bytes.len().try_into().unwrap_or(u32::MAX);
+            self.here.does(Doing::Router { filter, seen });
             self.look(facts);
             let decision = ask(self.worker.instances(), generation, facts, &self.window).map_err(End::Stopped)?;
             let wants_tls = facts.take_request_for_tls();
@@ -116,20 +139,20 @@ impl<'a> Dialogue<'a> {
                     Some(complaint) => complaint,
                 },
                 _ if wants_tls => "it asked for TLS, and answered with something else than an exchange".to_owned(),
-                Decision::Pass => return Ok(None),
+                Decision::Pass => return Ok((Answer::Passed, None)),
                 // There will be no more: it had its chance to decide on what there is.
-                Decision::Need(_) if self.is_over() => return Ok(None),
+                Decision::Need(_) if self.is_over() => return Ok((Answer::TooLittle, None)),
                 Decision::Need(more) => {
                     self.read(more).await?;
                     continue;
                 }
                 Decision::Route { upstream, options } => match self.chosen(&upstream, &options) {
-                    Ok(chosen) => return Ok(Some(chosen)),
+                    Ok(chosen) => return Ok((Answer::Chose, Some(chosen))),
                     Err(complaint) => complaint,
                 },
             };
             blame(generation, facts, complaint).map_err(End::Stopped)?;
-            return Ok(None);
+            return Ok((Answer::Failed, None));
         }
     }
 

@@ -5,11 +5,10 @@ mod dialogue;
 mod options;
 pub mod rules;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::{Refusal, TimeoutChanges, Timeouts};
-use crate::connection::{Accepted, Cause, Outcome, Routed, Stage};
+use crate::connection::{Accepted, Cause, Choice, Here, Outcome, Routed, Stage};
 use crate::detect::{Answer, Inspected, begins};
 use crate::filter::{Chain, Stop};
 use crate::flow::Side;
@@ -18,8 +17,7 @@ use crate::listener::Listener;
 use crate::protocol::Protocol;
 use crate::proxy_header::outgoing;
 use crate::tls::unrecognized_name;
-use crate::upstream::balance::hash_key;
-use crate::upstream::{Upstream, Wish};
+use crate::upstream::{Upstream, Wish, key_of};
 use crate::worker::Worker;
 use dialogue::{Chosen, Dialogue, End};
 pub use dialogue::{MOST_EXCHANGES, WINDOW};
@@ -29,7 +27,7 @@ use rules::Target;
 
 /// # Errors
 /// The outcome of the connection: it was refused, it failed before an upstream was chosen, or there is none for it.
-pub async fn choose(worker: &Worker, inspected: Inspected) -> Result<Routed, Outcome> {
+pub async fn choose(worker: &Worker, inspected: Inspected, here: &Here) -> Result<Routed, Outcome> {
     let Inspected {
         accepted,
         seen,
@@ -46,7 +44,7 @@ pub async fn choose(worker: &Worker, inspected: Inspected) -> Result<Routed, Out
     if let Some(pause) = worker.instances().pause(&accepted.generations) {
         let _ = worker.timers().within(Some(pause), std::future::pending::<()>()).await;
     }
-    let mut dialogue = Dialogue::new(worker, accepted, seen, finished);
+    let mut dialogue = Dialogue::new(worker, here, accepted, seen, finished);
     let asked = dialogue.ask_routers().await;
     let (accepted, seen) = dialogue.into_parts();
     let (chosen, route) = match asked {
@@ -62,6 +60,7 @@ pub async fn choose(worker: &Worker, inspected: Inspected) -> Result<Routed, Out
         Ok(chain) => chain,
         Err(stop) => return Err(close(worker, &accepted, End::Stopped(stop)).await),
     };
+    here.chooses(|| choice(&accepted, &chosen));
     let terms = chosen.upstream.terms();
     let header = terms.config.proxy_protocol.as_ref();
     let header = header.map(|protocol| outgoing(protocol, &accepted));
@@ -121,13 +120,20 @@ fn timeouts(listener: &Listener, chosen: &Chosen) -> Arc<Timeouts> {
 /// has a key of its own.
 fn wish(accepted: &Accepted, chosen: &Chosen) -> Option<Box<Wish>> {
     let Wish { key, server } = chosen.asked.wish;
-    let of_client = || match accepted.client.filter(|_| chosen.upstream.hashes())?.ip() {
-        IpAddr::V4(address) => Some(hash_key(&address.octets())),
-        IpAddr::V6(address) => Some(hash_key(&address.octets())),
-    };
+    let of_client = || Some(key_of(accepted.client.filter(|_| chosen.upstream.hashes())?.ip()));
     let key = key.or_else(of_client);
     // Boxed: few have one, and every connection keeps what it was routed by.
     key.or(server).map(|_| Box::new(Wish { key, server }))
+}
+
+/// The same in a word, for who asks.
+fn choice(accepted: &Accepted, chosen: &Chosen) -> Choice {
+    match chosen.asked.wish {
+        Wish { server: Some(_), .. } => Choice::Named,
+        Wish { key: Some(_), .. } => Choice::Key,
+        Wish { .. } if chosen.upstream.hashes() && accepted.client.is_some() => Choice::Client,
+        Wish { .. } => Choice::Balance,
+    }
 }
 
 fn watchers(worker: &Worker, accepted: &Accepted) -> Result<Option<Box<Chain>>, Stop> {

@@ -151,8 +151,8 @@ impl Desk {
     ///
     /// # Errors
     /// A worker does not answer.
-    pub async fn kill(&self, id: u64) -> Result<Option<Shown>, Silent> {
-        let killed = self.ask(|reply| Command::Kill(id, reply)).await?;
+    pub async fn kill(&self, id: u64, reason: &str) -> Result<Option<Shown>, Silent> {
+        let killed = self.ask(|reply| Command::Kill(id, reason.into(), reply)).await?;
         Ok(killed.into_iter().flatten().next())
     }
 

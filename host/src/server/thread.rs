@@ -46,8 +46,8 @@ pub enum Command {
     Show(u64, oneshot::Sender<Option<Shown>>),
     /// Say which of them stand out, and which have ended lately.
     Survey(oneshot::Sender<Survey>),
-    /// End it, if it is here.
-    Kill(u64, oneshot::Sender<Option<Shown>>),
+    /// End it, if it is here, for this reason.
+    Kill(u64, Box<str>, oneshot::Sender<Option<Shown>>),
     /// Say that it is there, with all that it began with.
     Answer(mpsc::UnboundedSender<()>),
     /// Stop now, whatever is still connected.
@@ -158,9 +158,9 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
                         let worker = Rc::clone(&worker);
                         spawn_local(async move { reply.send(worker.live().show(id).await).ok() });
                     }
-                    Some(Command::Kill(id, reply)) => {
+                    Some(Command::Kill(id, reason, reply)) => {
                         let worker = Rc::clone(&worker);
-                        spawn_local(async move { reply.send(worker.live().kill(id).await).ok() });
+                        spawn_local(async move { reply.send(worker.live().kill(id, reason).await).ok() });
                     }
                     // One that has been asked for in vain is not worth the work: they pile up while a worker hangs.
                     Some(Command::Survey(reply)) if reply.is_closed() => {}

@@ -8,7 +8,7 @@ use super::queue::{NoPlace, place};
 use super::{Counted, Place, Upstream, Wish};
 use crate::channel::Channel;
 use crate::config::Connect;
-use crate::connection::{Cause, Outcome, Routed, Stage};
+use crate::connection::{Cause, Doing, Here, Note, Outcome, Routed, Stage, Tried};
 use crate::flow::Side;
 use crate::linger;
 use crate::relay::{Ending, Transfer};
@@ -29,14 +29,15 @@ pub struct Connected {
 ///
 /// # Errors
 /// The outcome of the connection: no server answered, or the client is gone.
-pub async fn connect(worker: &Worker, mut routed: Routed) -> Result<Connected, Outcome> {
+pub async fn connect(worker: &Worker, mut routed: Routed, here: &Here) -> Result<Connected, Outcome> {
     let upstream = &routed.upstream;
     let counted = upstream.count();
     let connecting = async {
         if upstream.terms().config.connect == Connect::FirstByte && routed.seen.is_empty() {
+            here.does(Doing::Client);
             wait_for_client(worker, &routed).await?;
         }
-        dial(worker, &routed).await
+        dial(worker, &routed, here).await
     };
     let dialled = tokio::select! {
         dialled = connecting => dialled,
@@ -106,7 +107,7 @@ async fn wait_for_client(worker: &Worker, routed: &Routed) -> Result<(), Failure
     spoke.map_err(|Elapsed| Failure::SilentClient)
 }
 
-async fn dial(worker: &Worker, routed: &Routed) -> Result<(Channel, Place), Failure> {
+async fn dial(worker: &Worker, routed: &Routed, here: &Here) -> Result<(Channel, Place), Failure> {
     let upstream = &routed.upstream;
     let wish = &routed.wish.as_deref().copied().unwrap_or_default();
     let alpn = routed.client.session().and_then(|session| session.established().alpn());
@@ -117,29 +118,39 @@ async fn dial(worker: &Worker, routed: &Routed) -> Result<(Channel, Place), Fail
     // Who wants a certain server does not want any connection that happens to be there.
     let spare = (*wish == Wish::default()).then(|| worker.spares().take(upstream));
     if let Some((socket, place)) = spare.flatten() {
+        here.tries(place.server().peer(), 1);
+        let began = here.clock();
         // What goes wrong with it may be due to its age: it is as if it had not been there.
         if let Ok(Ok(channel)) = worker.timers().within(left(2), greet(&place, socket)).await {
+            here.was_answered(began, true);
             return Ok((channel, place));
         }
     }
     let mut tried = Vec::new();
     let mut last = None;
     loop {
+        here.does(Doing::Place);
         let place = match place(worker, upstream, wish, &tried).await {
             Ok(place) => place,
             Err(why) => return Err(last.map_or(Failure::NoPlace(why), Failure::Server)),
         };
         tried.push(place.server().id());
+        here.tries(place.server().peer(), tried.len());
+        let began = here.clock();
         // Those that may come after this one get their part of the time: a server that drops what comes to it would have all.
         let retries_left = (upstream.terms().config.retries.count as usize).saturating_sub(tried.len() - 1);
         let share = 1 + retries_left.min(upstream.untried(&tried));
         let left = left(u32::try_from(share).unwrap_or(u32::MAX));
         let dialling = async { greet(&place, from_a_source(upstream, &place).await?).await };
         let error = match worker.timers().within(left, dialling).await {
-            Ok(Ok(channel)) => return Ok((channel, place)),
+            Ok(Ok(channel)) => {
+                here.was_answered(began, false);
+                return Ok((channel, place));
+            }
             Ok(Err(error)) => error,
             Err(Elapsed) => io::ErrorKind::TimedOut.into(),
         };
+        here.note(|| Note::Tried(Box::new(Tried::new(place.server().peer(), began, &error))));
         if !sys::is_our_own(&error) {
             place.server().count_refused();
             upstream.failed(place.server());

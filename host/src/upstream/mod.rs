@@ -14,6 +14,7 @@ mod discover;
 mod dns;
 mod greet;
 mod health;
+mod imagine;
 mod keeper;
 mod operator;
 mod queue;
@@ -35,6 +36,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
 
 pub use connect::{Connected, connect};
+pub use imagine::{imagine, key_of, method};
 pub use keeper::Keeper;
 pub use operator::{Mode, Operation};
 pub use reload::{Changes, prepare};

@@ -9,6 +9,7 @@ use super::super::State;
 use super::super::refused::Refused;
 use super::super::said::{Connection, Connections, ConnectionsAsked, Failure, FilterGeneration, Kill};
 use super::super::take::{Asked, Body, Named};
+use super::super::trace::trace_of;
 use super::{Any, OfBody};
 use crate::connection::{Query, Shown};
 
@@ -66,7 +67,7 @@ pub async fn connections(
     }))
 }
 
-/// One of them.
+/// One of them, and why it goes as it does.
 #[utoipa::path(
     get,
     path = "/v1/connections/{id}",
@@ -112,7 +113,7 @@ pub async fn kill(
             format!("expected up to {LONGEST_REASON} characters of text"),
         ));
     }
-    let killed = state.desk.kill(id).await?.ok_or_else(|| missing(id))?;
+    let killed = state.desk.kill(id, &reason).await?.ok_or_else(|| missing(id))?;
     tracing::info!(connection = id, reason, "connection killed");
     Ok(Json(connection_of(&killed)))
 }
@@ -149,5 +150,6 @@ pub fn connection_of(shown: &Shown) -> Connection {
             .collect(),
         up: shown.up.into(),
         down: shown.down.into(),
+        trace: trace_of(shown),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::admin::said::{
     Bytes, Connection, Connections, FilterChanged, Filters, Limits, LimitsInForce, Listeners, Reloaded, Server,
-    ServerOrigin, Status, Upstreams,
+    ServerOrigin, Status, StepKind, StepResult, Trace, Upstreams,
 };
 use crate::words::{printable, size, time};
 
@@ -242,6 +242,50 @@ pub fn connection(said: &Connection) -> String {
         format!("down        {}", moved(&said.down)),
     ]
     .join("\n")
+        + &said.trace.as_ref().map(trace).unwrap_or_default()
+}
+
+/// A line for each decision, behind an empty one.
+fn trace(trace: &Trace) -> String {
+    let steps = trace.steps.iter().map(|step| {
+        let name = step.name.as_deref().unwrap_or_default();
+        row(&[decided_about(step.step), name, decided(step.result), &step.why])
+    });
+    let mut lines = format!("\n\n{}", aligned(&steps.collect::<Vec<_>>()));
+    for (direction, way) in [("up", &trace.up), ("down", &trace.down)] {
+        if let Some(way) = way {
+            // As wide as "upstream", which there is where there are ways.
+            lines.push_str(&format!("{direction:<8}  {}\n", way.why));
+        }
+    }
+    lines.trim_end().to_owned()
+}
+
+fn decided_about(step: StepKind) -> &'static str {
+    match step {
+        StepKind::Accept => "accept",
+        StepKind::Limit => "limit",
+        StepKind::Detect => "detect",
+        StepKind::Tls => "tls",
+        StepKind::Route => "route",
+        StepKind::Filter => "filter",
+        StepKind::Upstream => "upstream",
+        StepKind::Server => "server",
+    }
+}
+
+fn decided(result: StepResult) -> &'static str {
+    match result {
+        StepResult::Done => "done",
+        StepResult::Waits => "waits",
+        StepResult::Late => "late",
+        StepResult::Matched => "matched",
+        StepResult::NoMatch => "no match",
+        StepResult::Passed => "passed",
+        StepResult::Chosen => "chosen",
+        StepResult::Watches => "watches",
+        StepResult::Failed => "failed",
+    }
 }
 
 fn or_dash(text: Option<&str>) -> String {
@@ -277,6 +321,47 @@ fn aligned(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::said::{Step, Way};
+
+    #[test]
+    fn a_trace_reads_like_an_explanation() {
+        let step = |step, name: Option<&str>, result, why: &str| Step {
+            step,
+            name: name.map(str::to_owned),
+            result,
+            why: why.to_owned(),
+            took_us: None,
+        };
+        let way = |zero_copy, why: &str| {
+            Some(Way {
+                zero_copy,
+                why: why.to_owned(),
+            })
+        };
+        let said = Trace {
+            steps: vec![
+                step(StepKind::Route, Some("blue"), StepResult::NoMatch, "client: no"),
+                step(
+                    StepKind::Upstream,
+                    Some("app"),
+                    StepResult::Chosen,
+                    "the listener's own",
+                ),
+                step(StepKind::Server, Some("10.0.0.1:80"), StepResult::Chosen, "in turn"),
+            ],
+            up: way(false, "copied: transfers are small so far"),
+            down: way(true, "spliced"),
+        };
+        assert_eq!(
+            trace(&said),
+            "\n
+route     blue         no match  client: no
+upstream  app          chosen    the listener's own
+server    10.0.0.1:80  chosen    in turn
+up        copied: transfers are small so far
+down      spliced"
+        );
+    }
 
     #[test]
     fn columns_stand_below_each_other() {

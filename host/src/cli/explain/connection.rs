@@ -6,7 +6,7 @@ use super::{Bytes, Said};
 use crate::config::{ListenAddress, ListenerConfig, Pattern, TlsIn, TlsStart};
 use crate::detect::{HelloReader, Reading, normalised};
 use crate::proxy_header::Tlvs;
-use crate::route::rules::{Known, Tls};
+use crate::route::rules::{First, Known, Tls};
 
 /// How a ClientHello begins that nobody has seen, for the condition on the protocol (RFC 8446, section 5.1).
 const ASSUMED: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
@@ -111,7 +111,7 @@ impl Connection {
             client: self.client,
             tlvs: self.tlvs.as_ref(),
             subject: self.subject.as_deref(),
-            bytes: &self.bytes,
+            first: First::Bytes(&self.bytes),
             tls: match &self.tls {
                 OwnTls::Unknown => Tls::Unknown,
                 OwnTls::Absent => Tls::Absent,

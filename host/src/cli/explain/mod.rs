@@ -1,7 +1,9 @@
-//! `spliceway explain`: which upstream a connection would get, and why. Nobody connects anywhere.
+//! `spliceway explain`: which upstream and server a connection would get, on which terms, and why. Nobody connects anywhere.
 
 mod connection;
+mod filters;
 mod report;
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +17,7 @@ use clap::Args;
 
 use super::{FAILED, WRONG, complain, load, say};
 use crate::config::{Config, ListenerConfig};
+use connection::Connection;
 use report::report;
 
 /// The most that is read of `--bytes`: more than any listener looks at, cut into records of single bytes.
@@ -92,7 +95,12 @@ pub(super) fn explain(asked: Explain) -> ExitCode {
             Err(error) => return complain(WRONG, &format!("--bytes: {error}")),
         }
     }
-    match listener(&config, said.listener.as_deref()).and_then(|listener| report(listener, &said)) {
+    let explained = listener(&config, said.listener.as_deref()).and_then(|listener| {
+        let connection = Connection::new(listener, &said)?;
+        let met = filters::ask(&config, listener, &connection);
+        Ok(report(&config, listener, &connection, &met))
+    });
+    match explained {
         Ok(report) => {
             say(report.text.trim_end());
             if report.is_routed {

@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Write};
 
-use super::Said;
 use super::connection::{Connection, Decrypted};
-use crate::config::{Detection, ListenerConfig, Refusal, RouteTarget};
-use crate::route::rules::{Awaited, Decided, Explanation, Finding, Known, Rules, Tls};
+use super::filters::{Answer, Met, Says};
+use super::terms::{Of, write_terms};
+use crate::config::{Config, Detection, ListenerConfig, Refusal, RouteTarget};
+use crate::route::rules::{Awaited, Decided, Explanation, Finding, First, Known, Rules, Tls};
 use crate::words::count;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -18,25 +19,28 @@ pub(super) struct Report {
 struct End {
     text: String,
     is_routed: bool,
+    /// Not by the routes.
+    is_by_filter: bool,
+    /// To which it may go.
+    upstreams: Vec<String>,
 }
 
-/// # Errors
-/// What is said contradicts itself, or the listener.
-pub(super) fn report(listener: &ListenerConfig, said: &Said) -> Result<Report, String> {
-    let connection = Connection::new(listener, said)?;
-    let known = connection.known();
+/// `met`: what each of the listener's filters says, as far as they were asked.
+pub(super) fn report(config: &Config, listener: &ListenerConfig, connection: &Connection, met: &[Met]) -> Report {
     let mut text = String::new();
     // Writing to a `String` cannot fail.
-    let is_routed = write_report(&mut text, listener, &connection.decrypted, &known).unwrap_or_default();
-    Ok(Report { text, is_routed })
+    let is_routed = write_report(&mut text, config, listener, connection, met).unwrap_or_default();
+    Report { text, is_routed }
 }
 
 fn write_report(
     text: &mut String,
+    config: &Config,
     listener: &ListenerConfig,
-    decrypted: &Decrypted,
-    known: &Known<'_>,
+    connection: &Connection,
+    met: &[Met],
 ) -> Result<bool, fmt::Error> {
+    let (decrypted, known) = (&connection.decrypted, &connection.known());
     writeln!(text, "listener \"{}\" ({})", listener.name, listener.address)?;
     writeln!(text, "what is known: {}", facts(known))?;
     if let Some(line) = decryption(listener, decrypted, known) {
@@ -50,20 +54,131 @@ fn write_report(
     let explanation = rules.explain(known);
     writeln!(text)?;
     write_steps(text, &explanation)?;
-    let end = end(listener, known, explanation.decided);
+    let mut end = end(listener, known, explanation.decided);
+    let is_refused = refuses(listener, explanation.decided);
+    // Who has said too little is not asked about yet.
+    let asked: &[Met] = match explanation.decided {
+        Decided::NeedMore => &[],
+        _ if is_refused => &[],
+        Decided::Route(_) | Decided::NoMatch => met,
+    };
+    write_filters(text, asked)?;
+    if let Some(by_filter) = decision(asked) {
+        end = by_filter;
+    }
     writeln!(text, "\n{}", end.text)?;
     if let Some(awaited) = awaited(&rules, known) {
         writeln!(text, "waited for: {}", waiting(awaited, listener, known))?;
     }
-    if !listener.filters.is_empty() && !refuses(listener, explanation.decided) {
-        let filters: Vec<String> = listener.filters.iter().map(|name| format!("\"{name}\"")).collect();
+    let routers: Vec<String> = listener
+        .filters
+        .iter()
+        .filter(|name| may_choose(name, asked))
+        .map(|name| format!("\"{name}\""))
+        .collect();
+    if !routers.is_empty() && !is_refused {
         writeln!(
             text,
             "note: those of the filters {} that are routers are asked next, and may choose otherwise",
-            filters.join(", ")
+            routers.join(", ")
         )?;
     }
+    for upstream in &end.upstreams {
+        let Some(upstream) = config.upstreams.iter().find(|known| known.name == *upstream) else {
+            continue;
+        };
+        if end.upstreams.len() > 1 {
+            writeln!(text, "\nwith \"{}\":", upstream.name)?;
+        } else {
+            writeln!(text)?;
+        }
+        let of = Of {
+            config,
+            listener,
+            route: match explanation.decided {
+                Decided::Route(route) if !end.is_by_filter => listener.routes.get(route),
+                _ => None,
+            },
+            upstream,
+            client: known.client,
+            is_decrypted: matches!(known.tls, Tls::Established { .. }),
+            filters: asked,
+        };
+        write_terms(text, &of)?;
+    }
     Ok(end.is_routed)
+}
+
+/// What filters say, where they were asked.
+fn write_filters(text: &mut String, met: &[Met]) -> fmt::Result {
+    if met.is_empty() {
+        return Ok(());
+    }
+    writeln!(text)?;
+    let width = met.iter().map(|met| met.name.chars().count()).max().unwrap_or_default();
+    for Met { name, says } in met {
+        let what = match says {
+            Says::Nothing(why) => format!("is not asked: {why}"),
+            Says::This { router, watches } => {
+                let router = router.as_ref().map(|answer| match answer {
+                    Answer::Passes => "passes".to_owned(),
+                    Answer::Wants(what) => format!("wants {what}"),
+                    Answer::Chooses(upstream) => format!("chooses the upstream \"{upstream}\""),
+                    Answer::Refuses(why) => format!("refuses: {why}"),
+                    Answer::Fails => "fails, and its policy is to go on".to_owned(),
+                });
+                let watches = match watches {
+                    [true, true] => Some("sees what goes up and down"),
+                    [true, false] => Some("sees what goes up"),
+                    [false, true] => Some("sees what goes down"),
+                    [false, false] => None,
+                };
+                let both: Vec<_> = router.into_iter().chain(watches.map(str::to_owned)).collect();
+                match both.is_empty() {
+                    true => "sees no byte".to_owned(),
+                    false => both.join("; "),
+                }
+            }
+        };
+        writeln!(text, "  filter  {name:<width$}  {what}")?;
+    }
+    Ok(())
+}
+
+/// What the first router with an opinion makes of it; `None` where none has one, or that is not known.
+fn decision(met: &[Met]) -> Option<End> {
+    for Met { name, says } in met {
+        let Says::This { router, .. } = says else { return None };
+        match router {
+            None | Some(Answer::Passes | Answer::Fails) => {}
+            Some(Answer::Wants(_)) => return None,
+            Some(Answer::Chooses(upstream)) => {
+                return Some(End {
+                    text: format!("upstream \"{upstream}\", chosen by the filter \"{name}\""),
+                    is_routed: true,
+                    is_by_filter: true,
+                    upstreams: vec![upstream.clone()],
+                });
+            }
+            Some(Answer::Refuses(_)) => {
+                return Some(End {
+                    text: format!("refused by the filter \"{name}\""),
+                    is_routed: false,
+                    is_by_filter: true,
+                    upstreams: Vec::new(),
+                });
+            }
+        }
+    }
+    None
+}
+
+/// Whether it may be a router, and has not decided yet.
+fn may_choose(filter: &str, met: &[Met]) -> bool {
+    match met.iter().find(|met| met.name == filter).map(|met| &met.says) {
+        None | Some(Says::Nothing(_)) => true,
+        Some(Says::This { router, .. }) => matches!(router, Some(Answer::Wants(_))),
+    }
 }
 
 fn facts(known: &Known<'_>) -> String {
@@ -77,7 +192,7 @@ fn facts(known: &Known<'_>) -> String {
     }
     let name = |name: Option<&str>| name.map_or_else(|| "no sni".to_owned(), |name| format!("sni {name:?}"));
     match known.tls {
-        Tls::Unknown if known.bytes.is_empty() => {}
+        Tls::Unknown if known.first.is_empty() => {}
         Tls::Unknown => facts.push("a ClientHello that is not whole, or too little to tell".to_owned()),
         Tls::Absent => facts.push("no tls".to_owned()),
         Tls::Hello { name: asked, offered } => {
@@ -92,8 +207,8 @@ fn facts(known: &Known<'_>) -> String {
         }
     }
     facts.extend(known.subject.map(|subject| format!("subject {subject:?}")));
-    if !known.bytes.is_empty() && !matches!(known.tls, Tls::Hello { .. }) {
-        facts.push(count(known.bytes.len(), "byte"));
+    if !known.first.is_empty() && !matches!(known.tls, Tls::Hello { .. }) {
+        facts.push(count(known.first.len(), "byte"));
     }
     if known.over {
         facts.push("no more to come".to_owned());
@@ -152,17 +267,27 @@ fn write_steps(text: &mut String, explanation: &Explanation) -> fmt::Result {
 }
 
 fn end(listener: &ListenerConfig, known: &Known<'_>, decided: Decided) -> End {
-    let routed = |text| End { text, is_routed: true };
+    let routed = |text, upstreams| End {
+        text,
+        is_routed: true,
+        is_by_filter: false,
+        upstreams,
+    };
     let not_routed = |text: &str| End {
         text: text.to_owned(),
         is_routed: false,
+        is_by_filter: false,
+        upstreams: Vec::new(),
     };
     let target = match decided {
         Decided::Route(route) => &listener.routes[route].target,
         Decided::NeedMore => return not_routed("undecided: say more of the client, or --timed-out"),
         Decided::NoMatch => {
             return match &listener.upstream {
-                Some(upstream) => routed(format!("upstream \"{upstream}\", the listener's own")),
+                Some(upstream) => routed(
+                    format!("upstream \"{upstream}\", the listener's own"),
+                    vec![upstream.clone()],
+                ),
                 None if listener.filters.is_empty() => {
                     not_routed("refused: no route is for it, and the listener has no upstream of its own")
                 }
@@ -171,12 +296,14 @@ fn end(listener: &ListenerConfig, known: &Known<'_>, decided: Decided) -> End {
         }
     };
     match target {
-        RouteTarget::Upstream(upstream) => routed(format!("upstream \"{upstream}\"")),
-        RouteTarget::Split(shares) => {
-            let all: u64 = shares.iter().map(|(_, share)| u64::from(*share)).sum();
+        RouteTarget::Upstream(upstream) => routed(format!("upstream \"{upstream}\""), vec![upstream.clone()]),
+        RouteTarget::Split(all_shares) => {
+            let all: u64 = all_shares.iter().map(|(_, share)| u64::from(*share)).sum();
             let share = |(name, share): &(String, u32)| format!("\"{name}\" ({share} of {all})");
-            let shares: Vec<String> = shares.iter().map(share).collect();
-            routed(format!("one of the upstreams {}", shares.join(", ")))
+            let shares: Vec<String> = all_shares.iter().map(share).collect();
+            let possible = all_shares.iter().filter(|(_, share)| *share > 0);
+            let upstreams = possible.map(|(name, _)| name.clone()).collect();
+            routed(format!("one of the upstreams {}", shares.join(", ")), upstreams)
         }
         RouteTarget::Refuse(Refusal::Rst) => not_routed("refused, with RST"),
         RouteTarget::Refuse(Refusal::Alert) if matches!(known.tls, Tls::Hello { .. }) => {
@@ -196,7 +323,7 @@ fn refuses(listener: &ListenerConfig, decided: Decided) -> bool {
 /// What the route of such a connection depends on beyond what is known at once.
 fn awaited(rules: &Rules, known: &Known<'_>) -> Option<Awaited> {
     let at_once = Known {
-        bytes: &[],
+        first: First::Bytes(&[]),
         tls: Tls::Unknown,
         over: false,
         ..*known

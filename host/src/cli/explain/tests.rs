@@ -1,10 +1,48 @@
 use std::time::Duration;
 
+use super::filters::{Answer, Met, Says};
 use super::report::Report;
 use super::*;
+
+/// A configuration with upstreams of these names, each with three servers.
+fn with_upstreams(names: &[&str]) -> Config {
+    let server = |last: u8| ServerConfig::from(Address::Socket(([10, 1, 0, last], 80).into()));
+    let upstream = |name: &&str| UpstreamConfig::new(name, (1..=3).map(server).collect());
+    Config {
+        upstreams: names.iter().map(upstream).collect(),
+        ..Config::default()
+    }
+}
+
+fn explained(config: &Config, listener: &ListenerConfig, said: &Said, met: &[Met]) -> (Vec<String>, bool) {
+    let connection = Connection::new(listener, said).unwrap();
+    let Report { text, is_routed } = super::report::report(config, listener, &connection, met);
+    (text.lines().map(str::to_owned).collect(), is_routed)
+}
+
+#[track_caller]
+fn expect(lines: &[String], expected: &[&str]) {
+    for line in expected {
+        assert!(lines.iter().any(|known| known == line), "{line}: {lines:#?}");
+    }
+}
+
+fn met(name: &str, router: Option<Answer>, watches: [bool; 2]) -> Met {
+    Met {
+        name: name.to_owned(),
+        says: Says::This { router, watches },
+    }
+}
+
+/// Of a configuration that has nothing else.
+fn report(listener: &ListenerConfig, said: &Said) -> Result<Report, String> {
+    let connection = Connection::new(listener, said)?;
+    Ok(super::report::report(&Config::default(), listener, &connection, &[]))
+}
+
 use crate::config::{
-    ClientAuth, OnChange, Pattern, ProxyIn, Refusal, RouteConfig, RouteTarget, TlsIn, TlsStart, TlsVersion,
-    TlvCondition, Trusted,
+    Address, Balance, ClientAuth, OnChange, Pattern, ProxyIn, Refusal, RouteConfig, RouteTarget, ServerConfig,
+    TimeoutChanges, TlsIn, TlsOut, TlsStart, TlsVersion, TlvCondition, Trusted, UpstreamConfig,
 };
 use crate::protocol::Protocol;
 
@@ -340,6 +378,181 @@ fn what_the_proxy_in_front_and_the_certificate_say_is_known() {
     };
     let held = "  1  vpc  yes    tlv 0xEA \"vpce-1\", subject \"*,O=Example\"";
     assert!(has(&listener, &said, held), "{:?}", lines(&listener, &said));
+}
+
+#[test]
+fn timeouts_say_who_has_set_them() {
+    let mut listener = edge(vec![route("blue")]);
+    listener.timeouts.connect = Some(Duration::from_secs(2));
+    listener.timeouts.idle = Some(Duration::from_secs(60));
+    let mut config = with_upstreams(&["blue"]);
+    config.upstreams[0].timeouts = TimeoutChanges {
+        idle: Some(None),
+        lifetime: Some(Some(Duration::from_secs(86_400))),
+        ..TimeoutChanges::default()
+    };
+    let (lines, _) = explained(&config, &listener, &asking_for("a.example"), &[]);
+    let timeouts = "timeouts: idle none, lifetime 24h (upstream \"blue\"); connect 2s (listener \"edge\"); \
+                    route 5s, first-byte none, half-closed 50s, stall 5m (defaults)";
+    expect(&lines, &[timeouts]);
+}
+
+#[test]
+fn the_server_is_named_where_the_client_decides_and_else_how_it_is_chosen() {
+    let listener = edge(vec![route("blue")]);
+    let mut config = with_upstreams(&["blue"]);
+    config.upstreams[0].servers[1].weight = 5;
+    config.upstreams[0].servers[2].backup = true;
+    let (lines, _) = explained(&config, &listener, &asking_for("a.example"), &[]);
+    expect(
+        &lines,
+        &["server: one of 10.1.0.1:80, 10.1.0.2:80 (weight 5) (round-robin)"],
+    );
+    config.upstreams[0].balance = Balance::Maglev;
+    let (lines, _) = explained(&config, &listener, &asking_for("a.example"), &[]);
+    let named = |line: &String| {
+        line.starts_with("server: 10.1.0.")
+            && line.ends_with("by the hash of 10.0.0.7 (maglev), while all servers are up")
+    };
+    assert!(lines.iter().any(named), "{lines:#?}");
+    let host = Address::Host {
+        host: "db.example".to_owned(),
+        port: 80,
+    };
+    config.upstreams[0].servers.push(host.into());
+    let (lines, _) = explained(&config, &listener, &asking_for("a.example"), &[]);
+    expect(
+        &lines,
+        &["server: the one that the hash of 10.0.0.7 leads to (maglev), once names are looked up"],
+    );
+}
+
+#[test]
+fn each_upstream_of_a_split_has_its_terms() {
+    let listener = edge(vec![RouteConfig {
+        target: RouteTarget::Split(vec![
+            ("blue".to_owned(), 9),
+            ("green".to_owned(), 1),
+            ("old".to_owned(), 0),
+        ]),
+        on_change: OnChange::Kill,
+        ..route("canary")
+    }]);
+    let config = with_upstreams(&["blue", "green", "old"]);
+    let (lines, _) = explained(&config, &listener, &asking_for("a.example"), &[]);
+    expect(
+        &lines,
+        &[
+            "with \"blue\":",
+            "with \"green\":",
+            "on change: its connections are ended (of the route)",
+        ],
+    );
+    assert!(!lines.contains(&"with \"old\":".to_owned()), "{lines:#?}");
+}
+
+#[test]
+fn limits_are_named_with_whose_they_are() {
+    let mut listener = edge(vec![route("blue")]);
+    let mut config = with_upstreams(&["blue"]);
+    let (lines, _) = explained(&config, &listener, &asking_for("a.example"), &[]);
+    expect(&lines, &["limits: none"]);
+    listener.limits.connections = Some(100);
+    listener.limits.rate_per_client = Some(5);
+    config.limits.connections = Some(1_000);
+    config.upstreams[0].servers[0].max_connections = Some(10);
+    let (lines, _) = explained(&config, &listener, &asking_for("a.example"), &[]);
+    let limits = "limits: connections 100, rate-per-client 5, at the limit queue(5s) (listener \"edge\"); \
+                  connections 1000, at the limit queue(5s) (all listeners); \
+                  at most 10 connections at a server, where 1024 may wait up to 5s (upstream \"blue\")";
+    expect(&lines, &[limits]);
+}
+
+#[test]
+fn the_way_of_the_bytes_depends_on_tls_and_on_who_watches() {
+    let mut listener = edge(vec![route("blue")]);
+    let mut config = with_upstreams(&["blue"]);
+    let said = asking_for("a.example");
+    let (lines, _) = explained(&config, &listener, &said, &[]);
+    expect(
+        &lines,
+        &[
+            "up: spliced where it is bulk, copied where transfers are small",
+            "down: spliced where it is bulk, copied where transfers are small",
+        ],
+    );
+    let filters = [
+        met("geo", Some(Answer::Passes), [false; 2]),
+        met("redis-guard", None, [true, false]),
+    ];
+    listener.filters = vec!["geo".to_owned(), "redis-guard".to_owned()];
+    let (lines, _) = explained(&config, &listener, &said, &filters);
+    expect(
+        &lines,
+        &[
+            "  filter  geo          passes",
+            "  filter  redis-guard  sees what goes up",
+            "up: not spliced up: filter redis-guard is subscribed",
+            "down: spliced where it is bulk, copied where transfers are small",
+        ],
+    );
+    assert!(!lines.iter().any(|line| line.starts_with("note:")), "{lines:#?}");
+
+    config.upstreams[0].tls = Some(TlsOut {
+        verify: false,
+        name: None,
+        authorities: None,
+        certificate: None,
+        alpn: Vec::new(),
+        min_version: TlsVersion::V1_2,
+    });
+    let unknown = Met {
+        name: "far".to_owned(),
+        says: Says::Nothing("it lies in a registry".to_owned()),
+    };
+    listener.filters = vec!["far".to_owned()];
+    let (lines, _) = explained(&config, &listener, &said, &[unknown]);
+    expect(
+        &lines,
+        &[
+            "  filter  far  is not asked: it lies in a registry",
+            "down: copied: the sockets cannot be spliced (TLS with the server), unless filter far is subscribed",
+            "note: those of the filters \"far\" that are routers are asked next, and may choose otherwise",
+        ],
+    );
+}
+
+#[test]
+fn a_router_that_chooses_or_refuses_is_followed() {
+    let listener = ListenerConfig {
+        filters: vec!["geo".to_owned()],
+        ..edge(vec![route("blue")])
+    };
+    let config = with_upstreams(&["blue", "green"]);
+    let said = asking_for("a.example");
+    let asked = |answer| [met("geo", Some(answer), [false; 2])];
+    let (lines, is_routed) = explained(&config, &listener, &said, &asked(Answer::Chooses("green".to_owned())));
+    assert!(is_routed);
+    expect(
+        &lines,
+        &[
+            "  filter  geo  chooses the upstream \"green\"",
+            "upstream \"green\", chosen by the filter \"geo\"",
+        ],
+    );
+    let (lines, is_routed) = explained(&config, &listener, &said, &asked(Answer::Refuses("no".to_owned())));
+    assert!(!is_routed);
+    expect(&lines, &["  filter  geo  refuses: no", "refused by the filter \"geo\""]);
+    assert!(!lines.iter().any(|line| line.starts_with("server:")), "{lines:#?}");
+    let (lines, is_routed) = explained(&config, &listener, &said, &asked(Answer::Wants("more".to_owned())));
+    assert!(is_routed);
+    expect(
+        &lines,
+        &[
+            "upstream \"blue\"",
+            "note: those of the filters \"geo\" that are routers are asked next, and may choose otherwise",
+        ],
+    );
 }
 
 #[test]

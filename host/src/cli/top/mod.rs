@@ -23,7 +23,7 @@ use clap::Args;
 
 use super::ask::{Asker, Place};
 use super::{FAILED, WRONG, complain, say};
-use crate::config::period;
+use crate::config::parse_period;
 use draw::draw;
 use look::Look;
 use paint::Paint;
@@ -118,7 +118,7 @@ fn watch(asker: Asker, every: Duration) -> io::Result<()> {
 
 /// More often, it would be a load of its own; more seldom, it would seem to hang.
 fn every(text: &str) -> Result<Duration, String> {
-    let every = period(text)?;
+    let every = parse_period(text)?;
     match (Duration::from_millis(200)..=Duration::from_secs(60)).contains(&every) {
         true => Ok(every),
         false => Err("expected 200ms to 60s".to_owned()),

@@ -46,7 +46,7 @@ impl Live {
             let _turn = table.turn.lock().await;
             table.ask(chunk).await;
             for entry in chunk {
-                let moved = entry.moved.take().unwrap_or_default();
+                let moved = entry.said.take().map(|said| said.moved).unwrap_or_default();
                 biggest.offer(total(&moved), (Rc::clone(entry), moved));
             }
         }
@@ -58,10 +58,7 @@ impl Live {
         let slowest = slowest.iter().filter(|entry| is_open(entry));
         let slowest = slowest.map(|entry| entry.show()).collect();
         let biggest = biggest.items().filter(|(entry, _)| is_open(entry));
-        let biggest = biggest.map(|(entry, moved)| {
-            entry.moved.set(Some(moved));
-            entry.show()
-        });
+        let biggest = biggest.map(|(entry, moved)| entry.shown(Some(moved)));
         Survey {
             biggest: biggest.collect(),
             slowest,

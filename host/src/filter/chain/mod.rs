@@ -13,8 +13,8 @@ use super::generation::Generation;
 use super::sessions::Instances;
 use super::tally::Role;
 use crate::flow::Direction;
-pub use stage::MUCH;
-use stage::{Attention, Stage};
+use stage::Stage;
+pub use stage::{Attention, MUCH};
 
 /// Every inspector and transformer that watches a connection. Each sees what the one before it let through: in the order of
 /// the configuration for `up`, in reverse for `down`.
@@ -44,6 +44,23 @@ pub enum View {
     After(u64),
     /// The next byte.
     Next,
+}
+
+/// A filter that watches a connection, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watcher {
+    pub filter: Arc<str>,
+    pub role: Role,
+    pub up: Interest,
+    pub down: Interest,
+}
+
+/// What one filter wants of one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interest {
+    pub attention: Attention,
+    /// Bytes that it has seen and not let through yet.
+    pub held: usize,
 }
 
 /// Why a filter ends a connection.
@@ -166,6 +183,11 @@ impl Chain {
             (View::Nothing, Attention::Skipping(bytes)) => View::After(bytes),
             (View::After(known), Attention::Skipping(bytes)) => View::After(known.min(bytes)),
         })
+    }
+
+    /// Those that still watch, in their order.
+    pub fn watchers(&self) -> Vec<Watcher> {
+        self.stages.iter().map(Stage::watcher).collect()
     }
 
     /// A filter failed while it held bytes of this direction and the policy is to go on: they wait for the next `feed`,

@@ -10,7 +10,7 @@ use super::super::instance::{self, Directions, Next, Output};
 use super::super::remedy::{Grip, Remedy, remedy};
 use super::super::sessions::{Instances, OpenSession};
 use super::super::tally::{Role, Verdict};
-use super::{Given, Stop, Turn, refused};
+use super::{Given, Interest, Stop, Turn, Watcher, refused};
 use crate::flow::Direction;
 
 pub(super) struct Stage {
@@ -35,11 +35,14 @@ pub(super) struct Watch {
     wanted: usize,
 }
 
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Attention {
+/// Whether a filter wants to see the next bytes of a direction.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Attention {
     #[default]
     Watching,
+    /// Not so many of them.
     Skipping(u64),
+    /// None, ever again.
     Detached,
 }
 
@@ -116,6 +119,19 @@ impl Stage {
         match direction {
             Direction::Up => &mut self.up,
             Direction::Down => &mut self.down,
+        }
+    }
+
+    pub(super) fn watcher(&self) -> Watcher {
+        let interest = |watch: &Watch| Interest {
+            attention: watch.attention,
+            held: watch.held.len(),
+        };
+        Watcher {
+            filter: Arc::clone(self.generation.name()),
+            role: self.role,
+            up: interest(&self.up),
+            down: interest(&self.down),
         }
     }
 

@@ -115,6 +115,7 @@ fn value(field: LogField, entry: &Entry) -> Option<Value> {
             known.map(|(_, text)| Value::Text(printable(text)))
         }
         LogField::Route => text(entry.route.as_ref()?),
+        LogField::KillReason => text(entry.kill_reason.as_ref().filter(|reason| !reason.is_empty())?),
         LogField::Annotations => {
             let annotations = entry.annotations.iter().cloned();
             (!entry.annotations.is_empty()).then(|| Value::Json(annotations.collect()))
@@ -171,6 +172,7 @@ mod tests {
             client_tcp: None,
             upstream_tcp: None,
             route: None,
+            kill_reason: None,
             known: vec![
                 (LogField::Sni, "a.example.com".to_owned()),
                 (LogField::Alpn, "h2\n".to_owned()),

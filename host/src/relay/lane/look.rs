@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use super::super::Ending;
 use super::{Lane, Path, SMALL_IN_A_ROW, SPLICE, Tools, continues, count_seen};
-use crate::filter::View;
+use crate::filter::{Chain, View};
 use crate::worker::BUFFER;
 
 /// What is looked at of a message whose rest will be skipped: more than the header of any protocol that says lengths.
@@ -28,14 +28,22 @@ impl Lane {
         if chain.skims(self.direction) {
             return Some(GLANCE);
         }
-        let is_bulk = matches!(
+        (self.is_bulk() && !chain.answers()).then_some(BUFFER)
+    }
+
+    /// Whether filters are shown bytes where they lie, which is not possible where they are encrypted.
+    pub(super) fn looks_in_place(&self, chain: &Chain) -> bool {
+        chain.skims(self.direction) || (self.is_bulk() && !chain.answers())
+    }
+
+    fn is_bulk(&self) -> bool {
+        matches!(
             self.path,
             Path::Splice {
                 small: ..SMALL_IN_A_ROW,
                 ..
             }
-        );
-        (is_bulk && !chain.answers()).then_some(BUFFER)
+        )
     }
 
     /// Shows up to `most` bytes that lie in the socket, and what lies behind them.
@@ -112,7 +120,7 @@ impl Lane {
         if fed.is_ok() && passed.is_unchanged(bytes) {
             self.cleared += bytes.len() as u64;
             self.seen += bytes.len() as u64;
-            if let Path::Copy { .. } = self.path {
+            if let Path::Copy(_) = self.path {
                 self.expect_bulk();
             }
             self.settle(cx, tools, &passed);

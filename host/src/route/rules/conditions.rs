@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::known::{Known, Tls};
+use super::known::{First, Known, Tls};
 use crate::config::{Pattern, RouteConfig, TlvCondition, Trusted};
 use crate::detect::{Answer, begins};
 use crate::protocol::Protocol;
@@ -84,9 +84,12 @@ pub(super) fn speaks(protocol: Protocol, known: &Known<'_>) -> Answer {
     if protocol == Protocol::Tls && matches!(known.tls, Tls::Established { .. }) {
         return Answer::No;
     }
-    match begins(protocol, known.bytes) {
-        Answer::NeedMore if known.over => Answer::No,
-        told => told,
+    match known.first {
+        First::Gone { protocol: spoken, .. } => answer(spoken == Some(protocol)),
+        First::Bytes(bytes) => match begins(protocol, bytes) {
+            Answer::NeedMore if known.over => Answer::No,
+            told => told,
+        },
     }
 }
 

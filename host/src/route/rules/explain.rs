@@ -105,9 +105,9 @@ const CLAUSES: [Clause; 6] = [
             let spoken = |protocol: &&_| conditions::speaks(**protocol, known) == Answer::Yes;
             Some(format!("protocol {}", route.protocol.iter().find(spoken)?))
         },
-        fails_since: |route, known| match known.bytes {
-            [] => "protocol: the client has sent nothing".to_owned(),
-            _ => format!("protocol: the first bytes are not of {}", listed(&route.protocol)),
+        fails_since: |route, known| match known.first.is_empty() {
+            true => "protocol: the client has sent nothing".to_owned(),
+            false => format!("protocol: the first bytes are not of {}", listed(&route.protocol)),
         },
         awaits: Awaited::FirstBytes,
     },

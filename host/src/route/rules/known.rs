@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::protocol::Protocol;
 use crate::proxy_header::Tlvs;
 
 /// What is known of a connection so far.
@@ -14,11 +15,25 @@ pub struct Known<'a> {
     /// Of the client's certificate, as in RFC 4514.
     pub subject: Option<&'a str>,
     /// What the client has sent first; where it was decrypted, what that was.
-    pub bytes: &'a [u8],
+    pub first: First<'a>,
     /// How far it has come with TLS.
     pub tls: Tls<'a>,
     /// There will be no more bytes: the client has finished, its time is over, or it has sent all that is looked at.
     pub over: bool,
+}
+
+/// What a client has sent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First<'a> {
+    /// These.
+    Bytes(&'a [u8]),
+    /// They are gone.
+    Gone {
+        /// How many there were.
+        bytes: usize,
+        /// What they were; `None`: no protocol that is known.
+        protocol: Option<Protocol>,
+    },
 }
 
 /// Names are normalised, as `detect::normalised` does it.
@@ -56,5 +71,19 @@ impl<'a> Known<'a> {
             Tls::Hello { name, .. } | Tls::Established { name, .. } => name,
             Tls::Unknown | Tls::Absent => None,
         }
+    }
+}
+
+impl First<'_> {
+    /// How many bytes.
+    pub fn len(self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Gone { bytes, .. } => bytes,
+        }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
     }
 }

@@ -16,7 +16,7 @@ pub use regex::Regex as Expression;
 
 pub use crate::config::{OnChange, Pattern, RouteConfig, RouteTarget};
 pub use explain::{Awaited, Explanation, Finding, Step};
-pub use known::{Known, Tls};
+pub use known::{First, Known, Tls};
 pub use target::Target;
 
 use crate::detect::Answer;
@@ -30,6 +30,7 @@ pub struct Rules {
     index: Index,
     targets: Targets,
     asks: Asks,
+    asks_for_tlvs: bool,
 }
 
 /// What has to be found out of a connection for the sake of its routes.
@@ -71,6 +72,7 @@ impl Rules {
                     .any(|route| !route.sni.is_empty() || !route.alpn.is_empty()),
                 protocol: routes.iter().any(|route| !route.protocol.is_empty()),
             },
+            asks_for_tlvs: routes.iter().any(|route| !route.tlvs.is_empty()),
             routes: routes.into(),
         }
     }
@@ -97,6 +99,16 @@ impl Rules {
     /// What logs and explanations call a route.
     pub fn name(&self, route: usize) -> &str {
         &self.routes[route].name
+    }
+
+    /// Whether one of them asks for what the PROXY header says.
+    pub fn asks_for_tlvs(&self) -> bool {
+        self.asks_for_tlvs
+    }
+
+    /// What a route was made of.
+    pub fn route(&self, route: usize) -> &RouteConfig {
+        &self.routes[route]
     }
 
     /// Where a route leads. `draw`: any number, each as likely as the others; it chooses where a route splits, and the same

@@ -35,7 +35,7 @@ impl Connection {
             client: self.client,
             tlvs: self.tlvs.as_ref(),
             subject: self.subject.as_deref(),
-            bytes: &self.bytes,
+            first: First::Bytes(&self.bytes),
             tls: match &self.tls {
                 Hello::Unknown => Tls::Unknown,
                 Hello::Absent => Tls::Absent,
