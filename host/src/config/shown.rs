@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::units::{Period, Size};
+use super::units::{Size, period};
 use super::word::{Word, Words};
 use super::{
     AccessLogConfig, AdminConfig, Config, FilterConfig, Health, Limits, ListenerConfig, LogFormat, Pull, RouteConfig,
@@ -347,10 +347,6 @@ fn there(mut shown: Json) -> Json {
 
 fn word<T: Words>(value: T) -> &'static str {
     Word::of(value)
-}
-
-fn period(period: Duration) -> String {
-    Period(period).to_string()
 }
 
 /// For ever is 0, as it is typed.

@@ -83,6 +83,7 @@ impl First<'_> {
         }
     }
 
+    /// Whether there is nothing to see.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
