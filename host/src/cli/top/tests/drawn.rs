@@ -77,7 +77,7 @@ fn it_is_read_at_forty_columns_and_twelve_lines() {
     let lines = drawn(&seen(), &mut look, 40, 12, Instant::now());
     assert_eq!(
         lines[3..6].join("\n").split_whitespace().collect::<Vec<_>>()[..4],
-        ["UPSTREAM", "SERVER", "STATE", "HEALTH"]
+        ["UPSTREAM", "SERVER", "STATE", "OPEN"]
     );
     assert!(lines[5].contains("down"), "{lines:?}");
 }
