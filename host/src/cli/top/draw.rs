@@ -70,7 +70,7 @@ pub fn draw(frame: &mut Frame<'_>, seen: &Seen, look: &mut Look, paint: Paint, n
         None if seen.trouble.is_none() => page.line(&[cell("waiting for an answer")]),
         None => {}
     }
-    foot(&mut page, footer, look);
+    foot(&mut page, footer, look, seen.picture.is_some() && !look.help);
 }
 
 /// What is left of the screen.
@@ -321,13 +321,13 @@ fn help(page: &mut Page<'_>) {
 }
 
 /// The keys, and on the right which rows are shown.
-fn foot(page: &mut Page<'_>, place: Rect, look: &Look) {
+fn foot(page: &mut Page<'_>, place: Rect, look: &Look, has_rows: bool) {
     let Range { start, end } = look.shown();
     let mut right = Vec::new();
-    if let Some(order) = look.order().filter(|_| !look.help) {
+    if let Some(order) = look.order().filter(|_| has_rows) {
         right.push(order.name().to_owned());
     }
-    if end - start < look.rows() && !look.help {
+    if has_rows && end - start < look.rows() {
         right.push(format!("{} to {end} of {}", start + 1, look.rows()));
     }
     let right = right.join(", ");
