@@ -35,6 +35,9 @@ const GAP: usize = 2;
 /// A name of which no more is left says nothing.
 const LEAST_TEXT: usize = 10;
 
+/// As long as an address of IPv4 can be: half of one is none.
+const LEAST_ADDRESS: usize = 21;
+
 impl Table {
     pub fn of(columns: Vec<Column>) -> Self {
         Self {
@@ -133,6 +136,14 @@ impl Column {
             to_the_right: false,
             rank: 0,
             least: LEAST_TEXT,
+        }
+    }
+
+    /// An address, or what is as long and means nothing by half.
+    pub fn address(title: &str) -> Self {
+        Self {
+            least: LEAST_ADDRESS,
+            ..Self::text(title)
         }
     }
 

@@ -70,7 +70,7 @@ pub fn draw(frame: &mut Frame<'_>, seen: &Seen, look: &mut Look, paint: Paint, n
         None if seen.trouble.is_none() => page.line(&[cell("waiting for an answer")]),
         None => {}
     }
-    foot(&mut page, footer, look);
+    foot(&mut page, footer, look, seen.picture.is_some() && !look.help);
 }
 
 /// What is left of the screen.
@@ -161,7 +161,7 @@ fn course(page: &mut Page<'_>, beside: Rect, taken: u16, seen: &Seen) {
         width,
         ..beside
     };
-    let caption = toned(format!("{}/s at the most", size(peak)), Tone::Quiet);
+    let caption = toned(format!("peak {}/s", size(peak)), Tone::Quiet);
     let caption = Line::styled(cut(&caption.text, width.into()), page.paint.style(caption.tone));
     page.write(Rect { height: 1, ..area }, &caption);
     let bars = Rect {
@@ -189,25 +189,25 @@ fn tell(page: &mut Page<'_>, trouble: &str, age: Option<Duration>) {
     }
 }
 
-/// All of them, where they fit; their numbers, and the name of this one, otherwise.
+/// All of them, close to each other where it is narrow; where they do not fit, their numbers and the name of this one.
 fn views(page: &mut Page<'_>, chosen: View) {
-    let named = |(place, view): (usize, &View)| {
-        let tone = if *view == chosen { Tone::Chosen } else { Tone::Plain };
-        toned(format!(" {} {} ", place + 1, view.name()), tone)
+    let tone = |view: View| if view == chosen { Tone::Chosen } else { Tone::Plain };
+    let named = |behind: &str| -> Vec<Cell> {
+        let views = View::ALL.iter().enumerate();
+        let name =
+            |(place, view): (usize, &View)| toned(format!(" {} {}{behind}", place + 1, view.name()), tone(*view));
+        views.map(name).collect()
     };
-    let names: Vec<Cell> = View::ALL.iter().enumerate().map(named).collect();
-    let all: usize = names.iter().map(|name| wide(&name.text)).sum();
-    if all <= page.width() {
-        let line = beside(&names, page.width(), 0, page.paint);
-        page.add(&line);
-        return;
-    }
     let numbered = |(place, view): (usize, &View)| match *view == chosen {
-        true => toned(format!(" {} {} ", place + 1, view.name()), Tone::Chosen),
+        true => toned(format!(" {} {} ", place + 1, view.name()), tone(*view)),
         false => cell(format!(" {}", place + 1)),
     };
     let numbers: Vec<Cell> = View::ALL.iter().enumerate().map(numbered).collect();
-    let line = beside(&numbers, page.width(), 0, page.paint);
+    let taken = |cells: &[Cell]| cells.iter().map(|cell| wide(&cell.text)).sum::<usize>();
+    let width = page.width();
+    let mut forms = [named(" "), named("")].into_iter();
+    let shown = forms.find(|cells| taken(cells) <= width).unwrap_or(numbers);
+    let line = beside(&shown, width, 0, page.paint);
     page.add(&line);
 }
 
@@ -271,11 +271,13 @@ fn small(page: &mut Page<'_>, picture: &Picture) {
         tables::recent(picture, Order::Newest),
     ];
     tables.retain(|table| table.len() > 0);
-    // An empty line between them, where there is room for three rows of each besides.
-    let spaced = usize::from(page.left.height) >= tables.len() * 5;
-    let around = if spaced { 2 } else { 1 };
+    let room = usize::from(page.left.height);
     let wants: Vec<usize> = tables.iter().map(Table::len).collect();
-    let rows = shares(&wants, around, page.left.height.into());
+    // An empty line between them, where there is room for all rows besides, or for three of each.
+    let all: usize = wants.iter().map(|rows| rows + 2).sum();
+    let spaced = all <= room || room >= tables.len() * 5;
+    let around = if spaced { 2 } else { 1 };
+    let rows = shares(&wants, around, room);
     for (table, rows) in tables.iter_mut().zip(rows).filter(|(_, rows)| *rows > 0) {
         table.truncate(rows);
         let lines = table.lines(page.width(), 0..rows, page.paint);
@@ -319,13 +321,13 @@ fn help(page: &mut Page<'_>) {
 }
 
 /// The keys, and on the right which rows are shown.
-fn foot(page: &mut Page<'_>, place: Rect, look: &Look) {
+fn foot(page: &mut Page<'_>, place: Rect, look: &Look, has_rows: bool) {
     let Range { start, end } = look.shown();
     let mut right = Vec::new();
-    if let Some(order) = look.order().filter(|_| !look.help) {
+    if let Some(order) = look.order().filter(|_| has_rows) {
         right.push(order.name().to_owned());
     }
-    if end - start < look.rows() && !look.help {
+    if has_rows && end - start < look.rows() {
         right.push(format!("{} to {end} of {}", start + 1, look.rows()));
     }
     let right = right.join(", ");

@@ -128,7 +128,7 @@ pub fn listeners(picture: &Picture, order: Order) -> Table {
     }
     let mut table = Table::of(vec![
         Column::text("LISTENER"),
-        Column::text("ADDRESS"),
+        Column::address("ADDRESS"),
         Column::text("UPSTREAM").rank(2),
         Column::word("TLS").rank(4),
         Column::text("ROUTES").rank(5),
@@ -205,7 +205,7 @@ pub fn servers(picture: &Picture, order: Order) -> Table {
     }
     let mut table = Table::of(vec![
         Column::text("UPSTREAM"),
-        Column::text("SERVER"),
+        Column::address("SERVER"),
         Column::word("STATE"),
         Column::word("HEALTH").rank(1),
         Column::figure("OPEN"),
@@ -318,10 +318,10 @@ pub fn connections(picture: &Picture, order: Order) -> Table {
     };
     let mut table = Table::of(vec![
         Column::figure(title),
-        Column::text("CLIENT"),
+        Column::address("CLIENT"),
         Column::text("LISTENER").rank(3),
         Column::text("UPSTREAM").rank(4),
-        Column::text("SERVER").rank(1),
+        Column::address("SERVER").rank(1),
         Column::word("STAGE"),
         Column::figure("CONNECT").rank(3),
         Column::figure("AGE"),
@@ -366,12 +366,12 @@ pub fn recent(picture: &Picture, order: Order) -> Table {
     }
     let mut table = Table::of(vec![
         Column::figure("ENDED"),
-        Column::text("OUTCOME"),
+        Column::address("OUTCOME"),
         Column::figure("AGO"),
-        Column::text("CLIENT").rank(1),
+        Column::address("CLIENT").rank(1),
         Column::text("LISTENER").rank(3),
         Column::text("UPSTREAM").rank(4),
-        Column::text("SERVER").rank(2),
+        Column::address("SERVER").rank(2),
         Column::figure("LASTED"),
         Column::figure("UP"),
         Column::figure("DOWN"),

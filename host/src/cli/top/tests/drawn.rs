@@ -17,7 +17,7 @@ fn it_says_who_is_asked_how_it_is_and_the_most_important_of_each_view() {
             "  serving  pid 4711  up 1h 0m  unix:/run/spliceway/admin.sock"
         ),
         "12 open  25.0/s accepted  2 workers  late by 1.2ms",
-        "BYTES/S       ALL   COPIED   SPLICED  FILTERED    SO FAR    46.0 MiB/s at the most",
+        "BYTES/S       ALL   COPIED   SPLICED  FILTERED    SO FAR    peak 46.0 MiB/s",
         "up        1.0 MiB  1.0 KiB   1.0 MiB       0 B   1.0 MiB",
         "down     45.0 MiB      0 B  45.0 MiB       0 B  45.0 MiB",
         " 1 Overview  2 Listeners  3 Upstreams  4 Filters  5 Connections  6 Recent  7 Errors",
@@ -77,7 +77,7 @@ fn it_is_read_at_forty_columns_and_twelve_lines() {
     let lines = drawn(&seen(), &mut look, 40, 12, Instant::now());
     assert_eq!(
         lines[3..6].join("\n").split_whitespace().collect::<Vec<_>>()[..4],
-        ["UPSTREAM", "SERVER", "STATE", "HEALTH"]
+        ["UPSTREAM", "SERVER", "STATE", "OPEN"]
     );
     assert!(lines[5].contains("down"), "{lines:?}");
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::buffer::Cell;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::{Value as Json, json};
 
@@ -27,13 +28,7 @@ fn drawn(seen: &Seen, look: &mut Look, width: u16, height: u16, now: Instant) ->
     let buffer = terminal.backend().buffer();
     let cells = buffer.content().chunks(width.into());
     cells
-        .map(|line| {
-            line.iter()
-                .map(|cell| cell.symbol())
-                .collect::<String>()
-                .trim_end()
-                .to_owned()
-        })
+        .map(|line| line.iter().map(Cell::symbol).collect::<String>().trim_end().to_owned())
         .collect()
 }
 
@@ -80,7 +75,7 @@ fn said(second: u64) -> Json {
             "draining": false, "connections": 12, "log_level": "info", "generations": { "guard": 3 },
         },
         "traffic": {
-            "accepted": 100 + second * 25, "up": bytes(second << 10, second << 20), "down": bytes(0, second * 45 << 20),
+            "accepted": 100 + second * 25, "up": bytes(second << 10, second << 20), "down": bytes(0, (second * 45) << 20),
         },
         "workers": [
             { "delay_us": 120, "silent_ms": 300, "pipes": 1 },
