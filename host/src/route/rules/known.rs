@@ -83,6 +83,7 @@ impl First<'_> {
         }
     }
 
+    /// Whether it has sent nothing.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
