@@ -449,6 +449,17 @@ impl Here {
         }
     }
 
+    /// So many bytes of what it waits for are there.
+    pub fn has_seen(&self, bytes: usize) {
+        let Some(entry) = &self.0 else { return };
+        let seen = bytes.try_into().unwrap_or(u32::MAX);
+        entry.doing.set(match entry.doing.get() {
+            Doing::FirstBytes(_) => Doing::FirstBytes(seen),
+            Doing::Router { filter, .. } => Doing::Router { filter, seen },
+            other => other,
+        });
+    }
+
     /// Keeps what `note` says, where somebody may ask.
     pub fn note(&self, note: impl FnOnce() -> Note) {
         if let Some(entry) = &self.0 {

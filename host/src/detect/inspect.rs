@@ -252,8 +252,8 @@ impl Inspecting<'_> {
 
     async fn read(&mut self, deadline: Coarse) -> Result<(), Outcome> {
         let most = self.most();
-        self.here
-            .does(Doing::FirstBytes(self.seen.len().try_into().unwrap_or(u32::MAX)));
+        self.here.does(Doing::FirstBytes(0));
+        self.here.has_seen(self.seen.len());
         let reading = self.accepted.socket.read_into(self.worker, &mut self.seen, most);
         match self.worker.timers().before(deadline, reading).await {
             Err(_) => self.late = true,

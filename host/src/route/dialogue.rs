@@ -124,8 +124,8 @@ impl<'a> Dialogue<'a> {
         facts: &Arc<Facts>,
     ) -> Result<(Answer, Option<Chosen>), End> {
         loop {
-            let seen = self.window.bytes.len().try_into().unwrap_or(u32::MAX);
-            self.here.does(Doing::Router { filter, seen });
+            self.here.does(Doing::Router { filter, seen: 0 });
+            self.here.has_seen(self.window.bytes.len());
             self.look(facts);
             let decision = ask(self.worker.instances(), generation, facts, &self.window).map_err(End::Stopped)?;
             let wants_tls = facts.take_request_for_tls();
@@ -205,6 +205,7 @@ impl<'a> Dialogue<'a> {
                 self.window.full = true;
                 return Ok(());
             }
+            self.here.has_seen(self.window.bytes.len());
             let reading = self
                 .accepted
                 .socket

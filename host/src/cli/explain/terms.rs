@@ -114,6 +114,8 @@ fn limited(limits: &Limits, whose: &str) -> Option<String> {
     (!each.is_empty()).then(|| format!("{}, at the limit {} ({whose})", each.join(", "), limits.at_limit))
 }
 
+type Get = fn(&Timeouts) -> Option<Duration>;
+
 /// Each with who has said it.
 fn timeouts(listener: &ListenerConfig, upstream: &UpstreamConfig) -> String {
     let TimeoutChanges {
@@ -125,7 +127,7 @@ fn timeouts(listener: &ListenerConfig, upstream: &UpstreamConfig) -> String {
         lifetime,
     } = upstream.timeouts;
     let (own, usual) = (&listener.timeouts, &defaults::TIMEOUTS);
-    let each: [(&str, Option<Option<Duration>>, fn(&Timeouts) -> Option<Duration>); 7] = [
+    let each: [(&str, Option<Option<Duration>>, Get); 7] = [
         ("connect", connect, |it| it.connect),
         ("route", None, |it| it.route),
         ("first-byte", first_byte, |it| it.first_byte),

@@ -16,7 +16,7 @@ fn with_upstreams(names: &[&str]) -> Config {
 
 fn explained(config: &Config, listener: &ListenerConfig, said: &Said, met: &[Met]) -> (Vec<String>, bool) {
     let connection = Connection::new(listener, said).unwrap();
-    let Report { text, is_routed } = super::report::report(config, listener, &connection, met);
+    let Report { text, is_routed } = report::report(config, listener, &connection, met);
     (text.lines().map(str::to_owned).collect(), is_routed)
 }
 
@@ -37,7 +37,7 @@ fn met(name: &str, router: Option<Answer>, watches: [bool; 2]) -> Met {
 /// Of a configuration that has nothing else.
 fn report(listener: &ListenerConfig, said: &Said) -> Result<Report, String> {
     let connection = Connection::new(listener, said)?;
-    Ok(super::report::report(&Config::default(), listener, &connection, &[]))
+    Ok(report::report(&Config::default(), listener, &connection, &[]))
 }
 
 use crate::config::{

@@ -83,7 +83,7 @@ impl First<'_> {
         }
     }
 
-    /// Whether there is nothing to see.
+    /// Whether it has sent nothing.
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
