@@ -199,6 +199,7 @@ spliceway_connect_seconds_bucket{le="+Inf",listener="front"} 2"#;
         let server = ServerSeen {
             address: "127.0.0.1:1".to_owned(),
             host: "127.0.0.1".to_owned(),
+            is_found: false,
             state: State::Ejected,
             health: State::Up,
             ejected: None,
