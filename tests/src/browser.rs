@@ -146,11 +146,21 @@ impl Browser {
         let mut driver = Client::connect(&self.address);
         let length = body.len();
         driver.send(
-            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
-                .as_bytes(),
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes(),
         );
-        let answer = String::from_utf8(driver.receive_all()).expect("an answer in UTF-8");
-        let (head, said) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        // It keeps the connection, whatever it is asked.
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.append(&mut driver.receive(1));
+        }
+        let head = String::from_utf8(head).expect("a head in UTF-8");
+        let length = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("content-length")
+                .then(|| value.parse().ok())?
+        });
+        let said = driver.receive(length.expect("an answer says its length"));
+        let said = std::str::from_utf8(&said).expect("an answer in UTF-8");
         assert!(head.starts_with("HTTP/1.1 200"), "{method} {path} {body}: {said}");
         let said: Value = serde_json::from_str(said).expect("an answer in JSON");
         said["value"].clone()
