@@ -64,7 +64,7 @@ fn said(second: u64) -> Json {
     let server = |address: &str, state: &str| {
         json!({
             "address": address, "host": "10.0.0.1", "state": state, "health": state, "weight": 1,
-            "configured_weight": 1, "backup": false, "connections": 2, "transitions": 1,
+            "configured_weight": 1, "origin": "file", "backup": false, "connections": 2, "transitions": 1,
         })
     };
     let now = 1_700_000_000_000 + second * 1000;

@@ -110,7 +110,7 @@ fn server() -> impl Strategy<Value = Json> {
         |(address, state, weight, most, backup, connections, ejected)| {
             json!({
                 "address": address, "host": address, "state": state, "health": state, "weight": weight,
-                "configured_weight": 1, "backup": backup, "connections": connections, "max_connections": most,
+                "configured_weight": 1, "origin": "file", "backup": backup, "connections": connections, "max_connections": most,
                 "transitions": connections, "ejected_ms": ejected,
             })
         },
