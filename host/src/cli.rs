@@ -131,7 +131,12 @@ pub fn main() -> ExitCode {
     let usual = match cli.command {
         // What it has to say is its answer.
         Command::Filter(filter::Command::Dev(_)) => "warn,filter=info",
-        Command::Demo(_) | Command::Check(_) | Command::Ctl(_) | Command::Upgrade(_) | Command::Filter(_) => "warn",
+        Command::Demo(_)
+        | Command::Check(_)
+        | Command::Explain(_)
+        | Command::Ctl(_)
+        | Command::Upgrade(_)
+        | Command::Filter(_) => "warn",
         _ => "info",
     };
     let level = cli.log_level.as_deref().unwrap_or(usual);
