@@ -137,6 +137,7 @@ pub fn main() -> ExitCode {
         Command::Filter(filter::Command::Dev(_)) => "warn,filter=info",
         Command::Demo(_)
         | Command::Check(_)
+        | Command::Explain(_)
         | Command::Ctl(_)
         | Command::Top(_)
         | Command::Upgrade(_)
