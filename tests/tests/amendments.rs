@@ -536,7 +536,7 @@ fn another_component_is_loaded_until_a_reload_changes_the_filter() {
     operator.done("POST", "/v1/reload", "");
     assert_eq!(operator.get("/v1/filters")["filters"][0]["source"], *other);
     let text = fs::read_to_string(scene.scene.file()).unwrap();
-    fs::write(scene.scene.file(), format!("{text}sessions-per-instance = 1\n")).unwrap();
+    fs::write(scene.scene.file(), format!("{text}sessions-per-instance = 7\n")).unwrap();
     operator.done("POST", "/v1/reload", "");
     let filter = operator.get("/v1/filters")["filters"][0].clone();
     assert!(filter["source"].as_str().unwrap().ends_with("wild.wasm"), "{filter}");
