@@ -155,9 +155,9 @@ impl Browser {
         }
         let head = String::from_utf8(head).expect("a head in UTF-8");
         let length = head.lines().find_map(|line| {
-            let (name, value) = line.split_once(": ")?;
+            let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("content-length")
-                .then(|| value.parse().ok())?
+                .then(|| value.trim().parse().ok())?
         });
         let said = driver.receive(length.expect("an answer says its length"));
         let said = std::str::from_utf8(&said).expect("an answer in UTF-8");
