@@ -39,7 +39,10 @@ pub struct Watcher {
 }
 
 /// What a watcher is answered: an event after the other, until nothing more is answered.
-pub struct Events(Option<Pin<Box<dyn Future<Output = Option<(Bytes, Watcher)>> + Send>>>);
+pub struct Events(Option<Pin<Box<Next>>>);
+
+/// The next event, and the watcher again.
+type Next = dyn Future<Output = Option<(Bytes, Watcher)>> + Send;
 
 impl Default for Watching {
     fn default() -> Self {
