@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-pub use overview::{Ended, LogLine, Overview, Traffic, Worker};
+pub use overview::{Ended, LogLine, Overview, Servers, Traffic, Worker};
 pub use trace::{Step, StepKind, StepResult, Trace, Way};
 
 /// Why something is not answered, or not done.

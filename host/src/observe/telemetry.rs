@@ -11,6 +11,7 @@ mod way;
 mod way;
 
 use super::Entry;
+#[cfg(feature = "otel")]
 use crate::config::TelemetryConfig;
 
 pub use way::{Log, Telemetry};
@@ -24,6 +25,7 @@ pub struct Spans {
 }
 
 impl Spans {
+    #[cfg(feature = "otel")]
     fn new(tracer: way::Tracer, config: &TelemetryConfig) -> Option<Self> {
         let share = config.traces;
         (share > 0).then_some(Self { tracer, share })

@@ -10,12 +10,15 @@ use axum::{Extension, Json};
 
 use super::super::State;
 use super::super::refused::Refused;
-use super::super::said::{Ended, Failure, LogLine, Overview, Traffic, Worker};
+use super::super::said::{Ended, Failure, LogLine, Overview, ServerState, Servers, Traffic, Upstream, Worker};
 use super::super::watching;
 use super::{Any, connections, filters, listeners, process, upstreams};
 use crate::connection::Past;
 use crate::http::Carrier;
 use crate::observe::{Pulse, Sums, Vitals, log};
+
+/// Of all upstreams' servers, how many are told: each is some 200 bytes, once a second, for everybody who watches.
+const MOST_SERVERS: usize = 1000;
 
 /// How it is, what it does, and what has gone wrong. Connections that stand out are looked for among the 8192 oldest and the
 /// 8192 newest of each worker, those that have moved the most among the 1024 oldest and newest. Those of a worker that does not
@@ -73,18 +76,48 @@ async fn seen(state: &State) -> Overview {
 
 fn counted(state: &State) -> Overview {
     let in_force = state.present.load();
+    let mut upstreams = upstreams::all(&in_force);
+    let servers = count(&upstreams);
+    shorten(&mut upstreams, MOST_SERVERS);
     Overview {
         at_ms: milliseconds(SystemTime::now()),
         status: process::seen(state),
         traffic: traffic(&in_force.vitals),
         workers: in_force.vitals.pulses().map(|pulse| worker(&pulse)).collect(),
         listeners: listeners::all(&in_force),
-        upstreams: upstreams::all(&in_force),
+        upstreams,
+        servers,
         filters: filters::all(&in_force),
         biggest: Vec::new(),
         slowest: Vec::new(),
         recent: Vec::new(),
         errors: Vec::new(),
+    }
+}
+
+fn count(upstreams: &[Upstream]) -> Servers {
+    let servers = || upstreams.iter().flat_map(|upstream| &upstream.servers);
+    Servers {
+        all: servers().count() as u64,
+        up: servers().filter(|server| server.state == ServerState::Up).count() as u64,
+    }
+}
+
+/// Leaves so many of their servers, those that are not up before the others.
+fn shorten(upstreams: &mut [Upstream], most: usize) {
+    let Servers { all, up } = count(upstreams);
+    let mut not_up = most.min((all - up).try_into().unwrap_or(most));
+    let mut others = most - not_up;
+    for upstream in upstreams {
+        upstream.servers.retain(|server| {
+            let room = match server.state {
+                ServerState::Up => &mut others,
+                _ => &mut not_up,
+            };
+            let fits = *room > 0;
+            *room -= usize::from(fits);
+            fits
+        });
     }
 }
 
@@ -133,4 +166,48 @@ fn line(line: log::Line) -> LogLine {
 fn milliseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::said::{Server, ServerOrigin};
+    use super::*;
+
+    #[test]
+    fn servers_that_are_not_up_are_told_before_the_others() {
+        let server = |state| Server {
+            address: String::new(),
+            host: String::new(),
+            origin: ServerOrigin::File,
+            state,
+            health: state,
+            weight: 1,
+            configured_weight: 1,
+            backup: false,
+            connections: 0,
+            max_connections: None,
+            transitions: 0,
+            ejected_ms: None,
+        };
+        let upstream = |states: &[ServerState]| Upstream {
+            name: String::new(),
+            connections: 0,
+            servers: states.iter().map(|state| server(*state)).collect(),
+        };
+        use ServerState::{Down, Draining, Up};
+        let all = || vec![upstream(&[Up, Up, Down]), upstream(&[Draining, Up, Up])];
+        assert_eq!(count(&all()), Servers { all: 6, up: 4 });
+        for (most, told) in [
+            (6, vec![vec![Up, Up, Down], vec![Draining, Up, Up]]),
+            (4, vec![vec![Up, Up, Down], vec![Draining]]),
+            (3, vec![vec![Up, Down], vec![Draining]]),
+            (1, vec![vec![Down], vec![]]),
+            (0, vec![vec![], vec![]]),
+        ] {
+            let mut upstreams = all();
+            shorten(&mut upstreams, most);
+            let states = |upstream: &Upstream| upstream.servers.iter().map(|server| server.state).collect::<Vec<_>>();
+            assert_eq!(upstreams.iter().map(states).collect::<Vec<_>>(), told, "{most}");
+        }
+    }
 }

@@ -309,8 +309,8 @@ function show(overview, rate) {
   // What is not as it should be comes first.
   servers.sort((one, other) => (one.server.state === "up") - (other.server.state === "up"));
   showUpstreams(servers);
-  const down = servers.filter(({ server }) => server.state !== "up").length;
-  set("upstreams-sum", down > 0 ? `${down} of ${servers.length} servers not up` : servers.length > 0 ? `all ${servers.length} servers up` : "");
+  const { all, up } = overview.servers;
+  set("upstreams-sum", up < all ? `${all - up} of ${all} servers not up` : all > 0 ? `all ${all} servers up` : "");
   at("upstreams-sum").classList.toggle("bad", down > 0);
   showFilters(
     overview.filters.flatMap((filter) =>

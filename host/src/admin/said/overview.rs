@@ -14,7 +14,9 @@ pub struct Overview {
     pub traffic: Traffic,
     pub workers: Vec<Worker>,
     pub listeners: Vec<Listener>,
+    /// With up to a thousand of their servers, those that are not up before the others.
     pub upstreams: Vec<Upstream>,
+    pub servers: Servers,
     pub filters: Vec<Filter>,
     /// Of the connections that are open now, up to ten that have moved the most.
     pub biggest: Vec<Connection>,
@@ -32,6 +34,13 @@ pub struct Traffic {
     pub accepted: u64,
     pub up: Bytes,
     pub down: Bytes,
+}
+
+/// How many there are, of all upstreams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Servers {
+    pub all: u64,
+    pub up: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

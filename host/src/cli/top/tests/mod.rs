@@ -86,6 +86,7 @@ fn said(second: u64) -> Json {
             "tls": false, "connections": 88 + second * 5, "up": bytes(1024, 0), "down": bytes(0, 3 << 30),
             "outcomes": { "connect.refused.upstream": 3, "relay.finished.client": 85 + second * 5 },
         }],
+        "servers": { "all": 2, "up": 1 },
         "upstreams": [{
             "name": "app", "connections": 4,
             "servers": [server("10.0.0.1:5432", "up"), server("10.0.0.2:5432", "down")],

@@ -159,7 +159,7 @@ fn any_overview() -> impl Strategy<Value = Json> {
         |(at, status, traffic, (workers, listeners, upstreams, filters, errors), (biggest, slowest, recent))| {
             json!({
                 "at_ms": at, "status": status, "traffic": traffic, "workers": workers, "listeners": listeners,
-                "upstreams": upstreams, "filters": filters, "biggest": biggest, "slowest": slowest, "recent": recent,
+                "upstreams": upstreams, "servers": { "all": 3, "up": 1 }, "filters": filters, "biggest": biggest, "slowest": slowest, "recent": recent,
                 "errors": errors,
             })
         },
