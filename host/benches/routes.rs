@@ -12,7 +12,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use spliceway::rules::{Decided, Expression, Known, OnChange, Pattern, RouteConfig, RouteTarget, Rules, Tls};
+use spliceway::rules::{Decided, Expression, First, Known, OnChange, Pattern, RouteConfig, RouteTarget, Rules, Tls};
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(30);
@@ -99,7 +99,7 @@ fn decisions(rules: &Rules, names: &[String], is_found: bool) -> f64 {
                 client: None,
                 tlvs: None,
                 subject: None,
-                bytes: &[],
+                first: First::Bytes(&[]),
                 tls: Tls::Hello {
                     name: Some(name),
                     offered: &[],

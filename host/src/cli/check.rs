@@ -123,7 +123,7 @@ fn planned(path: &Path, config: &Config, against: &Against, token_file: Option<&
             })?;
             (
                 address,
-                token_file.or(admin.and_then(|admin| admin.token_file.as_deref())),
+                token_file.or_else(|| admin.and_then(|admin| admin.token_file.as_deref())),
             )
         }
     };

@@ -22,7 +22,7 @@ pub type Key<'a> = (&'a str, Json);
 /// # Errors
 /// All that is wrong with it.
 pub fn server(keys: &[Key<'_>]) -> Result<ServerConfig, Problems> {
-    part("server", &table(keys), |given, problems| server::one(given, problems))
+    part("server", &table(keys), server::one)
 }
 
 /// `limits`, of all listeners or of one.
