@@ -1,5 +1,5 @@
 # What a developer types. CI calls `check` and `test` and nothing else (.ci/run).
-.PHONY: deb demo filters packages languages test check bench fmt
+.PHONY: deb demo filters packages languages tools test check bench fmt
 
 # See it work: upstreams, a proxy, filters, one of them replaced under traffic.
 demo: filters
@@ -19,9 +19,13 @@ packages:
 languages: packages
 	scripts/build-languages
 
+# What the tests run and Debian does not have: target/tools.
+tools: packages
+	scripts/test-tools
+
 # Unit tests, then the real binary between real programs, with every feature. nextest runs each test as a process and ends those that hang;
 # it runs no doctests, hence the second command.
-test: filters languages
+test: filters languages tools
 	cargo build --package spliceway --features otel
 	if cargo nextest --version >/dev/null 2>&1; then \
 		cargo nextest run --workspace --features spliceway/otel; \

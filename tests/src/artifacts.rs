@@ -35,6 +35,14 @@ pub fn language(name: &str) -> PathBuf {
     component("languages", name)
 }
 
+/// What `make tools` has installed.
+#[track_caller]
+pub fn tool(path: &str) -> PathBuf {
+    let tool = workspace().join("target/tools").join(path);
+    assert!(tool.exists(), "{} is missing: `make tools` installs it", tool.display());
+    tool
+}
+
 /// Every filter that `make filters` has built, by name.
 #[track_caller]
 pub fn filters() -> Vec<(String, PathBuf)> {

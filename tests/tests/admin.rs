@@ -3,14 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use spliceway_tests::artifacts::guest;
+use spliceway_tests::artifacts::{self, guest};
 use spliceway_tests::bytes::variant;
 use spliceway_tests::command::{Finished, lasting, run};
-use spliceway_tests::{Client, DEADLINE, Peer, Proxy, Upstream, eventually, skip, spliceway};
+use spliceway_tests::{Client, DEADLINE, Peer, Proxy, Upstream, eventually, spliceway};
 use tempfile::TempDir;
 
 /// 64 digits, as `openssl rand -hex 32` makes them.
@@ -595,13 +594,11 @@ fn ctl_says_what_is_missing() {
 
 // ---- its description ----
 
-/// Requests are made up from the description, and answers compared with it. `pip install schemathesis` has the tool.
+/// Requests are made up from the description, and answers compared with it.
 #[test]
 fn the_description_is_true() {
-    let program = std::env::var("SCHEMATHESIS").unwrap_or_else(|_| "schemathesis".to_owned());
-    if Command::new(&program).arg("--version").output().is_err() {
-        skip!("there is no schemathesis (PyPI); SCHEMATHESIS may say where it is");
-    }
+    let program = artifacts::tool("schemathesis/bin/schemathesis");
+    let config = artifacts::workspace().join("tests/schemathesis/schemathesis.toml");
     let scene = Filtered::start("");
     let keep = |_: usize| {
         let mut client = scene.scene.connect();
@@ -613,6 +610,8 @@ fn the_description_is_true() {
     let ended = run(
         lasting(&program)
             .current_dir(scene.scene.folder.path())
+            .arg("--config-file")
+            .arg(config)
             .args(["run", &format!("http://{}/v1/openapi.json", scene.scene.admin)])
             .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
             // It would end what is asked; and events have no end.

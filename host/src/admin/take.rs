@@ -25,6 +25,9 @@ const DESCRIBED: &str = "GET /v1/openapi.json describes what is expected";
 /// The body, as JSON, whatever its type is said to be; of so many bytes at the most.
 pub struct Body<T, const LONGEST: usize = LONGEST_BODY>(pub T);
 
+/// The same where there need not be one: an empty one says nothing, as `{}` does.
+pub struct MaybeBody<T>(pub T);
+
 /// What stands behind the `?`.
 pub struct Asked<T>(pub T);
 
@@ -34,34 +37,55 @@ pub struct Named<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync, const LONGEST: usize> FromRequest<S> for Body<T, LONGEST> {
     type Rejection = Refused;
 
-    async fn from_request(mut request: Request, state: &S) -> Result<Self, Refused> {
-        let too_long = |status| {
-            let hint = format!("a body has up to {LONGEST} bytes here");
-            Refused::new(status, "the body cannot be read", hint)
-        };
-        // Without waiting for what will be too long.
-        if request.body().size_hint().lower() > LONGEST as u64 {
-            return Err(too_long(StatusCode::PAYLOAD_TOO_LARGE));
-        }
-        DefaultBodyLimit::max(LONGEST).apply(&mut request);
-        let late = |_| {
-            let error = format!("the body has not come within {} s", PATIENCE.as_secs());
-            Refused::new(StatusCode::REQUEST_TIMEOUT, error, "send it at once")
-        };
-        let read = timeout(PATIENCE, Bytes::from_request(request, state))
-            .await
-            .map_err(late)?;
-        let bytes = read.map_err(|rejection| too_long(rejection.status()))?;
-        // An empty one says nothing, as `{}` does.
-        let bytes = if bytes.is_empty() { &b"{}"[..] } else { &bytes };
-        serde_json::from_slice(bytes).map(Self).map_err(|error| {
-            let status = match error.is_data() {
-                true => StatusCode::UNPROCESSABLE_ENTITY,
-                false => StatusCode::BAD_REQUEST,
-            };
-            Refused::new(status, format!("the body is not what is expected: {error}"), DESCRIBED)
-        })
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        understood(&read(request, state, LONGEST).await?).map(Self)
     }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refused> {
+        let bytes = read(request, state, LONGEST_BODY).await?;
+        understood(if bytes.is_empty() { b"{}" } else { &bytes }).map(Self)
+    }
+}
+
+async fn read<S: Send + Sync>(mut request: Request, state: &S, longest: usize) -> Result<Bytes, Refused> {
+    let too_long = |status| {
+        let hint = format!("a body has up to {longest} bytes here");
+        Refused::new(status, "the body cannot be read", hint)
+    };
+    // Without waiting for what will be too long.
+    if request.body().size_hint().lower() > longest as u64 {
+        return Err(too_long(StatusCode::PAYLOAD_TOO_LARGE));
+    }
+    DefaultBodyLimit::max(longest).apply(&mut request);
+    let late = |_| {
+        let error = format!("the body has not come within {} s", PATIENCE.as_secs());
+        Refused::new(StatusCode::REQUEST_TIMEOUT, error, "send it at once")
+    };
+    let read = timeout(PATIENCE, Bytes::from_request(request, state));
+    let read = read.await.map_err(late)?;
+    read.map_err(|rejection| too_long(rejection.status()))
+}
+
+fn understood<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
+    if bytes.is_empty() {
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "there is no body", DESCRIBED));
+    }
+    // serde takes a list for what has keys as well.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        let error = "the body is not what is expected: it is a list";
+        return Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, error, DESCRIBED));
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let status = match error.is_data() {
+            true => StatusCode::UNPROCESSABLE_ENTITY,
+            false => StatusCode::BAD_REQUEST,
+        };
+        Refused::new(status, format!("the body is not what is expected: {error}"), DESCRIBED)
+    })
 }
 
 impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Asked<T> {

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use super::super::State;
 use super::super::refused::Refused;
 use super::super::said::{Connection, Connections, ConnectionsAsked, Failure, FilterGeneration, Kill};
-use super::super::take::{Asked, Body, Named};
+use super::super::take::{Asked, MaybeBody, Named};
 use super::super::trace::trace_of;
 use super::{Any, OfBody};
 use crate::connection::{Query, Shown};
@@ -41,6 +41,12 @@ pub async fn connections(
         let error = format!("`limit` is {limit}: expected 1 to {MOST}");
         return Err(malformed(error, "`after` asks for the page behind another"));
     }
+    let after = asked.after.unwrap_or(0);
+    // No number is as large, and what JSON calls an integer need not be larger.
+    if i64::try_from(after).is_err() {
+        let error = format!("`after` is {after}: expected up to {}", i64::MAX);
+        return Err(malformed(error, "it is the `next` of the page before"));
+    }
     let client = asked.client.as_deref().map(network).transpose().map_err(|text| {
         let error = format!(
             "`client` is `{}`: expected an address or a network",
@@ -53,7 +59,7 @@ pub async fn connections(
         listener: asked.listener,
         upstream: asked.upstream,
         client,
-        after: asked.after.unwrap_or(0),
+        after,
         // One more tells whether there is another page.
         limit: limit + 1,
     };
@@ -91,7 +97,7 @@ pub async fn connection(Given(state): Given<State>, Named(id): Named<u64>) -> Re
     post,
     path = "/v1/connections/{id}/kill",
     params(("id" = u64, Path, description = "Its number, as the access log has it.")),
-    request_body = Kill,
+    request_body = Option<Kill>,
     responses(
         (status = 200, description = "As it was at its end.", body = Connection),
         (status = 404, description = "It has ended before, or never was.", body = Failure),
@@ -103,7 +109,7 @@ pub async fn connection(Given(state): Given<State>, Named(id): Named<u64>) -> Re
 pub async fn kill(
     Given(state): Given<State>,
     Named(id): Named<u64>,
-    Body(kill): Body<Kill>,
+    MaybeBody(kill): MaybeBody<Kill>,
 ) -> Result<Json<Connection>, Refused> {
     let reason = kill.reason.unwrap_or_default();
     if reason.chars().count() > LONGEST_REASON || reason.contains(char::is_control) {
