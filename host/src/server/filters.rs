@@ -8,6 +8,7 @@ use anyhow::Context;
 use tokio::time::sleep;
 
 use super::Server;
+use super::thread::Command;
 use crate::artifact::{Library, Patience, Trouble};
 use crate::config::{Config, FilterConfig, Source};
 use crate::filter::{Engine, Filter, Groups, Occasion, Reloaded};
@@ -24,18 +25,27 @@ impl Server {
                 }
                 continue;
             }
-            let reloading = Arc::clone(filter);
-            let reloaded = tokio::task::spawn_blocking(move || reloading.reload(occasion)).await;
-            match reloaded.unwrap_or_else(|panicked| Err(panicked.into())) {
-                Ok(Reloaded::Unchanged) => {}
-                Ok(Reloaded::Changed) => self.retire(),
-                Err(error) => {
-                    let generation = filter.generation();
-                    let error = format!("{error:#}");
-                    tracing::warn!(filter = %filter.name(), generation, error, "filter rejected");
-                }
+            if let Err(error) = self.reload_filter(filter, occasion).await {
+                let generation = filter.generation();
+                let error = format!("{error:#}");
+                tracing::warn!(filter = %filter.name(), generation, error, "filter rejected");
             }
         }
+    }
+
+    /// On a thread that may take its time. What has changed is told to workers there, too: whoever waits for it here may have
+    /// turned to something else by then.
+    async fn reload_filter(&self, filter: &Arc<Filter>, occasion: Occasion) -> anyhow::Result<Reloaded> {
+        let (filter, workers) = (Arc::clone(filter), self.commands());
+        let reload = move || {
+            let reloaded = filter.reload(occasion)?;
+            if reloaded == Reloaded::Changed {
+                workers.iter().for_each(|worker| _ = worker.send(Command::Retire));
+            }
+            Ok(reloaded)
+        };
+        let reloaded = tokio::task::spawn_blocking(reload).await;
+        reloaded.unwrap_or_else(|panicked| Err(panicked.into()))
     }
 
     /// Asks registries for what is new, each filter by itself, for as long as it is polled: when it is time, when somebody wants
@@ -73,15 +83,8 @@ impl Server {
                 () = filter.wanted() => Occasion::Request,
                 () = time => Occasion::Event,
             };
-            let pulling = Arc::clone(filter);
-            let pulled = tokio::task::spawn_blocking(move || pulling.reload(occasion)).await;
-            match pulled.unwrap_or_else(|panicked| Err(panicked.into())) {
-                Ok(reloaded) => {
-                    patience.answered();
-                    if reloaded == Reloaded::Changed {
-                        self.retire();
-                    }
-                }
+            match self.reload_filter(filter, occasion).await {
+                Ok(_) => patience.answered(),
                 Err(error) => {
                     let is_passing = error.downcast_ref::<Trouble>().is_some_and(Trouble::is_passing);
                     match is_passing {

@@ -51,8 +51,14 @@ pub async fn reload(Given(state): Given<State>, Named(name): Named<String>) -> R
 
 async fn look_again(state: &State, name: &str) -> Result<Json<FilterChanged>, Refused> {
     let filter = find(state, name)?;
-    let reloading = Arc::clone(&filter);
-    let reloaded = tokio::task::spawn_blocking(move || reloading.reload(Occasion::Request)).await;
+    let (reloading, desk) = (Arc::clone(&filter), state.desk.clone());
+    let reload = move || {
+        let reloaded = reloading.reload(Occasion::Request);
+        // Whoever has asked may be gone by now: then nobody is left to say so but this thread.
+        desk.retire();
+        reloaded
+    };
+    let reloaded = tokio::task::spawn_blocking(reload).await;
     let reloaded = reloaded
         .unwrap_or_else(|panicked| Err(panicked.into()))
         .map_err(|error| {

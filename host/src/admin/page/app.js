@@ -311,7 +311,7 @@ function show(overview, rate) {
   showUpstreams(servers);
   const { all, up } = overview.servers;
   set("upstreams-sum", up < all ? `${all - up} of ${all} servers not up` : all > 0 ? `all ${all} servers up` : "");
-  at("upstreams-sum").classList.toggle("bad", down > 0);
+  at("upstreams-sum").classList.toggle("bad", up < all);
   showFilters(
     overview.filters.flatMap((filter) =>
       filter.generations.map((generation) => ({
