@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::command::{Finished, lasting, lasting_as, run};
 use crate::kernel::{self, Connection, State, connections};
 use crate::logs::{Event, Logs, Transfer};
-use crate::{DEADLINE, Peer, Upstream, artifacts, eventually, wait_until_exit};
+use crate::{Client, DEADLINE, Peer, Upstream, artifacts, eventually, wait_until_exit};
 
 /// More than any test needs, and no more than a user may have where the tests run.
 const MANY_DESCRIPTORS: u64 = 20_000;
@@ -90,6 +90,19 @@ impl Proxy {
         self.listeners
             .get(name)
             .unwrap_or_else(|| panic!("no listener {name:?} in {:?}", self.listeners))
+    }
+
+    /// How many of so many connections get to a server that is called `a`, as [`Upstream::named`] has it, and to others.
+    #[track_caller]
+    pub fn visits(&self, count: usize) -> [usize; 2] {
+        let mut visits = [0; 2];
+        for _ in 0..count {
+            match Client::connect(self.address()).receive(1)[0] {
+                b'a' => visits[0] += 1,
+                _ => visits[1] += 1,
+            }
+        }
+        visits
     }
 
     pub fn port(&self) -> u16 {

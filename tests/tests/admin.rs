@@ -190,20 +190,20 @@ fn a_connection_that_has_no_server_yet_can_be_killed() {
 fn servers_are_weighed_drained_disabled_and_enabled() {
     let scene = Scene::with(vec![Upstream::named("a"), Upstream::named("b")], "");
     let [first, second] = [0, 1].map(|number: usize| scene.servers[number].address().to_owned());
-    assert_eq!(scene.visits(8), [4, 4]);
+    assert_eq!(scene.proxy.visits(8), [4, 4]);
 
     assert_eq!(scene.change(&first, json!({ "weight": 3 }))["weight"], 3);
-    assert_eq!(scene.visits(8), [6, 2]);
+    assert_eq!(scene.proxy.visits(8), [6, 2]);
     for (mode, state) in [("draining", "draining"), ("disabled", "disabled")] {
         let changed = scene.change(&second, json!({ "mode": mode }));
         assert_eq!((&changed["state"], &changed["health"]), (&json!(state), &json!("up")));
-        assert_eq!(scene.visits(4), [4, 0]);
+        assert_eq!(scene.proxy.visits(4), [4, 0]);
     }
     assert_eq!(
         scene.change(&second, json!({ "mode": "enabled", "weight": 3 }))["state"],
         "up"
     );
-    assert_eq!(scene.visits(8), [4, 4]);
+    assert_eq!(scene.proxy.visits(8), [4, 4]);
 
     let path = format!("/v1/upstreams/only/servers/{first}");
     for (path, body, expected) in [
@@ -678,18 +678,6 @@ impl Scene {
         client.half_close();
         client.expect_eof();
         client
-    }
-
-    /// How many of so many connections each of two servers gets.
-    fn visits(&self, count: usize) -> [usize; 2] {
-        let mut visits = [0; 2];
-        for _ in 0..count {
-            match self.connect().receive(1)[0] {
-                b'a' => visits[0] += 1,
-                _ => visits[1] += 1,
-            }
-        }
-        visits
     }
 
     #[track_caller]

@@ -35,7 +35,7 @@ fn a_reload_can_be_rehearsed_and_changes_nothing_then() {
         rehearsed["unchanged"],
         json!({ "filters": 0, "upstreams": 0, "listeners": 1 })
     );
-    assert_eq!(scene.visits(4), [4, 0]);
+    assert_eq!(scene.proxy.visits(4), [4, 0]);
     assert!(Client::try_connect(format!("127.0.0.1:{}", port.number())).is_err());
     let said = scene.operator.ctl(&["reload", "--dry-run"]).success();
     assert!(
@@ -45,7 +45,7 @@ fn a_reload_can_be_rehearsed_and_changes_nothing_then() {
 
     // What is done is what was said.
     assert_eq!(scene.operator.done("POST", "/v1/reload", "")["changed"], lines);
-    assert_eq!(scene.visits(4), [2, 2]);
+    assert_eq!(scene.proxy.visits(4), [2, 2]);
     let nothing = scene.operator.ctl(&["reload", "--dry-run"]).success();
     assert_eq!(nothing.trim_end(), "= nothing changes");
 }
@@ -75,7 +75,7 @@ fn a_rehearsal_says_all_that_is_wrong() {
     assert!(!said.contains("secret"), "{said}");
     scene.operator.refused(400, "POST", "/v1/reload?dry-run=maybe", "");
     scene.operator.refused(400, "POST", "/v1/reload?dryrun=true", "");
-    assert_eq!(scene.visits(2), [2, 0]);
+    assert_eq!(scene.proxy.visits(2), [2, 0]);
     // Nothing of it was counted as a reload.
     assert!(
         scene
@@ -193,13 +193,13 @@ fn a_server_that_is_added_gets_connections_and_one_that_is_removed_none() {
         (&json!("operator"), &json!(3), &json!(7))
     );
     assert_eq!(upstream["servers"][0]["origin"], "file");
-    assert_eq!(scene.visits(8), [2, 6]);
+    assert_eq!(scene.proxy.visits(8), [2, 6]);
     scene.remove(one.address(), "");
-    assert_eq!(scene.visits(4), [0, 4]);
+    assert_eq!(scene.proxy.visits(4), [0, 4]);
     scene.operator.refused(409, "DELETE", &scene.path(other.address()), "");
     scene.add(one.address(), "");
     scene.remove(other.address(), "");
-    assert_eq!(scene.visits(4), [4, 0]);
+    assert_eq!(scene.proxy.visits(4), [4, 0]);
     assert_eq!(scene.server(one.address())["origin"], "file");
 
     let servers = "/v1/upstreams/only/servers";
@@ -316,7 +316,7 @@ fn a_server_that_is_added_is_asked_whether_it_lives() {
         .wait_for("server down", |event| event.text("server") == dead);
     assert_eq!(down.text("upstream"), "only");
     assert_eq!(scene.server(&dead)["health"], "down");
-    assert_eq!(scene.visits(10), [10, 0]);
+    assert_eq!(scene.proxy.visits(10), [10, 0]);
 }
 
 #[test]
@@ -336,12 +336,12 @@ fn what_operators_did_to_servers_stays_across_reloads_until_the_file_says_someth
         one.address()
     );
     assert_eq!(reloaded["kept"], json!([kept]));
-    assert_eq!(scene.visits(4), [0, 4]);
+    assert_eq!(scene.proxy.visits(4), [0, 4]);
 
     // Other servers: what was removed is back, what was added stays.
     scene.write(&[&one, &third], "", "");
     scene.operator.done("POST", "/v1/reload", "");
-    assert_eq!(scene.visits(6), [4, 2]);
+    assert_eq!(scene.proxy.visits(6), [4, 2]);
     assert_eq!(scene.server(other.address())["origin"], "operator");
     // It is named: from now on it is the file's, and goes with it.
     scene.write(&[&one, &third, &other], "", "");
@@ -350,7 +350,7 @@ fn what_operators_did_to_servers_stays_across_reloads_until_the_file_says_someth
     assert_eq!(scene.server(other.address())["origin"], "file");
     scene.write(&[&one, &third], "", "");
     scene.operator.done("POST", "/v1/reload", "");
-    assert_eq!(scene.visits(4), [4, 0]);
+    assert_eq!(scene.proxy.visits(4), [4, 0]);
 }
 
 #[test]
@@ -365,7 +365,7 @@ fn an_address_of_a_name_cannot_be_removed_and_the_name_can() {
     let said = scene.operator.refused(409, "DELETE", &scene.path(other.address()), "");
     assert!(said.contains("an address of a name"), "{said}");
     scene.remove(&name, "");
-    assert_eq!(scene.visits(4), [4, 0]);
+    assert_eq!(scene.proxy.visits(4), [4, 0]);
 }
 
 #[test]
@@ -662,7 +662,7 @@ fn the_admin_interface_moves_and_answers_whoever_has_moved_it() {
         served.get(seen).map(|event| event.text("address").to_owned())
     });
     scene.operator = scene.operator.at(&address);
-    assert_eq!(scene.visits(2), [2, 0]);
+    assert_eq!(scene.proxy.visits(2), [2, 0]);
     assert_eq!(scene.operator.get("/v1/status")["draining"], false);
 }
 
@@ -784,18 +784,6 @@ impl Scene {
 
     fn talk(&self, server: &Upstream) -> (Peer, Peer) {
         talk(&self.proxy, server)
-    }
-
-    /// How many of so many connections get to servers called `a`, and to others.
-    fn visits(&self, count: usize) -> [usize; 2] {
-        let mut visits = [0; 2];
-        for _ in 0..count {
-            match self.connect().receive(1)[0] {
-                b'a' => visits[0] += 1,
-                _ => visits[1] += 1,
-            }
-        }
-        visits
     }
 
     #[track_caller]
