@@ -10,7 +10,7 @@ use super::super::refused::Refused;
 use super::super::said::{Connection, Connections, ConnectionsAsked, Failure, FilterGeneration, Kill};
 use super::super::take::{Asked, MaybeBody, Named};
 use super::super::trace::trace_of;
-use super::{Any, OfBody};
+use super::{Any, OfBody, milliseconds};
 use crate::connection::{Query, Shown};
 
 /// As many as are read at a glance, and as many as are worth one answer.
@@ -140,14 +140,12 @@ pub fn connection_of(shown: &Shown) -> Connection {
         id: shown.id,
         listener: shown.listener.to_string(),
         client: shown.client.map(|client| client.to_string()),
-        age_ms: shown.age.as_millis().try_into().unwrap_or(u64::MAX),
+        age_ms: milliseconds(shown.age),
         stage: shown.stage.name().to_owned(),
         upstream: shown.upstream.as_deref().map(str::to_owned),
         server: shown.server.as_ref().map(ToString::to_string),
         route: shown.route.clone(),
-        connect_ms: shown
-            .connect
-            .map(|took| took.as_millis().try_into().unwrap_or(u64::MAX)),
+        connect_ms: shown.connect.map(milliseconds),
         filters: filters
             .map(|(filter, generation)| FilterGeneration {
                 filter: filter.to_string(),

@@ -10,6 +10,8 @@ mod process;
 mod servers;
 mod upstreams;
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State as Given};
 use axum::http::{StatusCode, header};
@@ -102,6 +104,11 @@ pub fn routes(has_token: bool) -> (Router<State>, OpenApi) {
 pub async fn not_with_this_method() -> Refused {
     let hint = "the header `Allow` has those that may; GET /v1/openapi.json describes them";
     Refused::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method", hint)
+}
+
+/// As answers have lengths of time.
+fn milliseconds(time: Duration) -> u64 {
+    time.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 fn about() -> OpenApi {

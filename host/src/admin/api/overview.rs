@@ -12,7 +12,7 @@ use super::super::State;
 use super::super::refused::Refused;
 use super::super::said::{Ended, Failure, LogLine, Overview, ServerState, Servers, Traffic, Upstream, Worker};
 use super::super::watching;
-use super::{Any, connections, filters, listeners, process, upstreams};
+use super::{Any, connections, filters, listeners, milliseconds, process, upstreams};
 use crate::connection::Past;
 use crate::http::Carrier;
 use crate::observe::{Pulse, Sums, Vitals, log};
@@ -80,7 +80,7 @@ fn counted(state: &State) -> Overview {
     let servers = count(&upstreams);
     shorten(&mut upstreams, MOST_SERVERS);
     Overview {
-        at_ms: milliseconds(SystemTime::now()),
+        at_ms: since_1970(SystemTime::now()),
         status: process::seen(state),
         traffic: traffic(&in_force.vitals),
         workers: in_force.vitals.pulses().map(|pulse| worker(&pulse)).collect(),
@@ -134,7 +134,7 @@ fn traffic(vitals: &Vitals) -> Traffic {
 fn worker(pulse: &Pulse) -> Worker {
     Worker {
         delay_us: pulse.delay.within(0.99).as_micros().try_into().unwrap_or(u64::MAX),
-        silent_ms: pulse.last.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
+        silent_ms: milliseconds(pulse.last.elapsed()),
         pipes: pulse.pipes.lent as u64,
     }
 }
@@ -142,12 +142,12 @@ fn worker(pulse: &Pulse) -> Worker {
 fn ended(past: &Past) -> Ended {
     Ended {
         id: past.id,
-        at_ms: milliseconds(past.at),
+        at_ms: since_1970(past.at),
         listener: past.listener.to_string(),
         client: past.client.map(|client| client.to_string()),
         upstream: past.upstream.as_deref().map(str::to_owned),
         server: past.server.as_ref().map(ToString::to_string),
-        duration_ms: past.duration.as_millis().try_into().unwrap_or(u64::MAX),
+        duration_ms: milliseconds(past.duration),
         outcome: past.outcome.to_string(),
         ok: past.outcome.is_finished(),
         up: past.up.into(),
@@ -157,15 +157,14 @@ fn ended(past: &Past) -> Ended {
 
 fn line(line: log::Line) -> LogLine {
     LogLine {
-        at_ms: milliseconds(line.at),
+        at_ms: since_1970(line.at),
         level: line.level.as_str().to_ascii_lowercase(),
         text: line.text,
     }
 }
 
-fn milliseconds(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_millis().try_into().unwrap_or(u64::MAX)
+fn since_1970(time: SystemTime) -> u64 {
+    milliseconds(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 #[cfg(test)]

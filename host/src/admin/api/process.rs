@@ -10,7 +10,7 @@ use super::super::State;
 use super::super::refused::Refused;
 use super::super::said::{Failure, LogLevel, ReloadAsked, Reloaded, Status, Text, Unchanged};
 use super::super::take::{Asked, Body, LONGEST_TEXT};
-use super::{Any, OfBody};
+use super::{Any, OfBody, milliseconds};
 use crate::observe::log;
 use crate::server::{self, Planned};
 
@@ -139,7 +139,7 @@ pub fn seen(state: &State) -> Status {
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        uptime_ms: state.started.elapsed().as_millis().try_into().unwrap_or(u64::MAX),
+        uptime_ms: milliseconds(state.started.elapsed()),
         workers: state.desk.workers() as u64,
         draining: state.desk.is_draining(),
         connections: state.desk.open() as u64,

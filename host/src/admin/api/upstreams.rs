@@ -9,7 +9,7 @@ use super::super::State;
 use super::super::refused::Refused;
 use super::super::said::{Failure, Server, ServerChange, ServerMode, ServerOrigin, ServerState, Upstream, Upstreams};
 use super::super::take::{Body, Named};
-use super::{Any, OfBody};
+use super::{Any, OfBody, milliseconds};
 use crate::config::WEIGHTS;
 use crate::in_force::InForce;
 use crate::upstream::{self, Mode, Operation, ServerSeen};
@@ -116,7 +116,7 @@ fn server(added: &HashSet<String>, seen: &ServerSeen) -> Server {
         connections: seen.open,
         max_connections: seen.most,
         transitions: seen.transitions,
-        ejected_ms: seen.ejected.map(|left| left.as_millis().try_into().unwrap_or(u64::MAX)),
+        ejected_ms: seen.ejected.map(milliseconds),
     }
 }
 
