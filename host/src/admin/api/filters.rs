@@ -53,10 +53,12 @@ async fn look_again(state: &State, name: &str) -> Result<Json<FilterChanged>, Re
     let filter = find(state, name)?;
     let (reloading, desk) = (Arc::clone(&filter), state.desk.clone());
     let reload = move || {
-        let reloaded = reloading.reload(Occasion::Request);
+        let reloaded = reloading.reload(Occasion::Request)?;
         // Whoever has asked may be gone by now: then nobody is left to say so but this thread.
-        desk.retire();
-        reloaded
+        if reloaded == Reloaded::Changed {
+            desk.retire();
+        }
+        anyhow::Ok(reloaded)
     };
     let reloaded = tokio::task::spawn_blocking(reload).await;
     let reloaded = reloaded
