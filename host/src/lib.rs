@@ -27,7 +27,6 @@ mod proxy_header;
 mod detect;
 
 mod tls;
-
 mod route;
 /// For `benches/routes.rs`.
 #[doc(hidden)]

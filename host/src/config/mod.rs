@@ -29,6 +29,7 @@ mod percentage;
 mod process;
 mod proxy_protocol;
 mod ranges;
+mod rate;
 mod reader;
 mod reference;
 mod route;
@@ -42,6 +43,7 @@ mod syntax;
 mod tests;
 mod tls;
 mod tlv_type;
+mod treatment;
 mod trust;
 mod units;
 mod upstream;
@@ -68,7 +70,9 @@ pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
 pub use ranges::WEIGHT as WEIGHTS;
 pub use reference::{Reference, ReferenceError, Repository, SCHEME, Version};
 pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition};
+pub use shown::shown_treatment;
 pub use tls::{CertificateFiles, ClientAuth, TlsIn, TlsOut, TlsStart, TlsVersion};
+pub use treatment::{Bandwidth, Per, Quota, TreatmentConfig};
 pub use trust::{KeySource, Scope, TrustConfig};
 pub use units::{parse_period, period};
 pub use upstream::{
@@ -337,6 +341,8 @@ pub struct ListenerConfig {
     pub detection: Detection,
     /// Whether it decrypts.
     pub tls: Option<TlsIn>,
+    /// Of the bytes of all its connections.
+    pub treatment: TreatmentConfig,
     pub on_change: OnChange,
 }
 
@@ -357,6 +363,7 @@ impl ListenerConfig {
             routes: Vec::new(),
             detection: defaults::DETECTION,
             tls: None,
+            treatment: TreatmentConfig::default(),
             on_change: OnChange::default(),
         }
     }

@@ -17,6 +17,7 @@ use crate::listener::Listener;
 use crate::protocol::Protocol;
 use crate::proxy_header::outgoing;
 use crate::tls::unrecognized_name;
+use crate::treatment::Treatment;
 use crate::upstream::{Upstream, Wish, key_of};
 use crate::worker::Worker;
 use dialogue::{Chosen, Dialogue, End};
@@ -74,6 +75,8 @@ pub async fn choose(worker: &Worker, inspected: Inspected, here: &Here) -> Resul
         unknown: accepted
             .facts
             .filter(|facts| seen.is_empty() && facts.known_as("protocol").is_none()),
+        prescribed: chosen.asked.prescribed,
+        treatment: Treatment::default(),
         notice: Arc::clone(accepted.listener.notice(route)),
         route,
         seen,

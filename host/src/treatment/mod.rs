@@ -1,3 +1,68 @@
-//! What is done to the bytes of a connection besides passing them on.
+//! What is done to the bytes of a connection besides passing them on: how fast they may go, and how many there may be.
+//!
+//! ```text
+//! config::TreatmentConfig --once--> Regimen    with what its connections share: buckets, quotas
+//! listener, route, upstream, filter, measures -> begin() -> Treatment { up, down }    for one connection
+//! relay: a lane asks its Course whether it may read, and how much; and tells it what it has read
+//! ```
+//!
+//! A connection that nothing is done to has no course, and its lanes look at nothing else. What operators ask for while the
+//! process runs is a [`Measure`]: connections look for those that mean them when there are others than before.
 
+mod bucket;
+mod clock;
+mod course;
 pub mod faults;
+mod measure;
+mod meter;
+mod quota;
+mod regimen;
+mod sharing;
+mod subject;
+
+use std::sync::Arc;
+
+pub use course::{Course, Exhausted};
+pub use measure::{InForce, Measure, Measures, Scope};
+pub use regimen::Regimen;
+pub use subject::{Prescription, Subject};
+
+use crate::flow::Direction;
+use crate::worker::Worker;
+use sharing::Whose;
+
+/// What is done to each direction of a connection.
+#[derive(Debug, Default)]
+pub struct Treatment {
+    pub up: Option<Box<Course>>,
+    pub down: Option<Box<Course>>,
+}
+
+/// A quota has no connection left.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused;
+
+/// What is done to a new connection. It counts for its quotas.
+///
+/// # Errors
+/// There are to be no more connections for now.
+pub fn begin(worker: &Worker, subject: &Subject<'_>) -> Result<Treatment, Refused> {
+    let regimens = subject.regimens(worker);
+    let whose = Whose::of(subject);
+    if !regimens.iter().all(|regimen| regimen.admits(&whose)) {
+        return Err(Refused);
+    }
+    Ok(treatment(&regimens, &whose, Treatment::default()))
+}
+
+/// What is done to it from now on, where measures have changed: what stays goes on as it is.
+pub fn renew(worker: &Worker, subject: &Subject<'_>, before: Treatment) -> Treatment {
+    treatment(&subject.regimens(worker), &Whose::of(subject), before)
+}
+
+fn treatment(regimens: &[Arc<Regimen>], whose: &Whose, before: Treatment) -> Treatment {
+    Treatment {
+        up: Course::follow(before.up, regimens, Direction::Up, whose),
+        down: Course::follow(before.down, regimens, Direction::Down, whose),
+    }
+}
