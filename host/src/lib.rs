@@ -27,6 +27,7 @@ mod proxy_header;
 mod detect;
 
 mod tls;
+
 mod route;
 /// For `benches/routes.rs`.
 #[doc(hidden)]

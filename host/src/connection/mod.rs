@@ -93,9 +93,16 @@ async fn reach(
     record.here().routed(&routed);
     match treatment::begin(worker, &record.subject(&routed)) {
         Ok(begun) => routed.treatment = begun,
-        Err(treatment::Refused) => {
+        Err(treatment::Refused::Quota) => {
             linger::end(worker, &routed.client).await;
             return Err(Outcome::new(Stage::Route, Cause::QuotaOver, None));
+        }
+        Err(treatment::Refused::Fault { reset }) => {
+            match reset {
+                true => routed.client.reset_on_close(),
+                false => linger::end(worker, &routed.client).await,
+            }
+            return Err(Outcome::new(Stage::Route, Cause::Fault, None));
         }
     }
     let connected = upstream::connect(worker, routed, record.here()).await?;

@@ -7,6 +7,7 @@ mod certificate;
 mod detection;
 mod dns;
 mod drain;
+mod faults;
 mod filter;
 pub(super) mod given;
 mod health;

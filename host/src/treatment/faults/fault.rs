@@ -1,19 +1,20 @@
 //! A fault that is in force, and the connections that it hits.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::config::{FaultConfig, WHOLE};
 
-/// Which connections it hits, and what becomes of them, follows from its seed and from how many it has been asked about: the
-/// same connections in the same order have the same faults.
+/// Which connections it hits, and what becomes of them, follows from its seed and from how many came before them since it first
+/// saw one: the same connections in the same order have the same faults.
 #[derive(Debug)]
 pub struct Fault {
     config: FaultConfig,
     /// It stays the same when the fault is changed.
     id: u64,
     seed: u64,
-    asked: AtomicU64,
+    /// The number of the connection that it has seen first.
+    first: OnceLock<u64>,
 }
 
 /// A connection that a fault hits.
@@ -24,24 +25,15 @@ pub struct Hit {
     pub seed: u64,
 }
 
-/// What faults have said of one connection, in the order in which its bytes meet them. What is said once holds for as long as
-/// the fault is there.
-#[derive(Debug, Default)]
-pub struct Hits {
-    /// `None`: it was asked, and spares the connection.
-    said: Vec<(u64, Option<Hit>)>,
-}
-
-static NEXT: AtomicU64 = AtomicU64::new(0);
+static LAST: AtomicU64 = AtomicU64::new(0);
 
 impl Fault {
     pub fn new(config: FaultConfig) -> Self {
-        let seed = config.seed.unwrap_or_else(|| fastrand::u64(..));
         Self {
+            seed: config.seed.unwrap_or_else(|| fastrand::u64(..)),
             config,
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            seed,
-            asked: AtomicU64::new(0),
+            id: LAST.fetch_add(1, Ordering::Relaxed),
+            first: OnceLock::new(),
         }
     }
 
@@ -51,7 +43,7 @@ impl Fault {
             seed: config.seed.unwrap_or(self.seed),
             config,
             id: self.id,
-            asked: AtomicU64::new(self.asked.load(Ordering::Relaxed)),
+            first: self.first.clone(),
         }
     }
 
@@ -63,40 +55,15 @@ impl Fault {
         self.id
     }
 
-    /// Asked once for each connection.
-    fn draw(self: &Arc<Self>) -> Option<Hit> {
-        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
-        let mut chance = fastrand::Rng::with_seed(mixed(self.seed, asked));
+    /// Whether it hits the connection of that number: as often as it is asked, the answer is the same.
+    pub fn hits(self: &Arc<Self>, connection: u64) -> Option<Hit> {
+        let first = *self.first.get_or_init(|| connection);
+        let mut chance = fastrand::Rng::with_seed(mixed(self.seed, connection.wrapping_sub(first)));
         let is_hit = chance.u32(..WHOLE) < self.config.share;
         is_hit.then(|| Hit {
             fault: Arc::clone(self),
             seed: chance.u64(..),
         })
-    }
-}
-
-impl Hits {
-    /// These are in force from now on. Those that were asked before are not asked again.
-    pub fn update<'a>(&mut self, faults: impl IntoIterator<Item = &'a Arc<Fault>>) {
-        let mut before = std::mem::take(&mut self.said);
-        let said = faults.into_iter().map(|fault| {
-            let known = before.iter().position(|(id, _)| *id == fault.id);
-            let hit = match known.map(|at| before.swap_remove(at).1) {
-                // With what it does now. Whom it spared it may hit once it hits others than before.
-                Some(Some(hit)) if fault.config.share > 0 => Some(Hit {
-                    fault: Arc::clone(fault),
-                    seed: hit.seed,
-                }),
-                Some(None) if fault.config.share < WHOLE => None,
-                _ => fault.draw(),
-            };
-            (fault.id, hit)
-        });
-        self.said = said.collect();
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Hit> {
-        self.said.iter().filter_map(|(_, hit)| hit.as_ref())
     }
 }
 
@@ -123,41 +90,31 @@ mod tests {
         }))
     }
 
-    fn run(fault: &Arc<Fault>) -> Vec<Option<u64>> {
-        let connection = || {
-            let mut hits = Hits::default();
-            hits.update([fault]);
-            hits.iter().next().map(|hit| hit.seed)
-        };
-        (0..1000).map(|_| connection()).collect()
+    fn run(fault: &Arc<Fault>, first: u64) -> Vec<Option<u64>> {
+        let hit = |connection| fault.hits(connection).map(|hit| hit.seed);
+        (first..first + 1000).map(hit).collect()
     }
 
     #[test]
-    fn the_same_seed_hits_the_same_connections() {
-        let run_of = |seed| run(&fault(WHOLE / 10, seed));
-        assert_eq!(run_of(7), run_of(7));
-        assert_ne!(run_of(7), run_of(8));
-        let hit = run_of(7).iter().flatten().count();
+    fn the_same_seed_hits_the_same_connections_of_a_run() {
+        let run_of = |seed, first| run(&fault(WHOLE / 10, seed), first);
+        assert_eq!(run_of(7, 1), run_of(7, 5000));
+        assert_ne!(run_of(7, 1), run_of(8, 1));
+        let hit = run_of(7, 1).iter().flatten().count();
         assert!((60..140).contains(&hit), "{hit} of 1000");
     }
 
     #[test]
     fn all_or_none_are_hit_where_the_share_says_so() {
-        assert_eq!(run(&fault(WHOLE, 1)).iter().flatten().count(), 1000);
-        assert_eq!(run(&fault(0, 1)).iter().flatten().count(), 0);
+        assert_eq!(run(&fault(WHOLE, 1), 1).iter().flatten().count(), 1000);
+        assert_eq!(run(&fault(0, 1), 1).iter().flatten().count(), 0);
     }
 
     #[test]
     fn a_connection_is_hit_or_spared_for_as_long_as_the_fault_is_there() {
         let half = fault(WHOLE / 2, 3);
-        for _ in 0..20 {
-            let mut hits = Hits::default();
-            hits.update([&half]);
-            let first = hits.iter().next().map(|hit| hit.seed);
-            let other = fault(WHOLE, 4);
-            hits.update([&other, &half]);
-            hits.update([&half]);
-            assert_eq!(hits.iter().next().map(|hit| hit.seed), first);
-        }
+        let before = run(&half, 1);
+        assert_eq!(run(&half, 1), before);
+        assert_eq!(run(&Arc::new(half.changed(half.config().clone())), 1), before);
     }
 }

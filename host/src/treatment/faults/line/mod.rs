@@ -27,6 +27,9 @@ use stage::{Item, Last, Stage};
 /// second.
 const MOST: usize = 1 << 20;
 
+/// What is counted of a piece besides its bytes: what it takes to remember it.
+const PIECE: usize = 128;
+
 /// What goes out in one step, and what may come in by one.
 const PORTION: usize = 64 << 10;
 
@@ -38,7 +41,7 @@ pub struct Line {
     slicer: Option<Slicer>,
     /// Has been through all stages.
     ready: VecDeque<Item>,
-    ready_holds: usize,
+    ready_bytes: usize,
 }
 
 /// What is to be done now.
@@ -62,7 +65,7 @@ impl Line {
             stages: Vec::new(),
             slicer: None,
             ready: VecDeque::new(),
-            ready_holds: 0,
+            ready_bytes: 0,
         };
         line.replace(hits, now);
         line.has_faults().then_some(line)
@@ -103,9 +106,15 @@ impl Line {
         self.ready.is_empty() && self.stages.iter().all(Stage::is_empty)
     }
 
-    /// Bytes that have come and are neither sent nor dropped, and what it takes to remember them.
-    pub fn holds(&self) -> usize {
-        self.ready_holds + self.stages.iter().map(Stage::holds).sum::<usize>()
+    /// Those that have come and are neither sent nor dropped.
+    pub fn bytes(&self) -> usize {
+        self.ready_bytes + self.stages.iter().map(Stage::bytes).sum::<usize>()
+    }
+
+    /// The same, and what it takes to remember them.
+    fn holds(&self) -> usize {
+        let pieces = self.ready.len() + self.stages.iter().map(Stage::pieces).sum::<usize>();
+        self.bytes() + pieces * PIECE
     }
 
     /// Whether nothing more is to be fed for now.
@@ -152,9 +161,8 @@ impl Line {
                     };
                     let taken = bytes.len().min(most);
                     out.extend_from_slice(&bytes.split_to(taken));
-                    self.ready_holds -= taken;
+                    self.ready_bytes -= taken;
                     if bytes.is_empty() {
-                        self.ready_holds -= stage::PIECE;
                         self.ready.pop_front();
                     }
                     if self.slicer.is_some() || out.len() == PORTION {
@@ -180,7 +188,7 @@ impl Line {
     /// It is behind all stages. Behind the end there is nothing.
     fn pass(&mut self, item: Item) {
         if !matches!(self.ready.back(), Some(Item::Last(_))) {
-            self.ready_holds += item.cost();
+            self.ready_bytes += item.len();
             self.ready.push_back(item);
         }
     }

@@ -11,9 +11,6 @@ use super::Hit;
 use crate::config::{Distribution, FaultKind};
 use crate::flow::Direction;
 
-/// What is counted of a piece besides its bytes: what it takes to remember it.
-pub const PIECE: usize = 128;
-
 /// What is limited to a rate goes in pieces of so much of a second, so that nobody waits long for the first byte of many.
 const PIECES: u64 = 20;
 
@@ -35,9 +32,9 @@ pub enum Last {
 }
 
 impl Item {
-    pub fn cost(&self) -> usize {
+    pub fn len(&self) -> usize {
         match self {
-            Self::Bytes(bytes) => bytes.len() + PIECE,
+            Self::Bytes(bytes) => bytes.len(),
             Self::Last(_) => 0,
         }
     }
@@ -48,7 +45,8 @@ pub struct Stage {
     hit: Hit,
     chance: fastrand::Rng,
     waiting: VecDeque<Waiting>,
-    holds: usize,
+    /// Those that wait.
+    bytes: usize,
     /// When the last of what has come goes on.
     latest: Instant,
     /// When the last piece was through, where they go at a rate.
@@ -86,7 +84,7 @@ impl Stage {
             chance: fastrand::Rng::with_seed(mixed(hit.seed, direction as u64)),
             hit,
             waiting: VecDeque::new(),
-            holds: 0,
+            bytes: 0,
             latest: now,
             through: now,
             alarm: None,
@@ -138,8 +136,12 @@ impl Stage {
         self.latest = self.waiting.back().map_or(now, |waiting| waiting.due);
     }
 
-    pub fn holds(&self) -> usize {
-        self.holds
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn pieces(&self) -> usize {
+        self.waiting.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -238,7 +240,7 @@ impl Stage {
     fn wait(&mut self, arrived: Instant, due: Instant, item: Item) {
         let due = due.max(self.latest);
         self.latest = due;
-        self.holds += item.cost();
+        self.bytes += item.len();
         self.waiting.push_back(Waiting { arrived, due, item });
     }
 
@@ -280,12 +282,12 @@ impl Stage {
         {
             let piece = piece(rate, bytes.len());
             if piece < bytes.len() {
-                self.holds -= piece;
+                self.bytes -= piece;
                 return Some(Item::Bytes(bytes.split_to(piece)));
             }
         }
         let item = self.waiting.pop_front()?.item;
-        self.holds -= item.cost();
+        self.bytes -= item.len();
         Some(item)
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::{Fault, Hits};
+use super::super::Fault;
 use super::*;
 use crate::config::{Distribution, FaultConfig, FaultKind};
 
@@ -21,6 +21,10 @@ fn fault(kind: FaultKind) -> Arc<Fault> {
     }))
 }
 
+fn hits(faults: &[Arc<Fault>]) -> Vec<Hit> {
+    faults.iter().filter_map(|fault| fault.hits(1)).collect()
+}
+
 fn latency(latency: Duration) -> FaultKind {
     FaultKind::Latency {
         latency,
@@ -33,7 +37,6 @@ fn latency(latency: Duration) -> FaultKind {
 struct Run {
     began: Instant,
     now: Instant,
-    hits: Hits,
     line: Line,
     /// How late, and what.
     out: Vec<(Duration, Vec<u8>)>,
@@ -44,13 +47,10 @@ struct Run {
 impl Run {
     fn new(faults: &[Arc<Fault>]) -> Self {
         let began = Instant::now();
-        let mut hits = Hits::default();
-        hits.update(faults);
-        let line = Line::new(hits.iter(), DOWN, began).unwrap();
+        let line = Line::new(hits(faults).iter(), DOWN, began).unwrap();
         Self {
             began,
             now: began,
-            hits,
             line,
             out: Vec::new(),
             last: None,
@@ -76,8 +76,7 @@ impl Run {
     }
 
     fn replace(&mut self, faults: &[Arc<Fault>]) -> &mut Self {
-        self.hits.update(faults);
-        self.line.replace(self.hits.iter(), self.now);
+        self.line.replace(hits(faults).iter(), self.now);
         self.drain();
         self
     }
@@ -136,13 +135,12 @@ impl Run {
 #[test]
 fn no_fault_is_no_line() {
     let now = Instant::now();
-    let mut hits = Hits::default();
-    assert!(Line::new(hits.iter(), DOWN, now).is_none());
-    hits.update(&[fault(FaultKind::Refuse { reset: true })]);
-    assert!(Line::new(hits.iter(), DOWN, now).is_none());
-    hits.update(&[fault(latency(ms(1)))]);
-    assert!(Line::new(hits.iter(), Direction::Up, now).is_none());
-    assert!(Line::new(hits.iter(), DOWN, now).is_some());
+    let line = |faults: &[_], direction| Line::new(hits(faults).iter(), direction, now);
+    assert!(line(&[], DOWN).is_none());
+    assert!(line(&[fault(FaultKind::Refuse { reset: true })], DOWN).is_none());
+    let latency = [fault(latency(ms(1)))];
+    assert!(line(&latency, Direction::Up).is_none());
+    assert!(line(&latency, DOWN).is_some());
 }
 
 #[test]
@@ -391,7 +389,7 @@ fn a_full_line_says_so_before_it_holds_too_much() {
     let mut run = Run::of(&[FaultKind::Bandwidth { rate: 0 }]);
     let mut fed = 0;
     while !run.line.is_full() {
-        run.feed(&[0; PORTION - stage::PIECE]);
+        run.feed(&[0; PORTION - PIECE]);
         fed += 1;
     }
     assert!((15..=16).contains(&fed), "{fed}");
