@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! config::TreatmentConfig --once--> Regimen    with what its connections share: buckets, quotas
-//! listener, route, upstream, filter, measures -> begin() -> Treatment { up, down }    for one connection
+//! listener, route, upstream, filter, measures -> begin() -> Courses { up, down }    for one connection
 //! relay: a lane asks its Course whether it may read, and how much; and tells it what it has read
 //! ```
 //!
@@ -33,6 +33,14 @@ use sharing::Whose;
 /// What is done to each direction of a connection.
 #[derive(Debug, Default)]
 pub struct Treatment {
+    /// What a filter has asked for.
+    pub prescription: Prescription,
+    pub courses: Courses,
+}
+
+/// Of the two directions; `None` where nothing is done.
+#[derive(Debug, Default)]
+pub struct Courses {
     pub up: Option<Box<Course>>,
     pub down: Option<Box<Course>>,
 }
@@ -41,26 +49,44 @@ pub struct Treatment {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refused;
 
+impl Treatment {
+    /// Boxed, since few connections have any.
+    pub fn prescribed(prescription: Prescription) -> Option<Box<Self>> {
+        (prescription != Prescription::default()).then(|| {
+            Box::new(Self {
+                prescription,
+                courses: Courses::default(),
+            })
+        })
+    }
+}
+
+impl Courses {
+    pub fn are_none(&self) -> bool {
+        self.up.is_none() && self.down.is_none()
+    }
+}
+
 /// What is done to a new connection. It counts for its quotas.
 ///
 /// # Errors
 /// There are to be no more connections for now.
-pub fn begin(worker: &Worker, subject: &Subject<'_>) -> Result<Treatment, Refused> {
+pub fn begin(worker: &Worker, subject: &Subject<'_>) -> Result<Courses, Refused> {
     let regimens = subject.regimens(worker);
     let whose = Whose::of(subject);
     if !regimens.iter().all(|regimen| regimen.admits(&whose)) {
         return Err(Refused);
     }
-    Ok(treatment(&regimens, &whose, Treatment::default()))
+    Ok(courses(&regimens, &whose, Courses::default()))
 }
 
 /// What is done to it from now on, where measures have changed: what stays goes on as it is.
-pub fn renew(worker: &Worker, subject: &Subject<'_>, before: Treatment) -> Treatment {
-    treatment(&subject.regimens(worker), &Whose::of(subject), before)
+pub fn renew(worker: &Worker, subject: &Subject<'_>, before: Courses) -> Courses {
+    courses(&subject.regimens(worker), &Whose::of(subject), before)
 }
 
-fn treatment(regimens: &[Arc<Regimen>], whose: &Whose, before: Treatment) -> Treatment {
-    Treatment {
+fn courses(regimens: &[Arc<Regimen>], whose: &Whose, before: Courses) -> Courses {
+    Courses {
         up: Course::follow(before.up, regimens, Direction::Up, whose),
         down: Course::follow(before.down, regimens, Direction::Down, whose),
     }
