@@ -98,12 +98,21 @@ pub struct Config {
     pub telemetry: Option<TelemetryConfig>,
     /// `None`: nobody asks anything, and nobody gives orders but by signals.
     pub admin: Option<AdminConfig>,
+    /// Where the clients of Toxiproxy ask and give orders; `None`: nowhere.
+    pub toxiproxy: Option<ListenAddress>,
     pub process: ProcessConfig,
     pub registries: Registries,
     /// Whether the file is read again whenever it changes.
     pub watch: bool,
     /// Where filters need a signature. Elsewhere they need none.
     pub trust: Vec<TrustConfig>,
+}
+
+impl Config {
+    /// Whether somebody may ask about connections, and have something done to them, while the process runs.
+    pub fn is_asked(&self) -> bool {
+        self.admin.is_some() || self.toxiproxy.is_some()
+    }
 }
 
 impl Default for Config {
@@ -121,6 +130,7 @@ impl Default for Config {
             metrics: None,
             telemetry: None,
             admin: None,
+            toxiproxy: None,
             process: ProcessConfig::default(),
             registries: Registries::default(),
             watch: false,

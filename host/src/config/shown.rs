@@ -9,9 +9,9 @@ use super::rate::Rate;
 use super::units::{Size, period};
 use super::word::{Word, Words};
 use super::{
-    AccessLogConfig, AdminConfig, Config, FaultConfig, FaultKind, FilterConfig, Health, Limits, ListenerConfig, LogFormat, Pull, RouteConfig,
-    RouteTarget, ServerConfig, ServerPlace, SocketFile, TemplatePart, TimeoutChanges, Timeouts, TlsIn, TlsOut,
-    TreatmentConfig, Trusted, UpstreamConfig, Vigilance, WHOLE,
+    AccessLogConfig, AdminConfig, Config, FaultConfig, FaultKind, FilterConfig, Health, Limits, ListenerConfig,
+    LogFormat, Pull, RouteConfig, RouteTarget, ServerConfig, ServerPlace, SocketFile, TemplatePart, TimeoutChanges,
+    Timeouts, TlsIn, TlsOut, TreatmentConfig, Trusted, UpstreamConfig, Vigilance, WHOLE,
 };
 
 impl Config {
@@ -50,6 +50,7 @@ impl Config {
                 "logs": config.logs,
             })),
             "admin": self.admin.as_ref().map(admin),
+            "toxiproxy": self.toxiproxy.as_ref().map(|address| json!({ "listen": address.to_string() })),
             "registries": {
                 "cache": self.registries.cache,
                 "insecure": self.registries.insecure,

@@ -9,8 +9,8 @@ use super::file::{Close, Fate, Kind, Ways, When};
 use super::reader::{Read, Value};
 use super::suggest;
 use super::{
-    Accept, AtBudget, Balance, Connect, Distribution, Grant, OnDown, OnError, Per, ProxyVersion, Refusal, SentTlv, TlsStart,
-    TlsVersion,
+    Accept, AtBudget, Balance, Connect, Distribution, Grant, OnDown, OnError, Per, ProxyVersion, Refusal, SentTlv,
+    TlsStart, TlsVersion,
 };
 use crate::protocol::Protocol;
 

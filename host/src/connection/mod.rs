@@ -92,7 +92,8 @@ async fn reach(
     record.routed(&routed);
     record.here().routed(&routed);
     match treatment::begin(worker, &record.subject(&routed)) {
-        Ok(begun) => routed.treatment = begun,
+        Ok(courses) if courses.are_none() => {}
+        Ok(courses) => routed.treatment.get_or_insert_default().courses = courses,
         Err(treatment::Refused::Quota) => {
             linger::end(worker, &routed.client).await;
             return Err(Outcome::new(Stage::Route, Cause::QuotaOver, None));

@@ -161,7 +161,6 @@ impl Record {
 
     /// What may be meant by a treatment.
     pub(super) fn subject<'a>(&'a self, routed: &'a Routed) -> Subject<'a> {
-        let prescribed = routed.prescribed.as_deref();
         Subject {
             id: self.id,
             listener: &self.listener,
@@ -169,8 +168,7 @@ impl Record {
             upstream: &routed.upstream,
             client: self.client,
             facts: self.facts.as_deref(),
-            prescribed,
-            key: prescribed.and_then(|prescribed| prescribed.key),
+            prescribed: routed.treatment.as_ref().map(|treatment| &treatment.prescription),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::flow::{Direction, Side};
 use crate::linger;
 use crate::observe::Moved;
 use crate::sys::Coarse;
-use crate::treatment::{self, Subject, Treatment};
+use crate::treatment::{self, Courses, Subject};
 use crate::upstream::Connected;
 use crate::worker::{Elapsed, Worker};
 
@@ -119,7 +119,10 @@ impl<'a> Relay<'a> {
         let filters = connected.routed.chain.take();
         let header = connected.routed.header.take();
         let seen = mem::take(&mut connected.routed.seen);
-        let Treatment { up, down } = mem::take(&mut connected.routed.treatment);
+        let treatment = connected.routed.treatment.as_mut();
+        let Courses { up, down } = treatment
+            .map(|treatment| mem::take(&mut treatment.courses))
+            .unwrap_or_default();
         let connected = &*connected;
         let mut relay = Self {
             worker,
@@ -195,11 +198,11 @@ impl<'a> Relay<'a> {
     /// There are other measures than before.
     fn treat(&mut self, watched: &dyn Watched) {
         self.measured = self.worker.measured();
-        let before = Treatment {
+        let before = Courses {
             up: self.up.leave_course(),
             down: self.down.leave_course(),
         };
-        let Treatment { up, down } = treatment::renew(self.worker, &watched.subject(self.connected), before);
+        let Courses { up, down } = treatment::renew(self.worker, &watched.subject(self.connected), before);
         self.up.follow(up);
         self.down.follow(down);
     }

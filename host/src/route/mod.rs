@@ -75,8 +75,7 @@ pub async fn choose(worker: &Worker, inspected: Inspected, here: &Here) -> Resul
         unknown: accepted
             .facts
             .filter(|facts| seen.is_empty() && facts.known_as("protocol").is_none()),
-        prescribed: chosen.asked.prescribed,
-        treatment: Treatment::default(),
+        treatment: Treatment::prescribed(chosen.asked.prescription),
         notice: Arc::clone(accepted.listener.notice(route)),
         route,
         seen,

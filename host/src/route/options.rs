@@ -10,11 +10,11 @@ use crate::upstream::Wish;
 use crate::upstream::balance::hash_key;
 
 /// What a choice has otherwise than its listener and its upstream.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Asked {
     pub timeouts: TimeoutChanges,
     pub wish: Wish,
-    pub prescribed: Option<Box<Prescription>>,
+    pub prescription: Prescription,
 }
 
 /// What a proxy would have against these: for those who try a filter without one.
@@ -52,11 +52,11 @@ pub(super) fn asked(options: &[Attribute]) -> Result<Asked, String> {
                 };
                 let regimen = Prescription::regimen(typed);
                 let regimen = regimen.map_err(|why| format!("its option \"treatment\" cannot be done: {why}"))?;
-                asked.prescribed.get_or_insert_default().regimen = Some(regimen);
+                asked.prescription.regimen = Some(regimen);
                 continue;
             }
             "treatment-key" => {
-                asked.prescribed.get_or_insert_default().key = Some(hash_key(&bytes(value)));
+                asked.prescription.key = Some(hash_key(&bytes(value)));
                 continue;
             }
             "server" => {
@@ -124,7 +124,7 @@ mod tests {
     fn a_treatment_is_asked_for_as_a_file_has_it_and_the_same_is_shared() {
         let of = |text: &str| asked(&[option("treatment", Value::Text(text.to_owned()))]);
         let limit = "{ bandwidth = { down = \"1MiB/s\", per = \"all\" } }";
-        let [one, other] = [of(limit), of(limit)].map(|asked| asked.unwrap().prescribed.unwrap().regimen.unwrap());
+        let [one, other] = [of(limit), of(limit)].map(|asked| asked.unwrap().prescription.regimen.unwrap());
         assert!(std::sync::Arc::ptr_eq(&one, &other));
         let why = of("{ bandwidth = { down = \"1MB/s\" } }").unwrap_err();
         assert!(why.contains("10MiB/s"), "{why}");
@@ -135,7 +135,7 @@ mod tests {
         );
         assert!(asked(&[option("treatment", Value::Integer(1))]).is_err());
         let keyed = asked(&[option("treatment-key", Value::Text("tenant".to_owned()))]).unwrap();
-        assert_eq!(keyed.prescribed.unwrap().key, Some(hash_key(b"tenant")));
+        assert_eq!(keyed.prescription.key, Some(hash_key(b"tenant")));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! config::TreatmentConfig --once--> Regimen    with what its connections share: buckets, quotas
-//! listener, route, upstream, filter, measures -> begin() -> Treatment { up, down }    for one connection
+//! listener, route, upstream, filter, measures -> begin() -> Courses { up, down }    for one connection
 //! relay: a lane asks its Course whether it may read, and how much; and tells it what it has read
 //! ```
 //!
@@ -35,6 +35,14 @@ use sharing::Whose;
 /// What is done to each direction of a connection.
 #[derive(Debug, Default)]
 pub struct Treatment {
+    /// What a filter has asked for.
+    pub prescription: Prescription,
+    pub courses: Courses,
+}
+
+/// Of the two directions; `None` where nothing is done.
+#[derive(Debug, Default)]
+pub struct Courses {
     pub up: Option<Box<Course>>,
     pub down: Option<Box<Course>>,
 }
@@ -48,11 +56,29 @@ pub enum Refused {
     Fault { reset: bool },
 }
 
+impl Treatment {
+    /// Boxed, since few connections have any.
+    pub fn prescribed(prescription: Prescription) -> Option<Box<Self>> {
+        (prescription != Prescription::default()).then(|| {
+            Box::new(Self {
+                prescription,
+                courses: Courses::default(),
+            })
+        })
+    }
+}
+
+impl Courses {
+    pub fn are_none(&self) -> bool {
+        self.up.is_none() && self.down.is_none()
+    }
+}
+
 /// What is done to a new connection. It counts for its quotas.
 ///
 /// # Errors
 /// There are to be no more connections for now.
-pub fn begin(worker: &Worker, subject: &Subject<'_>) -> Result<Treatment, Refused> {
+pub fn begin(worker: &Worker, subject: &Subject<'_>) -> Result<Courses, Refused> {
     let regimens = subject.regimens(worker);
     let whose = Whose::of(subject);
     if !regimens.iter().all(|regimen| regimen.admits(&whose)) {
@@ -62,14 +88,14 @@ pub fn begin(worker: &Worker, subject: &Subject<'_>) -> Result<Treatment, Refuse
     if let Some(reset) = hits.iter().find_map(|hit| hit.fault.config().kind.refuses()) {
         return Err(Refused::Fault { reset });
     }
-    Ok(treatment(&regimens, &whose, &hits, Treatment::default()))
+    Ok(courses(&regimens, &whose, &hits, Courses::default()))
 }
 
 /// What is done to it from now on, where measures have changed: what stays goes on as it is.
-pub fn renew(worker: &Worker, subject: &Subject<'_>, before: Treatment) -> Treatment {
+pub fn renew(worker: &Worker, subject: &Subject<'_>, before: Courses) -> Courses {
     let regimens = subject.regimens(worker);
     let hits = hits(&regimens, subject);
-    treatment(&regimens, &Whose::of(subject), &hits, before)
+    courses(&regimens, &Whose::of(subject), &hits, before)
 }
 
 /// Of all faults.
@@ -77,8 +103,8 @@ fn hits(regimens: &[Arc<Regimen>], subject: &Subject<'_>) -> Vec<Hit> {
     regimens.iter().flat_map(|regimen| regimen.hits(subject.id)).collect()
 }
 
-fn treatment(regimens: &[Arc<Regimen>], whose: &Whose, hits: &[Hit], before: Treatment) -> Treatment {
-    Treatment {
+fn courses(regimens: &[Arc<Regimen>], whose: &Whose, hits: &[Hit], before: Courses) -> Courses {
+    Courses {
         up: Course::follow(before.up, regimens, Direction::Up, whose, hits),
         down: Course::follow(before.down, regimens, Direction::Down, whose, hits),
     }

@@ -24,6 +24,13 @@ struct Pace {
     down: Sharing<Bucket>,
 }
 
+impl PartialEq for Regimen {
+    /// Two that are shared by different connections are two, whatever they say.
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
 impl Regimen {
     pub fn new(config: TreatmentConfig) -> Self {
         let pace = |bandwidth: &Bandwidth| Pace {

@@ -41,7 +41,7 @@ impl Whose {
     pub fn of(subject: &Subject<'_>) -> Self {
         Self {
             client: subject.client.map_or(0, |client| client_of(client.ip())),
-            key: subject.key.map(Key::from),
+            key: subject.prescribed.and_then(|prescribed| prescribed.key).map(Key::from),
         }
     }
 }

@@ -23,12 +23,10 @@ pub struct Subject<'a> {
     pub facts: Option<&'a Facts>,
     /// What a filter has asked for.
     pub prescribed: Option<&'a Prescription>,
-    /// By which it shares with others.
-    pub key: Option<u64>,
 }
 
 /// What a filter asks for with the upstream that it chooses.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq)]
 pub struct Prescription {
     pub regimen: Option<Arc<Regimen>>,
     /// The hash of the key that it gives the connection.

@@ -19,7 +19,10 @@ pub fn fault(typed: Fault, at: Span, problems: &mut Problems) -> Result<FaultCon
     let foreign = foreign_keys(&typed, keys.as_ref(), problems);
     let direction = typed.direction.map_or(Ok(Ways::Down), |given| Ok(given.value()?.0));
     let share = or_default(typed.share, &ranges::SHARE_OF_CONNECTIONS, Percentage(100), problems);
-    let seed = typed.seed.map(|given| within(given, &ranges::SEED, problems)).transpose();
+    let seed = typed
+        .seed
+        .map(|given| within(given, &ranges::SEED, problems))
+        .transpose();
     let mut has = Has { at, problems };
     let kind = typed.kind.value().and_then(|kind| match kind.0 {
         Kind::Latency => {
@@ -119,7 +122,9 @@ fn keys_of(kind: Option<Kind>) -> Option<Takes> {
 
 /// Keys of other kinds would do nothing.
 fn foreign_keys(typed: &Fault, takes: Option<&Takes>, problems: &mut Problems) -> Result<(), Reported> {
-    let Some(Takes { kind, keys }) = takes else { return Ok(()) };
+    let Some(Takes { kind, keys }) = takes else {
+        return Ok(());
+    };
     let given = [
         ("latency", place(&typed.latency)),
         ("jitter", place(&typed.jitter)),
@@ -135,7 +140,9 @@ fn foreign_keys(typed: &Fault, takes: Option<&Takes>, problems: &mut Problems) -
     ];
     let mut reported = Ok(());
     for (key, at) in given {
-        let Some(at) = at.filter(|_| !keys.contains(&key)) else { continue };
+        let Some(at) = at.filter(|_| !keys.contains(&key)) else {
+            continue;
+        };
         let problem = Problem::at(at, format!("a fault of the kind `{kind}` has no `{key}`"));
         let label = match keys {
             [] => "leave the key out".to_owned(),

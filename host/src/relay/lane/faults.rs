@@ -71,7 +71,9 @@ impl Lane {
         };
         // What was in the pipe when faults came is gone.
         self.go_by_faults();
-        let Some(faulted) = self.faulted() else { return Let::Pass };
+        let Some(faulted) = self.faulted() else {
+            return Let::Pass;
+        };
         if has_ended {
             faulted.finish();
         }
