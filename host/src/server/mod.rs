@@ -346,9 +346,9 @@ impl Server {
         let exporter = page
             .map(|bound| metrics::serve(bound, Arc::clone(&present)))
             .transpose()?;
-        let toxiproxy = toxiproxy
-            .map(|bound| toxiproxy::serve(bound, measures.clone(), Arc::clone(&present)))
-            .transpose()?;
+        let toxiproxy = toxiproxy.zip(desk.clone());
+        let toxiproxy = toxiproxy.map(|(bound, desk)| toxiproxy::serve(bound, desk, Arc::clone(&present)));
+        let toxiproxy = toxiproxy.transpose()?;
         let admin = admin.zip(desk.clone());
         let admin = admin.map(|(admin, desk)| admin.start(desk, Arc::clone(&present)));
         let admin = admin.transpose()?;

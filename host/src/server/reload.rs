@@ -155,12 +155,12 @@ impl Server {
             (_, true) => None,
             (None, false) => Some(None),
             (Some(address), false) => {
-                let started = toxiproxy::bind(address).and_then(|bound| {
+                let started = self.desk.clone().map(|desk| {
+                    let bound = toxiproxy::bind(address)?;
                     let offer = bound.offer().clone();
-                    let service = toxiproxy::serve(bound, self.measures.clone(), Arc::clone(&self.present))?;
-                    Ok((service, offer))
+                    Ok((toxiproxy::serve(bound, desk, Arc::clone(&self.present))?, offer))
                 });
-                Some(note(started, &mut problems))
+                Some(note(started.transpose(), &mut problems).flatten())
             }
         };
         let admin = self.prepare_interface(in_force, config);

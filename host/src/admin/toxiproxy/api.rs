@@ -54,11 +54,13 @@ async fn version() -> Response {
 
 async fn reset(State(proxies): Known) -> StatusCode {
     proxies.reset();
+    proxies.settled().await;
     StatusCode::NO_CONTENT
 }
 
 async fn populate(State(proxies): Known, Body(wanted): Body<Vec<NewProxy>>) -> Result<Response, Failed> {
     let populated = proxies.populate(&wanted)?;
+    proxies.settled().await;
     Ok((StatusCode::CREATED, Json(json!({ "proxies": populated }))).into_response())
 }
 
@@ -79,7 +81,9 @@ async fn update(
     Path(name): Path<String>,
     Body(wanted): Body<NewProxy>,
 ) -> Result<Response, Failed> {
-    proxies.update(&name, &wanted).map(answer)
+    let updated = proxies.update(&name, &wanted)?;
+    proxies.settled().await;
+    Ok(answer(updated))
 }
 
 async fn delete(State(proxies): Known, Path(name): Path<String>) -> Failed {
@@ -91,7 +95,9 @@ async fn toxics(State(proxies): Known, Path(proxy): Path<String>) -> Result<Resp
 }
 
 async fn add(State(proxies): Known, Path(proxy): Path<String>, Body(new): Body<NewToxic>) -> Result<Response, Failed> {
-    proxies.add(&proxy, &new).map(answer)
+    let added = proxies.add(&proxy, &new)?;
+    proxies.settled().await;
+    Ok(answer(added))
 }
 
 async fn toxic(State(proxies): Known, Path((proxy, name)): Path<(String, String)>) -> Result<Response, Failed> {
@@ -103,11 +109,15 @@ async fn change(
     Path((proxy, name)): Path<(String, String)>,
     Body(change): Body<ChangedToxic>,
 ) -> Result<Response, Failed> {
-    proxies.change(&proxy, &name, &change).map(answer)
+    let changed = proxies.change(&proxy, &name, &change)?;
+    proxies.settled().await;
+    Ok(answer(changed))
 }
 
 async fn remove(State(proxies): Known, Path((proxy, name)): Path<(String, String)>) -> Result<StatusCode, Failed> {
-    proxies.remove(&proxy, &name).map(|()| StatusCode::NO_CONTENT)
+    proxies.remove(&proxy, &name)?;
+    proxies.settled().await;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn answer<T: serde::Serialize>(shown: T) -> Response {

@@ -20,7 +20,7 @@ use super::{TERMS, browser};
 use crate::config::{ListenAddress, ListenerConfig};
 use crate::http::{Bound, Service};
 use crate::in_force::Present;
-use crate::treatment::Measures;
+use crate::server::Desk;
 use proxies::Proxies;
 
 /// # Errors
@@ -33,8 +33,8 @@ pub fn bind(address: &ListenAddress) -> anyhow::Result<Bound> {
 ///
 /// # Errors
 /// There is no thread, or nothing to wait with, to be had.
-pub fn serve(bound: Bound, measures: Measures, present: Present) -> anyhow::Result<Service> {
-    let proxies = Arc::new(Proxies::new(measures, present));
+pub fn serve(bound: Bound, desk: Desk, present: Present) -> anyhow::Result<Service> {
+    let proxies = Arc::new(Proxies::new(desk, present));
     // As the admin interface without a token: pages of other sites do no faults.
     let answers = browser::keep_out(api::routes(proxies), false);
     let service = Service::start("toxiproxy", bound, TERMS, answers)?;

@@ -10,10 +10,11 @@ use super::toxic::{ChangedToxic, NewToxic, Toxic};
 use crate::config::{Config, FaultConfig, FaultKind, TreatmentConfig};
 use crate::flow::Direction;
 use crate::in_force::{Listening, Present};
+use crate::server::Desk;
 use crate::treatment::{Measure, Measures, Scope};
 
 pub struct Proxies {
-    measures: Measures,
+    desk: Desk,
     present: Present,
     known: Mutex<HashMap<String, Known>>,
 }
@@ -49,9 +50,9 @@ pub struct NewProxy {
 }
 
 impl Proxies {
-    pub fn new(measures: Measures, present: Present) -> Self {
+    pub fn new(desk: Desk, present: Present) -> Self {
         Self {
-            measures,
+            desk,
             present,
             known: Mutex::default(),
         }
@@ -133,7 +134,7 @@ impl Proxies {
     pub fn reset(&self) {
         let known = std::mem::take(&mut *self.known());
         for known in known.into_values() {
-            known.measures().for_each(|id| _ = self.measures.remove(id));
+            known.measures().for_each(|id| _ = self.measures().remove(id));
         }
         tracing::info!("toxics are reset");
     }
@@ -143,7 +144,7 @@ impl Proxies {
         let known = known.entry(name.to_owned()).or_default();
         let is_down = known.down.is_some_and(|id| self.measure(id).is_some());
         if enabled {
-            known.down.take().map(|id| self.measures.remove(id));
+            known.down.take().map(|id| self.measures().remove(id));
         } else if !is_down {
             let down = FaultConfig {
                 direction: None,
@@ -194,7 +195,7 @@ impl Proxies {
         let fault = change.of(before)?;
         let shown = Toxic::of(name, &fault);
         let treatment = treatment(fault);
-        self.measures.replace(id, treatment).ok_or_else(Failed::no_toxic)?;
+        self.measures().replace(id, treatment).ok_or_else(Failed::no_toxic)?;
         tracing::info!(listener = proxy, toxic = name, "a toxic is changed");
         Ok(shown)
     }
@@ -206,7 +207,7 @@ impl Proxies {
         if let Some(known) = self.known().get_mut(proxy) {
             known.toxics.retain(|(_, known)| *known != id);
         }
-        self.measures.remove(id).ok_or_else(Failed::no_toxic)?;
+        self.measures().remove(id).ok_or_else(Failed::no_toxic)?;
         tracing::info!(listener = proxy, toxic = name, "a toxic is removed");
         Ok(())
     }
@@ -246,14 +247,23 @@ impl Proxies {
             listener: Some(listener.to_owned()),
             ..Scope::default()
         };
-        let added = self.measures.add(scope, treatment(fault), None);
+        let added = self.measures().add(scope, treatment(fault), None);
         added
             .map(|measure| measure.id)
             .map_err(|error| Failed::too_many(error.to_string()))
     }
 
     fn measure(&self, id: u64) -> Option<Arc<Measure>> {
-        self.measures.all().into_iter().find(|measure| measure.id == id)
+        self.measures().all().into_iter().find(|measure| measure.id == id)
+    }
+
+    fn measures(&self) -> &Measures {
+        self.desk.measures()
+    }
+
+    /// Returns when what was asked for holds for every byte that comes. Where a worker is busy, it holds a little later.
+    pub async fn settled(&self) {
+        let _ = self.desk.settled().await;
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<String, Known>> {
