@@ -39,6 +39,11 @@ impl Bucket {
         }
     }
 
+    /// Bytes a second.
+    pub fn rate(&self) -> u64 {
+        self.rate
+    }
+
     /// When somebody has his turn who comes now.
     pub fn next(&self) -> Nanos {
         self.paid.load(Ordering::Relaxed)

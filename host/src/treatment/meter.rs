@@ -22,6 +22,10 @@ enum State {
     HasTurn { until: Nanos, left: u64 },
 }
 
+/// Where several share a bucket that is owed something, since all of them were late, whoever comes first does not take all of
+/// it: the others, whose turns are over as well, come within one tick of the runtime's timer.
+const POLITENESS: Nanos = 1_000_000;
+
 /// What is less than this part of a turn is not worth a read: the next one has it.
 const WORTH_A_READ: u64 = 8;
 
@@ -55,6 +59,11 @@ impl Meter {
         (!has_turn).then_some(turn)
     }
 
+    /// Bytes a second.
+    pub fn rate(&self) -> u64 {
+        self.bucket.rate()
+    }
+
     /// How much may go now.
     pub fn most(&self) -> u64 {
         match self.state {
@@ -72,14 +81,21 @@ impl Meter {
                 until,
                 left: left - bytes,
             },
+            _ if self.sharers() > 1 => State::Queued {
+                turn: turn.max(now + POLITENESS),
+                waits: false,
+            },
             _ => State::Queued { turn, waits: false },
         };
     }
 
     fn whole_turn(&self) -> u64 {
+        self.bucket.turn(self.sharers())
+    }
+
+    fn sharers(&self) -> u64 {
         // Whoever made the bucket may keep it to share it.
-        let sharers = Arc::strong_count(&self.bucket) as u64 - 1;
-        self.bucket.turn(sharers)
+        Arc::strong_count(&self.bucket) as u64 - 1
     }
 }
 
