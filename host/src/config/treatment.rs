@@ -7,12 +7,15 @@ use super::FaultConfig;
 /// What a listener, a route, an upstream or an operator asks for. All that apply to a connection add up; the default is nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TreatmentConfig {
+    /// The slowest of them holds.
     pub bandwidth: Vec<Bandwidth>,
+    /// All of them hold.
     pub quotas: Vec<Quota>,
     pub faults: Vec<FaultConfig>,
 }
 
 impl TreatmentConfig {
+    /// Whether bytes are only passed on.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
