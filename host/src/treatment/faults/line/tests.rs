@@ -467,7 +467,7 @@ proptest! {
         let (sent, run) = play(&kinds, &events);
         prop_assert_eq!(run.bytes(), sent);
         prop_assert_eq!(run.last.map(|(_, last)| last), Some(Step::Finish));
-        prop_assert!(run.line.holds() == 0);
+        prop_assert_eq!(run.line.bytes(), 0);
         prop_assert!(run.held <= MOST, "{} bytes held", run.held);
     }
 
