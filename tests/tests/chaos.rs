@@ -9,9 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use spliceway_tests::admin::Operator;
 use spliceway_tests::bytes::{digest, pattern};
 use spliceway_tests::command::{lasting, run};
-use spliceway_tests::{Client, DEADLINE, Peer, Proxy, Upstream, artifacts};
+use spliceway_tests::{Client, DEADLINE, Peer, Proxy, Upstream, artifacts, eventually};
 
 const MIB: usize = 1 << 20;
 
@@ -218,6 +219,27 @@ fn a_route_has_faults_of_its_own() {
     .start();
     Client::connect(proxy.address()).expect(b"a");
     Client::connect_from([127, 0, 0, 2], proxy.address()).expect_reset();
+}
+
+#[test]
+fn a_measure_hits_one_client_until_its_time_is_over() {
+    let upstream = Upstream::named("a");
+    let operator = Operator::new();
+    let proxy = Proxy::run(&config(&upstream, &operator.table())).start();
+    let operator = operator.of(&proxy);
+    let measure = json!({
+        "scope": { "client": "127.0.0.2" },
+        "treatment": { "faults": { "kind": "refuse" } },
+        "for": "5s",
+    });
+    assert_eq!(operator.say("POST", "/v1/measures", &measure.to_string()).0, 201);
+    let is_served = |last| {
+        let mut client = Client::connect_from([127, 0, 0, last], proxy.address());
+        client.try_receive(1).is_some()
+    };
+    eventually("the other client is refused", || (!is_served(2)).then_some(()));
+    assert!(is_served(1));
+    eventually("the measure is over", || is_served(2).then_some(()));
 }
 
 // ---- while connections live ----
