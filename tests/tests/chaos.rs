@@ -3,7 +3,7 @@
 //! Lower bounds of times are exact. Upper ones are far off: they say that something did not wait for what it has nothing to do
 //! with.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -146,14 +146,12 @@ fn bytes_are_corrupted_as_often_as_asked_for() {
 #[test]
 fn who_is_refused_gets_to_no_server() {
     for (with, expect) in [
-        ("rst", Peer::expect_reset as fn(&mut Peer)),
-        ("fin", Peer::expect_eof as fn(&mut Peer)),
+        ("rst", is_reset as fn(&Proxy)),
+        ("fin", |proxy| Client::connect(proxy.address()).expect_eof()),
     ] {
         let upstream = Upstream::listen();
         let proxy = start(&upstream, &format!("{{ kind = \"refuse\", with = \"{with}\" }}"));
-        let mut client = Client::connect(proxy.address());
-        expect(&mut client);
-        drop(client);
+        expect(&proxy);
         proxy.wait_for("connection ended", |event| event.text("outcome") == "route.fault.proxy");
         assert!(!upstream.waiting(Duration::ZERO));
     }
@@ -186,7 +184,7 @@ fn bulk_comes_out_whole_of_all_that_destroy_nothing() {
 fn a_seed_hits_the_same_connections_in_every_run() {
     let run = |seed: u32| {
         let upstream = Upstream::named("a");
-        let fault = format!("{{ kind = \"refuse\", share = \"30%\", seed = {seed} }}");
+        let fault = format!("{{ kind = \"refuse\", with = \"fin\", share = \"30%\", seed = {seed} }}");
         let proxy = start(&upstream, &fault);
         let connection = |_| Client::connect(proxy.address()).try_receive(1).is_some();
         (0..60).map(connection).collect::<Vec<bool>>()
@@ -212,13 +210,13 @@ fn a_route_has_faults_of_its_own() {
         [[listeners.routes]]
         client = ["127.0.0.2"]
         upstream = "a"
-        treatment.faults = {{ kind = "down" }}
+        treatment.faults = {{ kind = "refuse", with = "fin" }}
         "#,
         upstream.address()
     ))
     .start();
     Client::connect(proxy.address()).expect(b"a");
-    Client::connect_from([127, 0, 0, 2], proxy.address()).expect_reset();
+    Client::connect_from([127, 0, 0, 2], proxy.address()).expect_eof();
 }
 
 #[test]
@@ -229,7 +227,7 @@ fn a_measure_hits_one_client_until_its_time_is_over() {
     let operator = operator.of(&proxy);
     let measure = json!({
         "scope": { "client": "127.0.0.2" },
-        "treatment": { "faults": { "kind": "refuse" } },
+        "treatment": { "faults": { "kind": "refuse", "with": "fin" } },
         "for": "5s",
     });
     assert_eq!(operator.say("POST", "/v1/measures", &measure.to_string()).0, 201);
@@ -326,7 +324,7 @@ fn a_proxy_that_is_disabled_serves_nobody() {
     assert_eq!(proxy["enabled"], false);
     client.expect_closed();
     server.expect_closed();
-    Client::connect(scene.proxy.address()).expect_reset();
+    is_reset(&scene.proxy);
     scene.said(204, "POST", "/reset", &Value::Null);
     assert_eq!(scene.get("/proxies/front")["enabled"], true);
     let mut client = Client::connect(scene.proxy.address());
@@ -343,10 +341,11 @@ fn what_faults_hold_is_bounded() {
     let mut client = Client::connect(scene.proxy.address());
     let mut server = scene.upstream.accept();
     let before = scene.proxy.own_memory_kib();
-    let sent = client.send_until_blocked(&vec![7; 64 * MIB]);
-    assert!(sent < 64 * MIB, "all of it was taken");
+    let sent = client.send_until_blocked(&vec![7; 128 * MIB]);
+    // Most of it lies in the sockets' buffers; and a program that does something for the first time grows by its code.
+    assert!(sent < 32 * MIB, "{sent} bytes were taken");
     let grown = scene.proxy.own_memory_kib().saturating_sub(before);
-    assert!(grown < 8 << 10, "{grown} KiB");
+    assert!(grown < 32 << 10, "{grown} KiB");
     let reader = thread::spawn(move || server.receive(sent).len());
     scene.said(204, "POST", "/reset", &Value::Null);
     assert_eq!(reader.join().expect("the reader does not panic"), sent);
@@ -460,6 +459,15 @@ fn pair(faults: &str) -> (Peer, Peer, Proxy) {
     let proxy = start(&upstream, faults);
     let client = Client::connect(proxy.address());
     (client, upstream.accept(), proxy)
+}
+
+/// RST may come before the client knows that it is connected.
+#[track_caller]
+fn is_reset(proxy: &Proxy) {
+    match Client::try_connect(proxy.address()) {
+        Ok(mut client) => client.expect_reset(),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
 }
 
 fn echoed(mut client: Peer, sent: &[u8]) -> Vec<u8> {
