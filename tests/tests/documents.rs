@@ -78,9 +78,11 @@ fn no_document_is_forgotten() {
     let mut found = [
         "README.md",
         "docs/admin.md",
+        "docs/faults.md",
         "docs/filter-cli.md",
         "docs/filters-in-production.md",
         "docs/filters.md",
+        "docs/shaping.md",
         "docs/sharing.md",
         "docs/reload.md",
         "docs/upgrade.md",

@@ -11,6 +11,7 @@ pub struct TreatmentConfig {
     pub bandwidth: Vec<Bandwidth>,
     /// All of them hold.
     pub quotas: Vec<Quota>,
+    /// Bytes go through them in this order.
     pub faults: Vec<FaultConfig>,
 }
 
