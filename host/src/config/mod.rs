@@ -9,6 +9,7 @@ mod alpn_name;
 mod at_limit;
 pub mod defaults;
 mod diagnostics;
+mod faults;
 mod file;
 mod filter_source;
 mod in_force;
@@ -57,6 +58,7 @@ use std::time::Duration;
 use crate::digest::Digest;
 pub use address::{Address, AddressError, ListenAddress};
 pub use diagnostics::Problems;
+pub use faults::{Distribution, FaultConfig, FaultKind, WHOLE};
 pub use file::schema;
 pub use filter_source::{Pull, Source};
 pub use load::{LoadError, load, parse};
@@ -96,12 +98,21 @@ pub struct Config {
     pub telemetry: Option<TelemetryConfig>,
     /// `None`: nobody asks anything, and nobody gives orders but by signals.
     pub admin: Option<AdminConfig>,
+    /// Where the clients of Toxiproxy ask and give orders; `None`: nowhere.
+    pub toxiproxy: Option<ListenAddress>,
     pub process: ProcessConfig,
     pub registries: Registries,
     /// Whether the file is read again whenever it changes.
     pub watch: bool,
     /// Where filters need a signature. Elsewhere they need none.
     pub trust: Vec<TrustConfig>,
+}
+
+impl Config {
+    /// Whether somebody may ask about connections, and have something done to them, while the process runs.
+    pub fn is_asked(&self) -> bool {
+        self.admin.is_some() || self.toxiproxy.is_some()
+    }
 }
 
 impl Default for Config {
@@ -119,6 +130,7 @@ impl Default for Config {
             metrics: None,
             telemetry: None,
             admin: None,
+            toxiproxy: None,
             process: ProcessConfig::default(),
             registries: Registries::default(),
             watch: false,

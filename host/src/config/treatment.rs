@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::FaultConfig;
+
 /// What a listener, a route, an upstream or an operator asks for. All that apply to a connection add up; the default is nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TreatmentConfig {
@@ -9,6 +11,7 @@ pub struct TreatmentConfig {
     pub bandwidth: Vec<Bandwidth>,
     /// All of them hold.
     pub quotas: Vec<Quota>,
+    pub faults: Vec<FaultConfig>,
 }
 
 impl TreatmentConfig {

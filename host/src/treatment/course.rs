@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use tokio::time::{Sleep, sleep_until};
 
 use super::clock::{self, Nanos};
+use super::faults::{Faulted, Hit};
 use super::meter::Meter;
 use super::quota::Allowance;
 use super::regimen::Regimen;
@@ -20,6 +21,8 @@ pub struct Course {
     /// Of which regimen each of these is.
     meters: Vec<(Arc<Regimen>, Meter)>,
     quotas: Vec<(Arc<Regimen>, Arc<Allowance>)>,
+    /// What faults do to bytes on their way.
+    pub faulted: Option<Box<Faulted>>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -35,6 +38,7 @@ impl Course {
         regimens: &[Arc<Regimen>],
         direction: Direction,
         whose: &Whose,
+        hits: &[Hit],
     ) -> Option<Box<Self>> {
         let mut course = before.unwrap_or_default();
         let had = course.regimens();
@@ -50,6 +54,7 @@ impl Course {
             let quotas = regimen.byte_quotas(whose).into_iter();
             course.quotas.extend(quotas.map(|quota| (Arc::clone(regimen), quota)));
         }
+        course.faulted = Faulted::follow(course.faulted.take(), hits, direction);
         (!course.is_nothing()).then_some(course)
     }
 
@@ -99,8 +104,8 @@ impl Course {
         }
     }
 
-    fn is_nothing(&self) -> bool {
-        self.meters.is_empty() && self.quotas.is_empty()
+    pub fn is_nothing(&self) -> bool {
+        self.meters.is_empty() && self.quotas.is_empty() && self.faulted.is_none()
     }
 
     fn regimens(&self) -> Vec<Arc<Regimen>> {

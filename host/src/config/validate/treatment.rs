@@ -1,5 +1,6 @@
 //! `treatment` of a listener, a route and an upstream.
 
+use super::faults::fault;
 use super::given::{apart, in_range, within, word_or_default};
 use crate::config::diagnostics::{Problem, Problems, Reported, Span, all};
 use crate::config::reader::Given;
@@ -12,9 +13,11 @@ pub fn treatment(given: Option<Given<file::Treatment>>, problems: &mut Problems)
     let typed = given.value()?;
     let bandwidth = several(typed.bandwidth, problems, bandwidth);
     let quotas = several(typed.quota, problems, quota);
+    let faults = several(typed.faults, problems, fault);
     Ok(TreatmentConfig {
         bandwidth: bandwidth?,
         quotas: quotas?,
+        faults: faults?,
     })
 }
 
