@@ -40,6 +40,8 @@ pub use upstream::balance;
 
 mod relay;
 
+mod treatment;
+
 mod channel;
 
 mod authoring;

@@ -13,6 +13,7 @@ use crate::listener::Listener;
 use crate::notice::Notice;
 use crate::proxy_header::Proxied;
 use crate::sys::Stream;
+use crate::treatment::mirror::Planned;
 use crate::upstream::{Upstream, Wish};
 
 /// A client that has connected.
@@ -46,6 +47,8 @@ pub struct Routed {
     pub chain: Option<Box<Chain>>,
     /// What its server is told before all else; not the client's, so it is neither shown nor counted.
     pub header: Option<Box<[u8]>>,
+    /// Who is sent a copy.
+    pub mirrors: Option<Box<Vec<Planned>>>,
     pub timeouts: Arc<Timeouts>,
     /// The route that it took.
     pub route: Option<usize>,

@@ -17,6 +17,7 @@ use crate::filter::{Chain, Facts, MUCH, Passed, Stop, View};
 use crate::flow::Direction;
 use crate::observe::{Moved, Ways};
 use crate::sys::Lent;
+use crate::treatment::mirror::Mirrors;
 use crate::worker::{BUFFER, Worker};
 
 pub use way::{Way, Where};
@@ -66,6 +67,8 @@ pub(super) struct Lane {
     added: u64,
     /// It reads nothing, since what filters would answer has no room in the other lane.
     held_up: bool,
+    /// Who is sent the same as the sink, or hears it.
+    mirrors: Option<Box<Mirrors>>,
 }
 
 /// ```text
@@ -135,6 +138,7 @@ impl Lane {
             failing: None,
             added: 0,
             held_up: false,
+            mirrors: None,
         }
     }
 
@@ -189,6 +193,11 @@ impl Lane {
         }
     }
 
+    /// What its sink is sent from now on, they are sent too.
+    pub(super) fn mirror_to(&mut self, mirrors: Mirrors) {
+        self.mirrors = Some(mirrors).filter(|mirrors| !mirrors.is_empty()).map(Box::new);
+    }
+
     /// Takes what is to be written before all else. It is not the source's, so it is not counted.
     pub(super) fn announce(&mut self, header: Box<[u8]>) {
         self.backlog = Backlog::of(header.into());
@@ -199,7 +208,7 @@ impl Lane {
         match self.phase {
             Phase::Open | Phase::Ended => {
                 self.added += bytes.len() as u64;
-                self.backlog.push(bytes);
+                self.owe(bytes);
             }
             Phase::Finishing | Phase::Closed | Phase::Broken(_) => {}
         }
@@ -229,7 +238,7 @@ impl Lane {
         let Some(chain) = filters.as_mut().filter(|chain| chain.watches(self.direction)) else {
             self.moved.copied += seen.len() as u64;
             worker.traffic().of(self.direction).copied(seen.len() as u64);
-            self.backlog.push(&seen);
+            self.owe(&seen);
             return Ok(());
         };
         self.moved.filtered += seen.len() as u64;
@@ -241,9 +250,21 @@ impl Lane {
         }
         let onward = passed.onward(self.direction, &seen);
         self.added += onward.len().saturating_sub(seen.len()) as u64;
-        self.backlog.push(onward);
+        self.owe(onward);
         other.answer(passed.back(self.direction));
         fed
+    }
+
+    /// These bytes are to be written, behind what is owed already.
+    fn owe(&mut self, bytes: &[u8]) {
+        self.mirror(bytes);
+        self.backlog.push(bytes);
+    }
+
+    fn mirror(&mut self, bytes: &[u8]) {
+        if let Some(mirrors) = &mut self.mirrors {
+            mirrors.push(bytes);
+        }
     }
 
     /// Goes on until the lane is through (`Ok`), its source fails (`Err`), or there is nothing to do now.
@@ -266,7 +287,7 @@ impl Lane {
                         false => ready!(tools.sink.poll_finish(cx, tools.source.is_truncated())).err(),
                     };
                     match gone {
-                        None => self.phase = Phase::Closed,
+                        None => self.close(tools.source.is_truncated()),
                         Some(error) => self.give_up(error),
                     }
                     return Poll::Ready(Ok(()));
@@ -280,6 +301,16 @@ impl Lane {
             if let ControlFlow::Break(ending) = ready!(self.poll_move(cx, &mut tools)) {
                 return Poll::Ready(Err(ending));
             }
+        }
+    }
+
+    /// The sink was sent everything, and the end. Nobody is told the end of a stream that was cut off.
+    fn close(&mut self, is_truncated: bool) {
+        self.phase = Phase::Closed;
+        if is_truncated {
+            self.mirrors = None;
+        } else if let Some(mirrors) = &mut self.mirrors {
+            mirrors.end();
         }
     }
 
@@ -314,6 +345,7 @@ impl Lane {
     fn give_up(&mut self, error: io::Error) {
         self.path = Path::Copy(Copying::Refused);
         self.backlog = Backlog::default();
+        self.mirrors = None;
         self.phase = Phase::Broken(Some(error));
     }
 
@@ -427,7 +459,7 @@ impl Lane {
             return;
         }
         if !self.backlog.is_empty() {
-            return self.backlog.push(bytes);
+            return self.owe(bytes);
         }
         let polled = match last {
             true => tools.sink.poll_send_last(cx, bytes),
@@ -439,6 +471,8 @@ impl Lane {
             Poll::Pending => 0,
         };
         self.backlog.push(&bytes[sent..]);
+        // Behind the primary's, which waits for no copy.
+        self.mirror(bytes);
     }
 
     fn poll_splice(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, most: usize) -> Poll<io::Result<usize>> {
@@ -460,18 +494,29 @@ impl Lane {
             }
         };
         let pipe = held.insert(lent);
+        if let Some(mirrors) = &mut self.mirrors
+            && !mirrors.take_pipes(tools.worker.pipes(), pipe)
+        {
+            *held = None;
+            return self.poll_copy(cx, tools, most);
+        }
         match tools.source.poll_fill(cx, pipe, most.min(SPLICE)) {
             Poll::Ready(Ok(bytes @ 1..)) => {
                 *small = if bytes < SMALL { *small + 1 } else { 0 };
+                if let Some(mirrors) = &mut self.mirrors {
+                    mirrors.tee(pipe);
+                }
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(Err(error)) if refuses_splice(&error) => {
                 self.path = Path::Copy(Copying::Refused);
+                self.give_mirrors_pipes_back();
                 self.poll_copy(cx, tools, most)
             }
             // The end, an error, or nothing there now: an idle lane owns no pipe.
             nothing => {
                 *held = None;
+                self.give_mirrors_pipes_back();
                 nothing
             }
         }
@@ -515,6 +560,13 @@ impl Lane {
     fn give_pipe_back(&mut self) {
         if let Path::Splice { pipe, .. } = &mut self.path {
             *pipe = None;
+        }
+    }
+
+    /// The same of those that were for what mirrors are sent.
+    fn give_mirrors_pipes_back(&mut self) {
+        if let Some(mirrors) = &mut self.mirrors {
+            mirrors.give_pipes_back();
         }
     }
 
@@ -588,7 +640,7 @@ fn reset() -> io::Error {
 
 /// The kernel does not splice between these two, and nothing was moved: EINVAL for a socket without splice support, ENOSYS
 /// and EOPNOTSUPP where something forbids or lacks it (splice(2); gVisor and seccomp profiles answer so).
-fn refuses_splice(error: &io::Error) -> bool {
+pub fn refuses_splice(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP)

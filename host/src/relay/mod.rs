@@ -20,6 +20,7 @@ mod standing;
 
 use std::io;
 use std::mem;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ use crate::flow::{Direction, Side};
 use crate::linger;
 use crate::observe::Moved;
 use crate::sys::Coarse;
+use crate::treatment::mirror;
 use crate::upstream::Connected;
 use crate::worker::{Elapsed, Worker};
 
@@ -37,7 +39,7 @@ use deadlines::{Deadlines, Due};
 use lane::{Lane, Tools};
 
 pub use deadlines::Limit;
-pub use lane::{Copying, Way, Where};
+pub use lane::{Copying, Way, Where, refuses_splice};
 pub use standing::Standing;
 
 /// What has become of the bytes of one connection, and why it ended.
@@ -76,7 +78,7 @@ pub trait Watched {
 
 /// Runs until the connection has ended. `watched` is told how much has moved, each time that it has lived for `every` again.
 pub async fn run(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     connected: &mut Connected,
     every: Option<Duration>,
     watched: &mut dyn Watched,
@@ -107,10 +109,11 @@ struct Relay<'a> {
 impl<'a> Relay<'a> {
     /// Apart from what waits, so that a connection's future does not keep what only its beginning needs. Filters may stop it
     /// at what was read from the client before there was an upstream.
-    fn begin(worker: &'a Worker, connected: &'a mut Connected, every: Option<Duration>) -> (Self, Option<Stop>) {
+    fn begin(worker: &'a Rc<Worker>, connected: &'a mut Connected, every: Option<Duration>) -> (Self, Option<Stop>) {
         let filters = connected.routed.chain.take();
         let header = connected.routed.header.take();
         let seen = mem::take(&mut connected.routed.seen);
+        let mirrors = connected.routed.mirrors.take();
         let connected = &*connected;
         let mut relay = Self {
             worker,
@@ -129,6 +132,11 @@ impl<'a> Relay<'a> {
             first: None,
             winding_down: false,
         };
+        if let Some(planned) = mirrors {
+            let [up, down] = mirror::begin(worker, connected, *planned);
+            relay.up.mirror_to(up);
+            relay.down.mirror_to(down);
+        }
         // The header goes first, in one write with what was read from the client, if anything was; that goes the way of all
         // others.
         if let Some(header) = header {

@@ -65,7 +65,23 @@ pub async fn choose(worker: &Worker, inspected: Inspected, here: &Here) -> Resul
     let header = terms.config.proxy_protocol.as_ref();
     let header = header.map(|protocol| outgoing(protocol, &accepted));
     drop(terms);
+    let mirrors = std::env::var("HACK").ok().map(|name| {
+        let upstream = accepted.listener.upstreams.find(&name).unwrap();
+        Box::new(vec![crate::treatment::mirror::Planned {
+            upstream,
+            wish: Wish::default(),
+            header: None,
+            directions: match std::env::var("HACKD").as_deref() {
+                Ok("down") => &[crate::flow::Direction::Down],
+                Ok("both") => &[crate::flow::Direction::Up, crate::flow::Direction::Down],
+                _ => &[crate::flow::Direction::Up],
+            },
+            lag: 4 << 20,
+            compare: std::env::var("HACKC").is_ok(),
+        }])
+    });
     Ok(Routed {
+        mirrors,
         id: accepted.id,
         timeouts: timeouts(&accepted.listener, &chosen),
         wish: wish(&accepted, &chosen),

@@ -152,7 +152,7 @@ impl Lane {
         let unseen = count_seen(&mut self.seen, &mut self.moved, ways, mem::take(&mut self.cleared));
         self.moved.copied += unseen;
         ways.copied(unseen);
-        self.backlog.push(&cleared);
+        self.owe(&cleared);
         Ok(())
     }
 }
