@@ -27,6 +27,7 @@ mod proxy_header;
 mod detect;
 
 mod tls;
+mod treatment;
 
 mod route;
 /// For `benches/routes.rs`.
@@ -39,8 +40,6 @@ mod upstream;
 pub use upstream::balance;
 
 mod relay;
-
-mod treatment;
 
 mod channel;
 

@@ -16,6 +16,7 @@ mod json;
 mod load;
 mod log_field;
 mod log_format;
+mod mirror;
 mod name;
 mod name_server;
 mod named;
@@ -28,6 +29,7 @@ mod percentage;
 mod process;
 mod proxy_protocol;
 mod ranges;
+mod rate;
 mod reader;
 mod reference;
 mod route;
@@ -41,6 +43,7 @@ mod syntax;
 mod tests;
 mod tls;
 mod tlv_type;
+mod treatment;
 mod trust;
 mod units;
 mod upstream;
@@ -60,13 +63,16 @@ pub use filter_source::{Pull, Source};
 pub use load::{LoadError, load, parse};
 pub use log_field::LogField;
 pub use log_format::TemplatePart;
+pub use mirror::{MirrorConfig, MirrorDirections};
 pub use on_change::OnChange;
 pub use process::{Account, ProcessConfig, UpgradeSocket};
 pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
 pub use ranges::WEIGHT as WEIGHTS;
 pub use reference::{Reference, ReferenceError, Repository, SCHEME, Version};
 pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition};
+pub use shown::shown_treatment;
 pub use tls::{CertificateFiles, ClientAuth, TlsIn, TlsOut, TlsStart, TlsVersion};
+pub use treatment::{Bandwidth, Per, Quota, TreatmentConfig};
 pub use trust::{KeySource, Scope, TrustConfig};
 pub use units::{parse_period, period};
 pub use upstream::{
@@ -335,6 +341,8 @@ pub struct ListenerConfig {
     pub detection: Detection,
     /// Whether it decrypts.
     pub tls: Option<TlsIn>,
+    /// Of the bytes of all its connections.
+    pub treatment: TreatmentConfig,
     pub on_change: OnChange,
 }
 
@@ -355,6 +363,7 @@ impl ListenerConfig {
             routes: Vec::new(),
             detection: defaults::DETECTION,
             tls: None,
+            treatment: TreatmentConfig::default(),
             on_change: OnChange::default(),
         }
     }

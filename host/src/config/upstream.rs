@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Address, OnChange, ProxyOut, TimeoutChanges, TlsOut, Vigilance, defaults};
+use super::{Address, OnChange, ProxyOut, TimeoutChanges, TlsOut, TreatmentConfig, Vigilance, defaults};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamConfig {
@@ -38,6 +38,8 @@ pub struct UpstreamConfig {
     /// What becomes of a server's connections when it goes down.
     pub on_down: OnDown,
     pub discovery: Discovery,
+    /// Of the bytes of its connections.
+    pub treatment: TreatmentConfig,
     pub on_change: OnChange,
 }
 
@@ -63,6 +65,7 @@ impl UpstreamConfig {
             panic: 0,
             on_down: OnDown::default(),
             discovery: defaults::DISCOVERY,
+            treatment: TreatmentConfig::default(),
             on_change: OnChange::default(),
         }
     }

@@ -9,7 +9,8 @@ use super::file::{Fate, When};
 use super::reader::{Read, Value};
 use super::suggest;
 use super::{
-    Accept, AtBudget, Balance, Connect, Grant, OnDown, OnError, ProxyVersion, Refusal, SentTlv, TlsStart, TlsVersion,
+    Accept, AtBudget, Balance, Connect, Grant, MirrorDirections, OnDown, OnError, Per, ProxyVersion, Refusal, SentTlv,
+    TlsStart, TlsVersion,
 };
 use crate::protocol::Protocol;
 
@@ -67,6 +68,19 @@ impl Words for Connect {
 impl Words for OnDown {
     const WORDS: &'static [(&'static str, Self)] =
         &[("keep", Self::Keep), ("drain", Self::Drain), ("kill", Self::Kill)];
+}
+
+impl Words for Per {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("connection", Self::Connection),
+        ("client", Self::Client),
+        ("key", Self::Key),
+        ("all", Self::All),
+    ];
+}
+
+impl Words for MirrorDirections {
+    const WORDS: &'static [(&'static str, Self)] = &[("up", Self::Up), ("down", Self::Down), ("both", Self::Both)];
 }
 
 impl Words for Fate {

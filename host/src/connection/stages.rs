@@ -13,7 +13,7 @@ use crate::listener::Listener;
 use crate::notice::Notice;
 use crate::proxy_header::Proxied;
 use crate::sys::Stream;
-use crate::treatment::mirror::Planned;
+use crate::treatment::Treatment;
 use crate::upstream::{Upstream, Wish};
 
 /// A client that has connected.
@@ -47,13 +47,13 @@ pub struct Routed {
     pub chain: Option<Box<Chain>>,
     /// What its server is told before all else; not the client's, so it is neither shown nor counted.
     pub header: Option<Box<[u8]>>,
-    /// Who is sent a copy.
-    pub mirrors: Option<Box<Vec<Planned>>>,
     pub timeouts: Arc<Timeouts>,
     /// The route that it took.
     pub route: Option<usize>,
     /// To the connections of its listener that took the same route.
     pub notice: Arc<Notice>,
+    /// What is done to its bytes besides passing them on.
+    pub treatment: Option<Box<Treatment>>,
     /// Present where it is not known yet what the connection is: a server that speaks first may show it.
     pub unknown: Option<Arc<Facts>>,
 }

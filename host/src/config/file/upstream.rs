@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use super::timeouts::timeout;
 use super::{
     Dns, Fate, Health, Keepalive, OnChange, Passive, ProxyOut, Queue, Retries, Server, Source, TimeoutChanges, TlsOut,
+    Treatment,
 };
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::percentage::Percentage;
@@ -76,6 +77,8 @@ pub struct Upstream {
     pub proxy_protocol: Option<Given<ProxyOut>>,
     /// Whether servers are spoken to in TLS: `true`, or a table. Without this key they are not.
     pub tls: Option<Given<TlsOut>>,
+    /// What is done to the bytes of its connections besides passing them on.
+    pub treatment: Option<Given<Treatment>>,
 }
 
 impl Read for Upstream {
@@ -100,6 +103,7 @@ impl Read for Upstream {
             dns: table.optional("dns"),
             proxy_protocol: table.optional("proxy-protocol"),
             tls: table.optional("tls"),
+            treatment: table.optional("treatment"),
         })
     }
 }

@@ -8,11 +8,12 @@ mod detection;
 mod dns;
 mod drain;
 mod filter;
-mod given;
+pub(super) mod given;
 mod health;
 pub(super) mod limits;
 mod listener;
 mod metrics;
+mod mirror;
 mod names;
 pub(super) mod on_change;
 mod order;
@@ -34,6 +35,7 @@ mod source;
 mod telemetry;
 mod timeouts;
 mod tls;
+pub(super) mod treatment;
 mod trust;
 mod upstream;
 mod vigilance;
@@ -69,7 +71,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
 
     let workers = workers(file.workers, problems);
     let filters = all(entries(file.filters).map(|entry| filter(entry?, directory, problems)));
-    let upstreams = all(entries(file.upstreams).map(|entry| upstream(entry?, directory, problems)));
+    let upstreams = all(entries(file.upstreams).map(|entry| upstream(entry?, &upstream_names, directory, problems)));
     let mut shared = shared_routes(file.routes, &listener_names, &upstream_names, problems);
     let known = listener::Known {
         filters: &filter_names,

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::dns::dns;
 use super::given::{count_or_default, or_default, place, table_or_default, word_or_default};
 use super::health::health;
+use super::mirror::check_mirrors;
+use super::names::Names;
 use super::on_change::on_change;
 use super::passive::passive;
 use super::proxy_protocol::proxy_out;
@@ -15,6 +17,7 @@ use super::server::servers;
 use super::source::source;
 use super::timeouts::timeout_changes;
 use super::tls::tls_out;
+use super::treatment::treatment;
 use super::vigilance::vigilance;
 use crate::config::diagnostics::{Problem, Problems, Reported, Span};
 use crate::config::named::Entry;
@@ -25,6 +28,7 @@ use crate::config::{Address, Balance, Connect, UpstreamConfig, file, ranges};
 
 pub fn upstream(
     entry: Entry<file::Upstream>,
+    upstreams: &Names,
     directory: &Path,
     problems: &mut Problems,
 ) -> Result<UpstreamConfig, Reported> {
@@ -46,6 +50,8 @@ pub fn upstream(
     let slow_start = or_default(typed.slow_start, &ranges::SLOW_START, Period(Duration::ZERO), problems);
     let panic = or_default(typed.panic, &ranges::PANIC, Percentage(0), problems);
     let on_down = word_or_default(typed.on_down);
+    let mirrors = check_mirrors(&typed.treatment, upstreams, Some(&entry.key), problems);
+    let treatment = treatment(typed.treatment, problems).and_then(|treatment| mirrors.map(|()| treatment));
     let on_change = on_change(typed.on_change, problems);
     let discovery = table_or_default(typed.dns).and_then(|typed| dns(typed, problems));
     let proxy_protocol = typed.proxy_protocol.map(|typed| proxy_out(typed, problems)).transpose();
@@ -70,6 +76,7 @@ pub fn upstream(
         panic: panic.map(|share| u8::try_from(share.0).unwrap_or(u8::MAX))?,
         on_down: on_down?,
         discovery: discovery?,
+        treatment: treatment?,
         on_change: on_change?,
         proxy_protocol: proxy_protocol?,
         tls: tls?.flatten(),

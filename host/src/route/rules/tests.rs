@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use regex::RegexBuilder;
 
 use super::*;
-use crate::config::{OnChange, Pattern, Refusal, RouteTarget, TlvCondition, Trusted};
+use crate::config::{OnChange, Pattern, Refusal, RouteTarget, TlvCondition, TreatmentConfig, Trusted};
 use crate::protocol::Protocol;
 use crate::proxy_header::Tlvs;
 
@@ -82,6 +82,7 @@ fn route() -> RouteConfig {
         tlvs: Vec::new(),
         subject: Vec::new(),
         target: RouteTarget::Upstream("blue".to_owned()),
+        treatment: TreatmentConfig::default(),
         on_change: OnChange::Keep,
     }
 }

@@ -62,10 +62,7 @@ impl Carrier {
     pub fn new(connected: &Connected, plan: &Planned, direction: Direction) -> Self {
         let routed = &connected.routed;
         let limit = plan.upstream.timeouts().connect.unwrap_or(routed.timeouts.connect);
-        let alpn = routed
-            .client
-            .session()
-            .and_then(|session| session.established().alpn());
+        let alpn = routed.client.session().and_then(|session| session.established().alpn());
         Self {
             connection: routed.id,
             direction,
@@ -104,7 +101,9 @@ impl Carrier {
             };
             let called = call(worker, &order).await?;
             if !has_descriptors_to_spare(&called) {
-                return Err(io::Error::other("clients need the descriptors that are left (RLIMIT_NOFILE)"));
+                return Err(io::Error::other(
+                    "clients need the descriptors that are left (RLIMIT_NOFILE)",
+                ));
             }
             called.channel.stream().watch_over(&self.upstream.vigilance());
             if let Some(header) = self.header.as_deref().filter(|_| called.channel.session().is_none()) {

@@ -14,6 +14,7 @@
 //! mirror's. Those that are copied are copied once more.
 
 mod carry;
+mod plan;
 mod queue;
 mod replies;
 mod tally;
@@ -21,42 +22,24 @@ mod tally;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Waker;
 
 use tokio::task::spawn_local;
 
 use crate::flow::Direction;
 use crate::sys::{Lent, Pipe, Pipes};
-use crate::upstream::{Connected, Upstream, Wish};
+use crate::upstream::Connected;
 use crate::worker::Worker;
 use carry::Carrier;
+pub use plan::{Planned, plan};
 use queue::Queue;
 use replies::{Replies, Who};
 pub use tally::{End, Mirrored, Tally, VERDICTS};
-
-/// A mirror that a connection is to have.
-pub struct Planned {
-    pub upstream: Arc<Upstream>,
-    pub wish: Wish,
-    /// What its server is told before all else.
-    pub header: Option<Box<[u8]>>,
-    /// Each has a connection of its own.
-    pub directions: &'static [Direction],
-    /// How many bytes it may be behind.
-    pub lag: usize,
-    /// Whether replies to what goes up are compared with the primary's.
-    pub compare: bool,
-}
 
 /// Begins to mirror a connection, in tasks of this worker's. Returns what its lanes have to tell, up and down.
 pub fn begin(worker: &Rc<Worker>, connected: &Connected, planned: Vec<Planned>) -> [Mirrors; 2] {
     let mut mirrors = [Mirrors::default(), Mirrors::default()];
     for plan in planned {
-        // A write that arrives twice at one server is no copy.
-        if Arc::ptr_eq(&plan.upstream, &connected.routed.upstream) {
-            continue;
-        }
         for direction in plan.directions {
             let compared = plan.compare && *direction == Direction::Up;
             let feed = Rc::new(RefCell::new(Feed::new(plan.lag, compared)));
@@ -137,7 +120,8 @@ impl Mirrors {
         if bytes.is_empty() {
             return;
         }
-        self.each.retain(|mirror| mirror.feed.borrow_mut().push(mirror.role, bytes));
+        self.each
+            .retain(|mirror| mirror.feed.borrow_mut().push(mirror.role, bytes));
     }
 
     /// Takes a pipe for each mirror, as large as `original`. Where there is none to be had, the next bytes have to be copied.
@@ -299,7 +283,11 @@ mod tests {
         assert!(feed.push(Role::Sent, &[0; 10]));
         assert_eq!(feed.queue.len(), 10);
         assert!(!feed.push(Role::Sent, &[0; 1]));
-        assert_eq!((feed.stage, feed.queue.len()), (Stage::Lagged, 0), "nothing of it is kept");
+        assert_eq!(
+            (feed.stage, feed.queue.len()),
+            (Stage::Lagged, 0),
+            "nothing of it is kept"
+        );
     }
 
     #[test]

@@ -60,8 +60,13 @@ pub struct Tally {
     copied: AtomicU64,
     spliced: AtomicU64,
     verdicts: [AtomicU64; VERDICTS.len()],
-    said: Mutex<[Option<Coarse>; 2]>,
+    dropped: Said,
+    different: Said,
 }
+
+/// When something was said last that need not be said again and again.
+#[derive(Debug, Default)]
+pub(super) struct Said(Mutex<Option<Coarse>>);
 
 /// The same at one time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -89,24 +94,14 @@ impl Tally {
         self.ends[end as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether it is to be said that a mirror was dropped, and not again and again.
+    /// Whether it is to be said that a mirror was dropped.
     pub(super) fn may_complain(&self) -> bool {
-        self.may_say(0)
+        self.dropped.may_say()
     }
 
-    /// The same of a reply that differs.
+    /// Whether it is to be told where a reply differs.
     pub(super) fn may_tell(&self) -> bool {
-        self.may_say(1)
-    }
-
-    fn may_say(&self, what: usize) -> bool {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Coarse::now();
-        let may = said[what].is_none_or(|last| now.since(last) >= SAID);
-        if may {
-            said[what] = Some(now);
-        }
-        may
+        self.different.may_say()
     }
 
     /// `None` where no connection was mirrored to it that has ended.
@@ -122,5 +117,21 @@ impl Tally {
             },
             verdicts: self.verdicts.each_ref().map(read),
         })
+    }
+}
+
+impl Said {
+    pub const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    pub fn may_say(&self) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Coarse::now();
+        let may = said.is_none_or(|last| now.since(last) >= SAID);
+        if may {
+            *said = Some(now);
+        }
+        may
     }
 }
