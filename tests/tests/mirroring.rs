@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
 use spliceway_tests::artifacts::guest;
 use spliceway_tests::bytes::{digest, pattern};
 use spliceway_tests::certificates::Authority;
@@ -127,6 +126,8 @@ fn where_the_kernel_does_not_tee_or_gives_no_pipe_the_mirror_ends_or_copies_and_
             assert!(sent.starts_with(&heard), "{fault}");
             assert_eq!(heard.len() == sent.len(), end == "finished", "{fault}");
         });
+        drop((server, shadow));
+        client.expect_eof();
         assert_eq!(scene.mirror_ended(&client).text("end"), end, "{fault}");
         drop(trace.finish());
     }
@@ -134,18 +135,18 @@ fn where_the_kernel_does_not_tee_or_gives_no_pipe_the_mirror_ends_or_copies_and_
 
 #[test]
 fn a_mirror_gets_what_filters_have_made_of_it() {
-    let filter = |script: Value| {
+    let filter = |script: &str| {
         let guest = guest("transformer-script");
-        format!("[filters.script]\nsource = {guest:?}\nconfig = '''{script}'''\n")
+        format!("[filters.script]\nsource = {guest:?}\nconfig = {{ {script} }}\n")
     };
-    let scene = Scene::with(&format!("{{ {AMPLE} }}"), &filter(json!({ "do": "upper" })), "script");
+    let scene = Scene::with(&format!("{{ {AMPLE} }}"), &filter("do = \"upper\""), "script");
     let (mut client, mut server, mut shadow) = scene.connect();
     client.send(b"hello");
     server.expect(b"HELLO");
     shadow.expect(b"HELLO");
 
     // What a filter answers to either of them is said to that one, and to its mirror.
-    let answer = filter(json!({ "do": "answer", "pattern": "AUTH?", "reply": "a secret" }));
+    let answer = filter("do = \"answer\", pattern = \"AUTH?\", reply = \"a secret\"");
     let other = Upstream::listen();
     let scene = Scene::with(
         &format!("[{{ {AMPLE} }}, {{ upstream = \"other\", direction = \"down\" }}]"),
