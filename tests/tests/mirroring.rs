@@ -53,7 +53,16 @@ fn every_size_arrives_whole_at_the_mirrors_of_both_directions() {
         "",
     );
     // Around the sizes where something changes: nothing, a byte, the copy buffer, a pipe; and then bulk.
-    let sizes = [0, 1, 16 * 1024 + 1, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, MIB + 1, 20 * MIB];
+    let sizes = [
+        0,
+        1,
+        16 * 1024 + 1,
+        64 * 1024 - 1,
+        64 * 1024,
+        64 * 1024 + 1,
+        MIB + 1,
+        20 * MIB,
+    ];
     for (number, &size) in sizes.iter().enumerate() {
         let (mut client, mut server, mut up_shadow) = scene.connect();
         let mut down_shadow = other.accept();
@@ -99,9 +108,18 @@ fn bulk_stays_in_the_kernel_for_the_mirror_too() {
         .iter()
         .filter_map(|line| line.rsplit_once("= ")?.1.trim().parse::<u64>().ok())
         .sum();
-    assert_eq!(teed, ended.number("spliced"), "what the kernel has teed is what was spliced to the mirror");
+    assert_eq!(
+        teed,
+        ended.number("spliced"),
+        "what the kernel has teed is what was spliced to the mirror"
+    );
     let page = scene.page();
-    let bytes = |path| page.value("spliceway_mirror_bytes_total", &[("upstream", "shadow"), ("path", path)]);
+    let bytes = |path| {
+        page.value(
+            "spliceway_mirror_bytes_total",
+            &[("upstream", "shadow"), ("path", path)],
+        )
+    };
     assert_eq!(bytes("spliced"), Some(teed as f64));
     assert_eq!(bytes("copied"), Some((20 * MIB as u64 - teed) as f64));
 }
@@ -109,7 +127,10 @@ fn bulk_stays_in_the_kernel_for_the_mirror_too() {
 #[test]
 fn where_the_kernel_does_not_tee_or_gives_no_pipe_the_mirror_ends_or_copies_and_the_server_gets_all() {
     let _alone = alone();
-    for (fault, end) in [("tee:error=EINVAL:when=3+", "lagged"), ("pipe2:error=EMFILE", "finished")] {
+    for (fault, end) in [
+        ("tee:error=EINVAL:when=3+", "lagged"),
+        ("pipe2:error=EMFILE", "finished"),
+    ] {
         let scene = Scene::of(AMPLE);
         let Some(trace) = Trace::inject(&scene.proxy, fault) else {
             skip!("strace is missing or may not attach here")
@@ -390,7 +411,11 @@ fn whatever_the_mirror_does_every_byte_gets_to_the_server_and_no_more_is_kept_th
         let grown = scene.proxy.own_memory_kib().saturating_sub(before);
         assert!(grown < 16 * 1024, "{what}: it keeps {grown} KiB more");
         let result = [("upstream", "shadow"), ("result", end)];
-        assert_eq!(scene.page().value("spliceway_mirror_connections_total", &result), Some(1.0), "{what}");
+        assert_eq!(
+            scene.page().value("spliceway_mirror_connections_total", &result),
+            Some(1.0),
+            "{what}"
+        );
         let told = scene.proxy.wait_for("mirror dropped", |_| true);
         assert_eq!(told.text("end"), end, "{what}");
     }
@@ -400,7 +425,15 @@ fn whatever_the_mirror_does_every_byte_gets_to_the_server_and_no_more_is_kept_th
 fn a_mirror_that_refuses_connections_is_counted_and_a_warning_is_given_once() {
     let (_port, refusing) = Upstream::refusing();
     let primary = Upstream::echo();
-    let proxy = Proxy::run(&config(primary.address(), &refusing, "{ upstream = \"shadow\" }", "", "", "")).start();
+    let proxy = Proxy::run(&config(
+        primary.address(),
+        &refusing,
+        "{ upstream = \"shadow\" }",
+        "",
+        "",
+        "",
+    ))
+    .start();
     for _ in 0..10 {
         let mut client = Client::connect(proxy.address());
         client.send(b"hello");
@@ -408,10 +441,22 @@ fn a_mirror_that_refuses_connections_is_counted_and_a_warning_is_given_once() {
         client.half_close();
         client.expect_eof();
     }
-    eventually("all mirrors have ended", || (proxy.logged("mirror ended").len() == 10).then_some(()));
-    assert!(proxy.logged("mirror ended").iter().all(|event| event.text("end") == "unreachable"));
+    eventually("all mirrors have ended", || {
+        (proxy.logged("mirror ended").len() == 10).then_some(())
+    });
+    assert!(
+        proxy
+            .logged("mirror ended")
+            .iter()
+            .all(|event| event.text("end") == "unreachable")
+    );
     assert_eq!(proxy.logged("mirror dropped").len(), 1);
-    assert!(proxy.all_ended(10).iter().all(|transfer| transfer.outcome.starts_with("relay.finished")));
+    assert!(
+        proxy
+            .all_ended(10)
+            .iter()
+            .all(|transfer| transfer.outcome.starts_with("relay.finished"))
+    );
 }
 
 #[test]
@@ -441,10 +486,25 @@ fn what_goes_wrong_with_a_mirror_costs_the_primary_no_time() {
 fn a_second_redis_has_what_the_first_one_has_and_may_hang() {
     let _alone = alone();
     let (primary, shadow) = (Redis::start(), Redis::start());
-    let text = config(&primary.address(), &shadow.address(), &format!("{{ {AMPLE} }}"), "", "", "");
+    let text = config(
+        &primary.address(),
+        &shadow.address(),
+        &format!("{{ {AMPLE} }}"),
+        "",
+        "",
+        "",
+    );
     let proxy = Proxy::run(&text).start();
-    let port_of = |address: String| address.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).expect("a port");
-    let arguments = ["-t", "set", "-n", "20000", "-r", "1000000", "-c", "20", "-P", "4", "-d", "200", "-q"];
+    let port_of = |address: String| {
+        address
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse::<u16>().ok())
+            .expect("a port")
+    };
+    let arguments = [
+        "-t", "set", "-n", "20000", "-r", "1000000", "-c", "20", "-P", "4", "-d", "200", "-q",
+    ];
     let benchmark = || {
         let mut command = Redis::benchmark(proxy.port(), &arguments);
         spliceway_tests::command::run(&mut command, Duration::from_secs(120)).success()
@@ -452,7 +512,9 @@ fn a_second_redis_has_what_the_first_one_has_and_may_hang() {
     benchmark();
     let of = |redis: &Redis, command: &[&str]| Redis::cli(port_of(redis.address()), command).success();
     let size = of(&primary, &["DBSIZE"]);
-    eventually("the shadow has all keys", || (of(&shadow, &["DBSIZE"]) == size).then_some(()));
+    eventually("the shadow has all keys", || {
+        (of(&shadow, &["DBSIZE"]) == size).then_some(())
+    });
     assert!(size.trim().parse::<u32>().expect("a number") > 15_000, "{size}");
     // Those of several connections may have come in another order, and the values are the same in all of them.
     assert_eq!(of(&shadow, &["DEBUG", "DIGEST"]), of(&primary, &["DEBUG", "DIGEST"]));
@@ -482,14 +544,7 @@ impl Scene {
     }
 
     /// `of_shadow` is what else the shadow upstream has.
-    fn between(
-        primary: Upstream,
-        shadow: Upstream,
-        mirror: &str,
-        of_shadow: &str,
-        tables: &str,
-        filter: &str,
-    ) -> Self {
+    fn between(primary: Upstream, shadow: Upstream, mirror: &str, of_shadow: &str, tables: &str, filter: &str) -> Self {
         let config = config(primary.address(), shadow.address(), mirror, of_shadow, tables, filter);
         Self {
             primary,
@@ -508,14 +563,21 @@ impl Scene {
     #[track_caller]
     fn mirror_ended(&self, client: &Peer) -> Event {
         let local = client.local().to_owned();
-        let ended = self.proxy.wait_for("connection ended", |event| event.text("client") == local);
+        let ended = self
+            .proxy
+            .wait_for("connection ended", |event| event.text("client") == local);
         let connection = ended.number("connection");
-        self.proxy.wait_for("mirror ended", |event| event.number("connection") == connection)
+        self.proxy
+            .wait_for("mirror ended", |event| event.number("connection") == connection)
     }
 
     #[track_caller]
     fn page(&self) -> Page {
-        let address = self.proxy.wait_for("metrics are served", |_| true).text("address").to_owned();
+        let address = self
+            .proxy
+            .wait_for("metrics are served", |_| true)
+            .text("address")
+            .to_owned();
         let mut reader = Client::connect(&address);
         reader.send(b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
         let answer = String::from_utf8(reader.receive_all()).expect("a page is text");
@@ -525,8 +587,16 @@ impl Scene {
 }
 
 fn config(primary: &str, shadow: &str, mirror: &str, of_shadow: &str, tables: &str, filter: &str) -> String {
-    let filters = if filter.is_empty() { String::new() } else { format!("filters = [{filter:?}]\n") };
-    let mirror = if mirror == "[]" { String::new() } else { format!("treatment.mirror = {mirror}\n") };
+    let filters = if filter.is_empty() {
+        String::new()
+    } else {
+        format!("filters = [{filter:?}]\n")
+    };
+    let mirror = if mirror == "[]" {
+        String::new()
+    } else {
+        format!("treatment.mirror = {mirror}\n")
+    };
     format!(
         "workers = 1\n[metrics]\naddress = \"127.0.0.1:0\"\n{tables}\
          [upstreams.primary]\nservers = [{primary:?}]\n[upstreams.shadow]\nservers = [{shadow:?}]\n{of_shadow}\

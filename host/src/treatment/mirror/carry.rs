@@ -87,6 +87,7 @@ impl Carrier {
             feed.replies.take()
         };
         self.record(ended, moved, replies.map(Replies::into_verdict).as_ref());
+        worker.mirrors().ends();
     }
 
     /// What waits meanwhile may become too much.
@@ -173,7 +174,10 @@ async fn carry(worker: &Worker, feed: &RefCell<Feed>, called: Called) -> (Ended,
     let mut timer = worker.timers().timer();
     // When its connection was over, and when it was told so.
     let mut over = [None; 2];
-    let patience = |finished| if finished { linger::PATIENCE } else { REST };
+    let patience = |finished| match finished || worker.draining().is_some() {
+        true => linger::PATIENCE,
+        false => REST,
+    };
     let ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = carrying.poll(cx) {
             return Poll::Ready(ended);

@@ -19,11 +19,12 @@ mod queue;
 mod replies;
 mod tally;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::task::Waker;
 
+use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
 use crate::flow::Direction;
@@ -36,6 +37,13 @@ use queue::Queue;
 use replies::{Replies, Who};
 pub use tally::{End, Mirrored, Tally, VERDICTS};
 
+/// The mirrors of a worker's connections, whose tasks are not over. Their connections may be.
+#[derive(Default)]
+pub struct Carried {
+    tasks: Cell<usize>,
+    none_left: Notify,
+}
+
 /// Begins to mirror a connection, in tasks of this worker's. Returns what its lanes have to tell, up and down.
 pub fn begin(worker: &Rc<Worker>, connected: &Connected, planned: Vec<Planned>) -> [Mirrors; 2] {
     let mut mirrors = [Mirrors::default(), Mirrors::default()];
@@ -44,6 +52,7 @@ pub fn begin(worker: &Rc<Worker>, connected: &Connected, planned: Vec<Planned>) 
             let compared = plan.compare && *direction == Direction::Up;
             let feed = Rc::new(RefCell::new(Feed::new(plan.lag, compared)));
             let carrier = Carrier::new(connected, &plan, *direction);
+            worker.mirrors().begins();
             spawn_local(carrier.serve(Rc::clone(worker), Rc::clone(&feed)));
             if compared {
                 mirrors[Direction::Down as usize].add(&feed, Role::Expected);
@@ -153,9 +162,29 @@ impl Mirrors {
     }
 
     /// The primary was sent everything, and is told the end.
-    pub fn end(&mut self) {
+    pub fn end(&self) {
         for mirror in &self.each {
             mirror.feed.borrow_mut().end(mirror.role);
+        }
+    }
+}
+
+impl Carried {
+    /// Until there is none.
+    pub async fn over(&self) {
+        while self.tasks.get() > 0 {
+            self.none_left.notified().await;
+        }
+    }
+
+    fn begins(&self) {
+        self.tasks.set(self.tasks.get() + 1);
+    }
+
+    fn ends(&self) {
+        self.tasks.set(self.tasks.get() - 1);
+        if self.tasks.get() == 0 {
+            self.none_left.notify_one();
         }
     }
 }
