@@ -57,6 +57,7 @@ documents! {
     the_guide: "docs/filters.md",
     sharing: "docs/sharing.md",
     reload: "docs/reload.md",
+    shaping: "docs/shaping.md",
     upgrade: "docs/upgrade.md",
     filter_access_log: "filters/access-log/README.md",
     filter_connect_rate: "filters/connect-rate/README.md",

@@ -7,13 +7,16 @@ use super::MirrorConfig;
 /// What a listener, a route, an upstream or an operator asks for. All that apply to a connection add up; the default is nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TreatmentConfig {
+    /// The slowest of them holds.
     pub bandwidth: Vec<Bandwidth>,
+    /// All of them hold.
     pub quotas: Vec<Quota>,
     /// Of connections that begin: what is there already is not copied.
     pub mirrors: Vec<MirrorConfig>,
 }
 
 impl TreatmentConfig {
+    /// Whether bytes are only passed on.
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }

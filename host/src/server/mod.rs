@@ -144,10 +144,12 @@ async fn serve(config: &Config, file: Option<&Path>, predecessor: Option<Predece
         predecessor.ready()?;
     }
     wishes.take_orders(server.orders.take());
-    let measures = server.measures.clone();
-    tokio::spawn(async move { measures.expire().await });
     let mut upgraded = pin!(upgrades.run(|| present.load().sockets()));
-    let mut guarded = pin!(supervisor::guard(async || answers(&workers).await));
+    let measures = server.measures.clone();
+    // Whatever else there is to do.
+    let mut guarded = pin!(async {
+        tokio::join!(supervisor::guard(async || answers(&workers).await), measures.expire());
+    });
     let mut is_first = true;
     let end = loop {
         let wish = tokio::select! {
@@ -183,6 +185,8 @@ async fn serve(config: &Config, file: Option<&Path>, predecessor: Option<Predece
         }
     };
     wishes.refuse_orders();
+    // Nobody could take them back any more.
+    measures.clear();
     let in_force = present.load_full();
     match end {
         End::Told(reply) => {

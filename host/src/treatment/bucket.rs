@@ -13,11 +13,12 @@ use super::clock::{Nanos, nanos};
 /// that five seconds of traffic are not a hundredth more than they should be.
 const BURST: Duration = Duration::from_millis(50);
 
-/// What goes in one turn: so few bytes that others do not wait for long, so many that turns cost little.
-const TURN: Duration = Duration::from_millis(20);
+/// What goes in one turn of each, so that all of those who share it have had theirs: so few bytes that nobody waits for long, and
+/// that those who begin together, each with a turn, are no more than a burst; so many that turns cost little.
+const ROUND: Duration = Duration::from_millis(20);
 
-/// Below it, turns would be all that is done.
-const LEAST: u64 = 1 << 10;
+/// Where many share it, turns would be all that is done, and the round takes longer.
+const LEAST: u64 = 4 << 10;
 
 #[derive(Debug)]
 pub struct Bucket {
@@ -30,12 +31,17 @@ pub struct Bucket {
 impl Bucket {
     /// It begins full. `burst` is in bytes.
     pub fn new(rate: u64, burst: Option<u64>, now: Nanos) -> Self {
-        let burst = burst.map_or(nanos(BURST), |bytes| cost(bytes, rate));
+        let burst = burst.map_or_else(|| nanos(BURST), |bytes| cost(bytes, rate));
         Self {
             rate,
             burst,
             paid: AtomicU64::new(now.saturating_sub(burst)),
         }
+    }
+
+    /// Bytes a second.
+    pub fn rate(&self) -> u64 {
+        self.rate
     }
 
     /// When somebody has his turn who comes now.
@@ -53,10 +59,11 @@ impl Bucket {
         after(paid.unwrap_or_else(|paid| paid))
     }
 
-    /// How much may go in one turn.
-    pub fn turn(&self) -> u64 {
-        let turn = u128::from(self.rate) * TURN.as_nanos() / NANOS_A_SECOND;
-        u64::try_from(turn).unwrap_or(u64::MAX).max(LEAST)
+    /// How much may go in one turn, of so many who share it.
+    pub fn turn(&self, sharers: u64) -> u64 {
+        let round = u128::from(self.rate) * ROUND.as_nanos() / NANOS_A_SECOND;
+        let round = u64::try_from(round).unwrap_or(u64::MAX).max(1);
+        (round / sharers.max(1)).max(LEAST.min(round))
     }
 }
 

@@ -84,6 +84,11 @@ impl Course {
         turns.chain(quotas).min().unwrap_or(u64::MAX)
     }
 
+    /// Bytes a second: of the slowest of its rates, which others may share.
+    pub fn rate(&self) -> Option<u64> {
+        self.meters.iter().map(|(_, meter)| meter.rate()).min()
+    }
+
     pub fn took(&mut self, bytes: u64) {
         if bytes == 0 {
             return;

@@ -125,6 +125,15 @@ impl Measures {
         Some(measure)
     }
 
+    /// Takes all of them back.
+    pub fn clear(&self) {
+        let mut ledger = self.ledger();
+        if !ledger.in_force.is_empty() {
+            ledger.in_force.clear();
+            ledger.publish();
+        }
+    }
+
     /// In the order in which they were asked for.
     pub fn all(&self) -> Vec<Arc<Measure>> {
         self.ledger().in_force.clone()

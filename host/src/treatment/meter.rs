@@ -18,9 +18,16 @@ pub struct Meter {
 enum State {
     /// Its turn comes then. Whether it waits for it, or has nothing to send for now.
     Queued { turn: Nanos, waits: bool },
-    /// It may go on, until then.
-    HasTurn { until: Nanos },
+    /// It may go on with so many bytes, until then.
+    HasTurn { until: Nanos, left: u64 },
 }
+
+/// Where several share a bucket that is owed something, since all of them were late, whoever comes first does not take all of
+/// it: the others, whose turns are over as well, come within one tick of the runtime's timer.
+const POLITENESS: Nanos = 1_000_000;
+
+/// What is less than this part of a turn is not worth a read: the next one has it.
+const WORTH_A_READ: u64 = 8;
 
 impl Meter {
     /// Behind those who share it already.
@@ -35,7 +42,7 @@ impl Meter {
     /// `None`: its turn is now. Else when it is.
     pub fn waits_until(&mut self, now: Nanos) -> Option<Nanos> {
         let turn = match self.state {
-            State::HasTurn { until } if now <= until => return None,
+            State::HasTurn { until, .. } if now <= until => return None,
             // It had nothing to send when its turn was: it is as if it had come now.
             State::HasTurn { .. } => self.bucket.next(),
             State::Queued { turn, waits: false } if now > turn.saturating_add(SLACK) => self.bucket.next(),
@@ -43,20 +50,52 @@ impl Meter {
         };
         let has_turn = turn <= now;
         self.state = match has_turn {
-            true => State::HasTurn { until: now + SLACK },
+            true => State::HasTurn {
+                until: now + SLACK,
+                left: self.whole_turn(),
+            },
             false => State::Queued { turn, waits: true },
         };
         (!has_turn).then_some(turn)
     }
 
-    /// How much may go in a turn.
-    pub fn most(&self) -> u64 {
-        self.bucket.turn()
+    /// Bytes a second.
+    pub fn rate(&self) -> u64 {
+        self.bucket.rate()
     }
 
+    /// How much may go now.
+    pub fn most(&self) -> u64 {
+        match self.state {
+            State::HasTurn { left, .. } => left,
+            State::Queued { .. } => self.whole_turn(),
+        }
+    }
+
+    /// A read may give less than it is asked for, whose sender is not to have less than others for that: it goes on.
     pub fn took(&mut self, now: Nanos, bytes: u64) {
         let turn = self.bucket.pay(now, bytes);
-        self.state = State::Queued { turn, waits: false };
+        let worth = self.whole_turn() / WORTH_A_READ;
+        self.state = match self.state {
+            State::HasTurn { until, left } if left.saturating_sub(bytes) > worth => State::HasTurn {
+                until,
+                left: left - bytes,
+            },
+            _ if self.sharers() > 1 => State::Queued {
+                turn: turn.max(now + POLITENESS),
+                waits: false,
+            },
+            _ => State::Queued { turn, waits: false },
+        };
+    }
+
+    fn whole_turn(&self) -> u64 {
+        self.bucket.turn(self.sharers())
+    }
+
+    fn sharers(&self) -> u64 {
+        // Whoever made the bucket may keep it to share it.
+        Arc::strong_count(&self.bucket) as u64 - 1
     }
 }
 
@@ -113,8 +152,8 @@ mod tests {
             run(&mut senders, 5 * SECOND, late);
             let sent: u64 = senders.iter().map(|sender| sender.sent).sum();
             let wanted = rate as f64 * 5.0;
-            // Besides what goes at once at first, what each has in its last turn.
-            let more = (count as u64 * bucket.turn()) as f64;
+            // Those who come together have a turn each.
+            let more = (count as u64 * bucket.turn(count as u64)) as f64;
             prop_assert!(sent as f64 >= wanted * 0.98, "{sent} of {wanted}");
             prop_assert!(sent as f64 <= wanted * 1.02 + more, "{sent} of {wanted}");
         }
@@ -146,7 +185,7 @@ mod tests {
             }
             let least = senders.iter().map(|sender| sender.sent).min().unwrap() as f64;
             let most = senders.iter().map(|sender| sender.sent).max().unwrap() as f64;
-            prop_assert!(least >= most * 0.9 - bucket.turn() as f64, "{least} to {most}");
+            prop_assert!(least >= most * 0.9 - bucket.turn(1) as f64, "{least} to {most}");
         }
     }
 

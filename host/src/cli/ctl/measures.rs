@@ -19,7 +19,7 @@ enum OnMeasures {
     /// Have something done to connections, to those that are open at once
     Add {
         #[command(flatten)]
-        whose: Whose,
+        whose: Box<Whose>,
         /// How long; until it is removed, or the process ends, otherwise
         #[arg(long = "for", value_name = "TIME")]
         time: Option<String>,
@@ -83,7 +83,7 @@ pub fn measures(of: OfMeasures) -> Question {
         None => get("/v1/measures", |answer| read(answer).map(|it| table(&it))),
         Some(OnMeasures::Add { whose, time, treatment }) => {
             let new = NewMeasure {
-                scope: whose.into(),
+                scope: (*whose).into(),
                 treatment,
                 time,
             };
