@@ -10,6 +10,7 @@ mod limits;
 mod meaning;
 mod messages;
 mod metrics;
+mod mirror;
 mod process;
 mod proxy_protocol;
 mod resolver;
