@@ -59,6 +59,7 @@ documents! {
     sharing: "docs/sharing.md",
     reload: "docs/reload.md",
     shaping: "docs/shaping.md",
+    mirroring: "docs/mirroring.md",
     upgrade: "docs/upgrade.md",
     filter_access_log: "filters/access-log/README.md",
     filter_connect_rate: "filters/connect-rate/README.md",
@@ -82,9 +83,10 @@ fn no_document_is_forgotten() {
         "docs/filter-cli.md",
         "docs/filters-in-production.md",
         "docs/filters.md",
-        "docs/shaping.md",
+        "docs/mirroring.md",
         "docs/sharing.md",
         "docs/reload.md",
+        "docs/shaping.md",
         "docs/upgrade.md",
     ]
     .map(str::to_owned)

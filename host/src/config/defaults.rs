@@ -33,6 +33,13 @@ pub const UPGRADE_LINGER: Option<Duration> = None;
 /// Of a hundred connections, where a collector is told of them.
 pub const TRACES: u32 = 100;
 
+/// Of a hundred connections that are to be mirrored.
+pub const MIRROR_SHARE: u32 = 100;
+
+/// What a bulk transfer of 10 Gbit/s is in the 3 ms that a busy machine may need to run a program, and what a thousand
+/// connections may keep without taking all of a small machine.
+pub const MIRROR_LAG: usize = 4 << 20;
+
 pub const TIMEOUTS: Timeouts = Timeouts {
     // Long enough for one lost SYN (retransmitted after 1 s) and a second one (after 3 s); far from the kernel's own 127 s.
     connect: Some(Duration::from_secs(5)),

@@ -202,6 +202,15 @@ pub(super) const ALPN_NAME: RangeInclusive<usize> = 1..=255;
 /// Down to one in a thousand, and to none for an upstream that is being emptied.
 pub(super) const SHARE: RangeInclusive<i64> = 0..=1_000;
 
+/// Less than one is none; a hundred is everybody.
+pub(super) const MIRROR_SHARE: RangeInclusive<Percentage> = Percentage(1)..=Percentage(100);
+
+/// From what one splice moves, which is the least that a mirror is behind at times, to a gibibyte for each connection.
+pub(super) const MIRROR_LAG: RangeInclusive<Size> = Size(1 << 20)..=Size(1 << 30);
+
+/// Mirrors of one connection. Each may have a connection for both directions.
+pub(super) const MIRRORS: usize = 4;
+
 const fn milliseconds(count: u64) -> Period {
     Period(Duration::from_millis(count))
 }

@@ -247,11 +247,22 @@ fn treatment(config: &TreatmentConfig) -> Option<Json> {
             "per": word(quota.per),
         }))
     });
+    let mirrors = config.mirrors.iter().map(|mirror| {
+        json!({
+            "upstream": mirror.upstream,
+            "direction": word(mirror.directions),
+            "share": percent(mirror.share),
+            "seed": mirror.seed,
+            "lag": size(mirror.lag),
+            "compare": mirror.compare,
+        })
+    });
     (!config.is_nothing()).then(|| {
         there(json!({
             "bandwidth": several(bandwidth),
             "quota": several(quotas),
             "faults": several(config.faults.iter().map(fault)),
+            "mirror": several(mirrors),
         }))
     })
 }

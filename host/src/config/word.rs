@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::diagnostics::{Problem, Problems, Reported};
-use super::file::{Close, Fate, Kind, Ways, When};
+use super::file::{Close, Fate, Kind, When};
 use super::reader::{Read, Value};
 use super::suggest;
 use super::{
-    Accept, AtBudget, Balance, Connect, Distribution, Grant, OnDown, OnError, Per, ProxyVersion, Refusal, SentTlv,
-    TlsStart, TlsVersion,
+    Accept, AtBudget, Balance, Connect, Directions, Distribution, Grant, OnDown, OnError, Per, ProxyVersion, Refusal,
+    SentTlv, TlsStart, TlsVersion,
 };
 use crate::protocol::Protocol;
 
@@ -94,7 +94,7 @@ impl Words for Kind {
     ];
 }
 
-impl Words for Ways {
+impl Words for Directions {
     const WORDS: &'static [(&'static str, Self)] = &[("up", Self::Up), ("down", Self::Down), ("both", Self::Both)];
 }
 

@@ -52,7 +52,7 @@ pub async fn serve(worker: Rc<Worker>, mut accepted: Box<Accepted>, counted: Cou
 
 /// The way to a server is boxed: what it needs is given back when it is over, and an idle connection is nearly nothing but its
 /// relay.
-async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) -> Outcome {
+async fn journey(worker: &Rc<Worker>, accepted: Box<Accepted>, record: &mut Record) -> Outcome {
     let (mut connected, _admitted) = match Box::pin(reach(worker, accepted, record)).await {
         Ok(reached) => reached,
         Err(outcome) => return outcome,

@@ -18,6 +18,7 @@ use crate::filter::{Chain, Facts, MUCH, Passed, Stop, View};
 use crate::flow::Direction;
 use crate::observe::{Moved, Ways};
 use crate::sys::Lent;
+use crate::treatment::mirror::Mirrors;
 use crate::treatment::{Course, Exhausted};
 use crate::worker::{BUFFER, Worker};
 
@@ -210,6 +211,13 @@ impl Lane {
         self.release_faults();
     }
 
+    /// What its sink is sent from now on, they are sent too.
+    pub(super) fn mirror_to(&mut self, mirrors: Mirrors) {
+        if !mirrors.is_empty() {
+            self.course.get_or_insert_default().mirrors = mirrors;
+        }
+    }
+
     /// Takes what is to be written before all else. It is not the source's, so it is not counted.
     pub(super) fn announce(&mut self, header: Box<[u8]>) {
         self.backlog = Backlog::of(header.into());
@@ -267,6 +275,12 @@ impl Lane {
         fed
     }
 
+    fn mirror(&mut self, bytes: &[u8]) {
+        if let Some(course) = &mut self.course {
+            course.mirrors.push(bytes);
+        }
+    }
+
     /// Goes on until the lane is through (`Ok`), its source fails (`Err`), or there is nothing to do now.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut tools: Tools<'_>) -> Poll<Result<(), Ending>> {
         let start = self.moved.total();
@@ -303,7 +317,7 @@ impl Lane {
                         false => ready!(tools.sink.poll_finish(cx, tools.source.is_truncated())).err(),
                     };
                     match gone {
-                        None => self.phase = Phase::Closed,
+                        None => self.close(tools.source.is_truncated()),
                         Some(error) => self.give_up(error),
                     }
                     return Poll::Ready(Ok(()));
@@ -322,6 +336,16 @@ impl Lane {
             if let ControlFlow::Break(ending) = ready!(self.poll_move(cx, &mut tools)) {
                 return Poll::Ready(Err(ending));
             }
+        }
+    }
+
+    /// The sink was sent everything, and the end. Nobody is told the end of a stream that was cut off.
+    fn close(&mut self, is_truncated: bool) {
+        self.phase = Phase::Closed;
+        match &mut self.course {
+            Some(course) if is_truncated => course.mirrors = Mirrors::default(),
+            Some(course) => course.mirrors.end(),
+            None => {}
         }
     }
 
@@ -356,6 +380,9 @@ impl Lane {
     fn give_up(&mut self, error: io::Error) {
         self.path = Path::Copy(Copying::Refused);
         self.backlog = Backlog::default();
+        if let Some(course) = &mut self.course {
+            course.mirrors = Mirrors::default();
+        }
         self.phase = Phase::Broken(Some(error));
     }
 
@@ -495,6 +522,8 @@ impl Lane {
             Poll::Pending => 0,
         };
         self.backlog.push(&bytes[sent..]);
+        // Behind the primary's, which waits for no copy.
+        self.mirror(bytes);
     }
 
     fn poll_splice(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, most: usize) -> Poll<io::Result<usize>> {
@@ -516,18 +545,29 @@ impl Lane {
             }
         };
         let pipe = held.insert(lent);
+        if let Some(course) = &mut self.course
+            && !course.mirrors.take_pipes(tools.worker.pipes(), pipe)
+        {
+            *held = None;
+            return self.poll_copy(cx, tools, most);
+        }
         match tools.source.poll_fill(cx, pipe, most.min(SPLICE)) {
             Poll::Ready(Ok(bytes @ 1..)) => {
                 *small = if bytes < SMALL { *small + 1 } else { 0 };
+                if let Some(course) = &mut self.course {
+                    course.mirrors.tee(pipe);
+                }
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(Err(error)) if refuses_splice(&error) => {
                 self.path = Path::Copy(Copying::Refused);
+                self.give_mirrors_pipes_back();
                 self.poll_copy(cx, tools, most)
             }
             // The end, an error, or nothing there now: an idle lane owns no pipe.
             nothing => {
                 *held = None;
+                self.give_mirrors_pipes_back();
                 nothing
             }
         }
@@ -573,6 +613,13 @@ impl Lane {
     fn give_pipe_back(&mut self) {
         if let Path::Splice { pipe, .. } = &mut self.path {
             *pipe = None;
+        }
+    }
+
+    /// The same of those that were for what mirrors are sent.
+    fn give_mirrors_pipes_back(&mut self) {
+        if let Some(course) = &mut self.course {
+            course.mirrors.give_pipes_back();
         }
     }
 
@@ -647,7 +694,7 @@ fn reset() -> io::Error {
 
 /// The kernel does not splice between these two, and nothing was moved: EINVAL for a socket without splice support, ENOSYS
 /// and EOPNOTSUPP where something forbids or lacks it (splice(2); gVisor and seccomp profiles answer so).
-fn refuses_splice(error: &io::Error) -> bool {
+pub fn refuses_splice(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP)

@@ -10,6 +10,7 @@ use tokio::time::{Sleep, sleep_until};
 use super::clock::{self, Nanos};
 use super::faults::{Faulted, Hit};
 use super::meter::Meter;
+use super::mirror::Mirrors;
 use super::quota::Allowance;
 use super::regimen::Regimen;
 use super::sharing::Whose;
@@ -24,6 +25,8 @@ pub struct Course {
     /// What faults do to bytes on their way.
     pub faulted: Option<Box<Faulted>>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Who is sent the same as the lane's sink. They stay for as long as the connection does.
+    pub mirrors: Mirrors,
 }
 
 /// A quota has no byte left.
@@ -105,7 +108,7 @@ impl Course {
     }
 
     pub fn is_nothing(&self) -> bool {
-        self.meters.is_empty() && self.quotas.is_empty() && self.faulted.is_none()
+        self.meters.is_empty() && self.quotas.is_empty() && self.faulted.is_none() && self.mirrors.is_empty()
     }
 
     fn regimens(&self) -> Vec<Arc<Regimen>> {

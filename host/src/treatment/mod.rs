@@ -15,6 +15,7 @@ mod course;
 pub mod faults;
 mod measure;
 mod meter;
+pub mod mirror;
 mod quota;
 mod regimen;
 mod sharing;
@@ -38,6 +39,8 @@ pub struct Treatment {
     /// What a filter has asked for.
     pub prescription: Prescription,
     pub courses: Courses,
+    /// Who is sent a copy of them.
+    pub mirrors: Vec<mirror::Planned>,
 }
 
 /// Of the two directions; `None` where nothing is done.
@@ -58,10 +61,12 @@ pub enum Refused {
 
 impl Treatment {
     /// Boxed, since few connections have any.
-    pub fn prescribed(prescription: Prescription) -> Option<Box<Self>> {
-        (prescription != Prescription::default()).then(|| {
+    pub fn of(prescription: Prescription, mirrors: Vec<mirror::Planned>) -> Option<Box<Self>> {
+        let is_nothing = prescription == Prescription::default() && mirrors.is_empty();
+        (!is_nothing).then(|| {
             Box::new(Self {
                 prescription,
+                mirrors,
                 courses: Courses::default(),
             })
         })

@@ -8,7 +8,7 @@ use crate::config::rate::Rate;
 use crate::config::reader::{Given, Read, Value, read_table};
 use crate::config::units::{Period, Size, Timeout};
 use crate::config::word::Word;
-use crate::config::{Distribution, ranges};
+use crate::config::{Directions, Distribution, ranges};
 
 /// What is done to bytes on purpose, to see what becomes of those who rely on them: what Toxiproxy calls a toxic.
 #[derive(Debug, JsonSchema)]
@@ -18,8 +18,8 @@ pub struct Fault {
     /// says which of the other keys there may be.
     pub kind: Given<Word<Kind>>,
     /// Whose bytes: those that go `up` to the server, `down` to the client, or `both`.
-    #[schemars(extend("default" = Word::of(Ways::Down)))]
-    pub direction: Option<Given<Word<Ways>>>,
+    #[schemars(extend("default" = Word::of(Directions::Down)))]
+    pub direction: Option<Given<Word<Directions>>>,
     /// The share of connections that it hits, 0% to 100%.
     #[schemars(extend("default" = Percentage(100).to_string()))]
     pub share: Option<Given<Percentage>>,
@@ -72,13 +72,6 @@ pub enum Kind {
     Corrupt,
     Refuse,
     Down,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ways {
-    Up,
-    Down,
-    Both,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 
-use super::{Bandwidth, Fault, Quota, Several};
+use super::{Bandwidth, Fault, Mirror, Quota, Several};
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::reader::{Given, Read, Value, read_table};
 
@@ -17,6 +17,8 @@ pub struct Treatment {
     /// What is done to bytes on purpose, to see what becomes of those who rely on them: a table, or several, through which bytes
     /// go in this order.
     pub faults: Option<Given<Several<Fault>>>,
+    /// Who is sent a copy of connections that begin: a table, or up to 4.
+    pub mirror: Option<Given<Several<Mirror>>>,
 }
 
 impl Read for Treatment {
@@ -29,6 +31,7 @@ impl Read for Treatment {
                 bandwidth: table.optional("bandwidth"),
                 quota: table.optional("quota"),
                 faults: table.optional("faults"),
+                mirror: table.optional("mirror"),
             },
         )
     }

@@ -11,6 +11,7 @@ mod limits;
 mod meaning;
 mod messages;
 mod metrics;
+mod mirror;
 mod process;
 mod proxy_protocol;
 mod resolver;

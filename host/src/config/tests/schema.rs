@@ -7,7 +7,7 @@ use super::super::schema;
 use super::refused;
 
 /// Where each object of the schema stands in a file, with a key that no object has.
-const PLACES: [(&str, &str); 47] = [
+const PLACES: [(&str, &str); 48] = [
     ("", "zzzzzzzz = 1"),
     ("Limits", "[limits]\nzzzzzzzz = 1"),
     ("Drain", "[drain]\nzzzzzzzz = 1"),
@@ -49,6 +49,10 @@ const PLACES: [(&str, &str); 47] = [
     (
         "Fault",
         "[[listeners]]\n[listeners.treatment]\n[listeners.treatment.faults]\nzzzzzzzz = 1",
+    ),
+    (
+        "Mirror",
+        "[[listeners]]\n[listeners.treatment]\n[listeners.treatment.mirror]\nzzzzzzzz = 1",
     ),
     ("ProxyIn", "[[listeners]]\n[listeners.proxy-protocol]\nzzzzzzzz = 1"),
     (

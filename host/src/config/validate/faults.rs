@@ -4,8 +4,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::given::{in_range, or_default, place, timeout_or_default, within, word_or_default};
+use crate::config::Directions;
 use crate::config::diagnostics::{Problem, Problems, Reported, Span};
-use crate::config::file::{Close, Fault, Kind, Ways};
+use crate::config::file::{Close, Fault, Kind};
 use crate::config::percentage::Percentage;
 use crate::config::reader::Given;
 use crate::config::suggest;
@@ -17,7 +18,9 @@ use crate::flow::Direction;
 pub fn fault(typed: Fault, at: Span, problems: &mut Problems) -> Result<FaultConfig, Reported> {
     let keys = keys_of(typed.kind.0.as_ref().ok().map(|kind| kind.get_ref().0));
     let foreign = foreign_keys(&typed, keys.as_ref(), problems);
-    let direction = typed.direction.map_or(Ok(Ways::Down), |given| Ok(given.value()?.0));
+    let direction = typed
+        .direction
+        .map_or(Ok(Directions::Down), |given| Ok(given.value()?.0));
     let share = or_default(typed.share, &ranges::SHARE_OF_CONNECTIONS, Percentage(100), problems);
     let seed = typed
         .seed
@@ -86,9 +89,9 @@ pub fn fault(typed: Fault, at: Span, problems: &mut Problems) -> Result<FaultCon
     Ok(FaultConfig {
         kind: kind?,
         direction: match direction? {
-            Ways::Up => Some(Direction::Up),
-            Ways::Down => Some(Direction::Down),
-            Ways::Both => None,
+            Directions::Up => Some(Direction::Up),
+            Directions::Down => Some(Direction::Down),
+            Directions::Both => None,
         },
         share: share?.0 * (WHOLE / 100),
         seed: seed?.map(i64::unsigned_abs),

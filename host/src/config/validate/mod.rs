@@ -14,6 +14,7 @@ mod health;
 pub(super) mod limits;
 mod listener;
 mod metrics;
+mod mirror;
 mod names;
 pub(super) mod on_change;
 mod order;
@@ -73,7 +74,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
 
     let workers = workers(file.workers, problems);
     let filters = all(entries(file.filters).map(|entry| filter(entry?, directory, problems)));
-    let upstreams = all(entries(file.upstreams).map(|entry| upstream(entry?, directory, problems)));
+    let upstreams = all(entries(file.upstreams).map(|entry| upstream(entry?, &upstream_names, directory, problems)));
     let mut shared = shared_routes(file.routes, &listener_names, &upstream_names, problems);
     let known = listener::Known {
         filters: &filter_names,

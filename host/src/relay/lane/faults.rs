@@ -44,8 +44,9 @@ impl Lane {
         }
     }
 
-    /// These come behind all that is owed.
+    /// These bytes are to be written, behind what is owed already. Mirrors are sent what faults have not touched.
     pub(super) fn owe(&mut self, bytes: &[u8]) {
+        self.mirror(bytes);
         match self.faulted() {
             Some(faulted) => faulted.feed(bytes),
             None => self.backlog.push(bytes),
