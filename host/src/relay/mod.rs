@@ -322,8 +322,8 @@ impl<'a> Relay<'a> {
         }
         if let Ending::Cut { .. } = ending {
             // What faults hold is behind the cut.
-            self.up.leave_course();
-            self.down.leave_course();
+            self.up.forget_faults();
+            self.down.forget_faults();
         }
         if self.owes_an_end(&ending) {
             // Boxed: it happens once, and every connection would carry its state.

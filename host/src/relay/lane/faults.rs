@@ -99,8 +99,8 @@ impl Lane {
         }
     }
 
-    /// The last one is gone, and holds nothing any more.
-    fn forget_faults(&mut self) {
+    /// None is left. What they hold, if anything, is lost.
+    pub(in super::super) fn forget_faults(&mut self) {
         if let Some(course) = &mut self.course {
             course.faulted = None;
         }
