@@ -52,6 +52,7 @@ documents! {
     routing_by_name: "examples/10-sni-routing/README.md",
     tls: "examples/11-tls/README.md",
     admin: "docs/admin.md",
+    faults: "docs/faults.md",
     filters_in_production: "docs/filters-in-production.md",
     filter_commands: "docs/filter-cli.md",
     the_guide: "docs/filters.md",

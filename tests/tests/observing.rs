@@ -340,7 +340,10 @@ fn of_mirrors(echo: &Upstream) -> BTreeMap<String, Family> {
     client.half_close();
     client.expect_eof();
     proxy.wait_for("mirror ended", |_| true);
-    let metrics = proxy.wait_for("metrics are served", |_| true).text("address").to_owned();
+    let metrics = proxy
+        .wait_for("metrics are served", |_| true)
+        .text("address")
+        .to_owned();
     let families = page(&metrics).families;
     families
         .into_iter()

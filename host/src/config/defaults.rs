@@ -1,5 +1,6 @@
 //! Every default, with the reason for its number.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
@@ -13,6 +14,10 @@ pub const CONFIG_FILE: &str = "spliceway.toml";
 /// Where orders are given, and where `ctl` gives them: `/run` is gone with a restart, as the process is (hier(7)).
 pub const ADMIN_SOCKET: &str = "/run/spliceway/admin.sock";
 pub const ADMIN_ADDRESS: &str = "unix:/run/spliceway/admin.sock";
+
+/// Where Toxiproxy's clients look for it.
+pub const TOXIPROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8474);
+pub const TOXIPROXY_ADDRESS: &str = "127.0.0.1:8474";
 
 /// Whoever gives orders can end every connection: that is the owner of the process, and root, unless the file says more.
 pub const ADMIN_SOCKET_MODE: u32 = 0o600;

@@ -1,13 +1,14 @@
 //! Mirrors, as they are meant.
 
-use super::defaults;
+use super::{Directions, defaults};
 
 /// A copy of what connections are sent, for another upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MirrorConfig {
     /// The other one's name.
     pub upstream: String,
-    pub directions: MirrorDirections,
+    /// What is copied. Each direction has a connection of its own to the other upstream.
+    pub directions: Directions,
     /// Of a hundred connections, so many, 1 to 100: which ones is drawn from `seed` and the connection's number.
     pub share: u32,
     pub seed: u64,
@@ -22,22 +23,11 @@ impl MirrorConfig {
     pub fn new(upstream: &str) -> Self {
         Self {
             upstream: upstream.to_owned(),
-            directions: MirrorDirections::default(),
+            directions: Directions::Up,
             share: defaults::MIRROR_SHARE,
             seed: 0,
             lag: defaults::MIRROR_LAG,
             compare: false,
         }
     }
-}
-
-/// What is copied. Each direction has a connection of its own to the other upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MirrorDirections {
-    /// What clients say.
-    #[default]
-    Up,
-    /// What servers reply.
-    Down,
-    Both,
 }

@@ -9,6 +9,7 @@ mod alpn_name;
 mod at_limit;
 pub mod defaults;
 mod diagnostics;
+mod faults;
 mod file;
 mod filter_source;
 mod in_force;
@@ -58,12 +59,13 @@ use std::time::Duration;
 use crate::digest::Digest;
 pub use address::{Address, AddressError, ListenAddress};
 pub use diagnostics::Problems;
+pub use faults::{Distribution, FaultConfig, FaultKind, WHOLE};
 pub use file::schema;
 pub use filter_source::{Pull, Source};
 pub use load::{LoadError, load, parse};
 pub use log_field::LogField;
 pub use log_format::TemplatePart;
-pub use mirror::{MirrorConfig, MirrorDirections};
+pub use mirror::MirrorConfig;
 pub use on_change::OnChange;
 pub use process::{Account, ProcessConfig, UpgradeSocket};
 pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
@@ -72,7 +74,7 @@ pub use reference::{Reference, ReferenceError, Repository, SCHEME, Version};
 pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition};
 pub use shown::shown_treatment;
 pub use tls::{CertificateFiles, ClientAuth, TlsIn, TlsOut, TlsStart, TlsVersion};
-pub use treatment::{Bandwidth, Per, Quota, TreatmentConfig};
+pub use treatment::{Bandwidth, Directions, Per, Quota, TreatmentConfig};
 pub use trust::{KeySource, Scope, TrustConfig};
 pub use units::{parse_period, period};
 pub use upstream::{
@@ -98,12 +100,21 @@ pub struct Config {
     pub telemetry: Option<TelemetryConfig>,
     /// `None`: nobody asks anything, and nobody gives orders but by signals.
     pub admin: Option<AdminConfig>,
+    /// Where the clients of Toxiproxy ask and give orders; `None`: nowhere.
+    pub toxiproxy: Option<ListenAddress>,
     pub process: ProcessConfig,
     pub registries: Registries,
     /// Whether the file is read again whenever it changes.
     pub watch: bool,
     /// Where filters need a signature. Elsewhere they need none.
     pub trust: Vec<TrustConfig>,
+}
+
+impl Config {
+    /// Whether somebody may ask about connections, and have something done to them, while the process runs.
+    pub fn is_asked(&self) -> bool {
+        self.admin.is_some() || self.toxiproxy.is_some()
+    }
 }
 
 impl Default for Config {
@@ -121,6 +132,7 @@ impl Default for Config {
             metrics: None,
             telemetry: None,
             admin: None,
+            toxiproxy: None,
             process: ProcessConfig::default(),
             registries: Registries::default(),
             watch: false,

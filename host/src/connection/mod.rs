@@ -94,9 +94,16 @@ async fn reach(
     match treatment::begin(worker, &record.subject(&routed)) {
         Ok(courses) if courses.are_none() => {}
         Ok(courses) => routed.treatment.get_or_insert_default().courses = courses,
-        Err(treatment::Refused) => {
+        Err(treatment::Refused::Quota) => {
             linger::end(worker, &routed.client).await;
             return Err(Outcome::new(Stage::Route, Cause::QuotaOver, None));
+        }
+        Err(treatment::Refused::Fault { reset }) => {
+            match reset {
+                true => routed.client.reset_on_close(),
+                false => linger::end(worker, &routed.client).await,
+            }
+            return Err(Outcome::new(Stage::Route, Cause::Fault, None));
         }
     }
     let mut connected = upstream::connect(worker, routed, record.here()).await?;

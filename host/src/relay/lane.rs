@@ -1,5 +1,6 @@
 //! One direction of a connection.
 
+mod faults;
 mod look;
 mod way;
 
@@ -21,6 +22,7 @@ use crate::treatment::mirror::Mirrors;
 use crate::treatment::{Course, Exhausted};
 use crate::worker::{BUFFER, Worker};
 
+use faults::{Let, SENDS};
 pub use way::{Way, Where};
 
 /// What a lane works with; it owns none of it.
@@ -106,6 +108,8 @@ pub enum Copying {
     NoPipe,
     /// The kernel refused to splice these sockets, or TLS did; it stays so.
     Refused,
+    /// Faults do something to them.
+    Faults,
 }
 
 /// What one splice asks for: a whole pipe.
@@ -128,7 +132,7 @@ const WORTH_LEAVING: u64 = MUCH;
 
 impl Lane {
     pub(super) fn new(direction: Direction, course: Option<Box<Course>>) -> Self {
-        Self {
+        let mut lane = Self {
             direction,
             phase: Phase::Open,
             path: Path::Copy(Copying::Small),
@@ -140,7 +144,9 @@ impl Lane {
             failing: None,
             added: 0,
             held_up: false,
-        }
+        };
+        lane.go_by_faults();
+        lane
     }
 
     pub(super) fn moved(&self) -> Moved {
@@ -150,6 +156,7 @@ impl Lane {
     /// What is done to its bytes from now on.
     pub(super) fn follow(&mut self, course: Option<Box<Course>>) {
         self.course = course;
+        self.go_by_faults();
     }
 
     pub(super) fn leave_course(&mut self) -> Option<Box<Course>> {
@@ -170,7 +177,7 @@ impl Lane {
         // Copied and filtered bytes are counted when they are read, spliced ones when they are written.
         let unsent = (self.backlog.len() + owed) as u64;
         Progress {
-            delivered: (self.moved.total() + self.added).saturating_sub(unsent),
+            delivered: (self.moved.total() + self.added).saturating_sub(unsent + self.held_by_faults()),
             owes: unsent > 0 || in_pipe > 0,
             ended: !matches!(self.phase, Phase::Open),
         }
@@ -201,6 +208,7 @@ impl Lane {
         if let Phase::Open = self.phase {
             self.phase = Phase::Ended;
         }
+        self.release_faults();
     }
 
     /// Takes what is to be written before all else. It is not the source's, so it is not counted.
@@ -221,7 +229,7 @@ impl Lane {
 
     /// Whether its sink has so much to take that nothing is to be added.
     fn is_clogged(&self) -> bool {
-        self.backlog.len() >= CLOGGED
+        self.backlog.len() >= CLOGGED || self.is_full_of_faults()
     }
 
     /// Whether it waits for nothing but the other lane, which has room again.
@@ -260,12 +268,6 @@ impl Lane {
         fed
     }
 
-    /// These bytes are to be written, behind what is owed already.
-    fn owe(&mut self, bytes: &[u8]) {
-        self.mirror(bytes);
-        self.backlog.push(bytes);
-    }
-
     fn mirror(&mut self, bytes: &[u8]) {
         if let Some(course) = &mut self.course {
             course.mirrors.push(bytes);
@@ -275,12 +277,28 @@ impl Lane {
     /// Goes on until the lane is through (`Ok`), its source fails (`Err`), or there is nothing to do now.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut tools: Tools<'_>) -> Poll<Result<(), Ending>> {
         let start = self.moved.total();
+        let mut sent = 0;
         self.held_up = false;
         loop {
             match self.poll_flush(cx, tools.worker, tools.sink) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => self.give_up(error),
                 Poll::Pending => return Poll::Pending,
+            }
+            if self.course.is_some() {
+                match self.poll_faults(cx) {
+                    Let::Pass => {}
+                    Let::Send if sent == SENDS => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Let::Send => {
+                        sent += 1;
+                        continue;
+                    }
+                    Let::Wait => return Poll::Pending,
+                    Let::Cut { reset } => return Poll::Ready(Err(Ending::Cut { reset })),
+                }
             }
             match self.phase {
                 Phase::Open => {}
@@ -458,7 +476,7 @@ impl Lane {
     /// From here on it splices, where it may.
     fn expect_bulk(&mut self) {
         match &mut self.path {
-            Path::Copy(Copying::Refused) => {}
+            Path::Copy(Copying::Refused | Copying::Faults) => {}
             Path::Copy(Copying::Small | Copying::NoPipe) => self.path = Path::Splice { pipe: None, small: 0 },
             Path::Splice { small, .. } => *small = 0,
         }
@@ -484,7 +502,7 @@ impl Lane {
         if bytes.is_empty() {
             return;
         }
-        if !self.backlog.is_empty() {
+        if !self.backlog.is_empty() || self.has_faults() {
             return self.owe(bytes);
         }
         let polled = match last {

@@ -59,6 +59,11 @@ impl Bucket {
         after(paid.unwrap_or_else(|paid| paid))
     }
 
+    /// How long so many bytes take.
+    pub fn time(&self, bytes: u64) -> Nanos {
+        cost(bytes, self.rate)
+    }
+
     /// How much may go in one turn, of so many who share it.
     pub fn turn(&self, sharers: u64) -> u64 {
         let round = u128::from(self.rate) * ROUND.as_nanos() / NANOS_A_SECOND;

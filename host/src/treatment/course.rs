@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use tokio::time::{Sleep, sleep_until};
 
 use super::clock::{self, Nanos};
+use super::faults::{Faulted, Hit};
 use super::meter::Meter;
 use super::mirror::Mirrors;
 use super::quota::Allowance;
@@ -21,6 +22,8 @@ pub struct Course {
     /// Of which regimen each of these is.
     meters: Vec<(Arc<Regimen>, Meter)>,
     quotas: Vec<(Arc<Regimen>, Arc<Allowance>)>,
+    /// What faults do to bytes on their way.
+    pub faulted: Option<Box<Faulted>>,
     sleep: Option<Pin<Box<Sleep>>>,
     /// Who is sent the same as the lane's sink. They stay for as long as the connection does.
     pub mirrors: Mirrors,
@@ -38,6 +41,7 @@ impl Course {
         regimens: &[Arc<Regimen>],
         direction: Direction,
         whose: &Whose,
+        hits: &[Hit],
     ) -> Option<Box<Self>> {
         let mut course = before.unwrap_or_default();
         let had = course.regimens();
@@ -53,6 +57,7 @@ impl Course {
             let quotas = regimen.byte_quotas(whose).into_iter();
             course.quotas.extend(quotas.map(|quota| (Arc::clone(regimen), quota)));
         }
+        course.faulted = Faulted::follow(course.faulted.take(), hits, direction);
         (!course.is_nothing()).then_some(course)
     }
 
@@ -102,8 +107,8 @@ impl Course {
         }
     }
 
-    fn is_nothing(&self) -> bool {
-        self.meters.is_empty() && self.quotas.is_empty() && self.mirrors.is_empty()
+    pub fn is_nothing(&self) -> bool {
+        self.meters.is_empty() && self.quotas.is_empty() && self.faulted.is_none() && self.mirrors.is_empty()
     }
 
     fn regimens(&self) -> Vec<Arc<Regimen>> {

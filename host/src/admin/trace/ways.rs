@@ -59,6 +59,7 @@ fn unwatched(way: &Way, tls: Option<String>) -> String {
         Where::Copies(Copying::Small) => "copied: transfers have become small",
         Where::Copies(Copying::NoPipe) => "copied: there was no pipe to be had",
         Where::Copies(Copying::Refused) => "copied: the kernel refused to splice these sockets",
+        Where::Copies(Copying::Faults) => "copied: faults do something to the bytes",
         Where::Splices | Where::Ended | Where::Broken => "spliced",
     }
     .to_owned()

@@ -7,7 +7,7 @@ use crate::config::percentage::Percentage;
 use crate::config::reader::{Given, Read, Value, read_table};
 use crate::config::units::Size;
 use crate::config::word::Word;
-use crate::config::{MirrorDirections, defaults, ranges};
+use crate::config::{Directions, defaults, ranges};
 
 /// A copy of what connections are sent, for another upstream. Nobody waits for it, and what it replies reaches no client.
 #[derive(Debug, JsonSchema)]
@@ -16,8 +16,8 @@ pub struct Mirror {
     /// The upstream whose servers get the copies.
     pub upstream: Given<String>,
     /// What is copied: `up` is what clients say, `down` what servers reply, `both` sends each on a connection of its own.
-    #[schemars(extend("default" = Word::of(MirrorDirections::default())))]
-    pub direction: Option<Given<Word<MirrorDirections>>>,
+    #[schemars(extend("default" = Word::of(Directions::Up)))]
+    pub direction: Option<Given<Word<Directions>>>,
     /// How many of a hundred connections are copied, 1% to 100%.
     #[schemars(extend("default" = Percentage(defaults::MIRROR_SHARE).to_string()))]
     pub share: Option<Given<Percentage>>,

@@ -1,6 +1,6 @@
 //! `mirror` of a treatment.
 
-use super::super::{MirrorConfig, MirrorDirections};
+use super::super::{Directions, MirrorConfig};
 use super::{LEAST, accepted, alone, refused};
 
 #[test]
@@ -16,7 +16,7 @@ fn one_mirror_or_several_with_what_is_said_of_them() {
          {{ upstream = 'c', direction = 'both', share = '10%', seed = 7, lag = '1GiB', compare = true }}]"
     ));
     let second = MirrorConfig {
-        directions: MirrorDirections::Both,
+        directions: Directions::Both,
         share: 10,
         seed: 7,
         lag: 1 << 30,

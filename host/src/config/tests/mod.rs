@@ -5,6 +5,7 @@ mod address;
 mod admin;
 mod containment;
 mod drain;
+mod faults;
 mod filter;
 mod limits;
 mod meaning;

@@ -2,25 +2,25 @@
 
 use toml::Spanned;
 
-use super::given::{apart, or_default, place, word_or_default};
+use super::given::{apart, or_default, place};
 use super::names::Names;
 use crate::config::diagnostics::{Problem, Problems, Reported, Span};
 use crate::config::percentage::Percentage;
 use crate::config::reader::Given;
 use crate::config::units::Size;
-use crate::config::{MirrorConfig, MirrorDirections, defaults, file, ranges};
+use crate::config::{Directions, MirrorConfig, defaults, file, ranges};
 
 pub fn mirror(typed: file::Mirror, _: Span, problems: &mut Problems) -> Result<MirrorConfig, Reported> {
     let compared = place(&typed.compare);
     let upstream = typed.upstream.value();
-    let directions = word_or_default(typed.direction);
+    let directions = typed.direction.map_or(Ok(Directions::Up), |given| Ok(given.value()?.0));
     let default = Percentage(defaults::MIRROR_SHARE);
     let share = or_default(typed.share, &ranges::MIRROR_SHARE, default, problems);
     let seed = or_default(typed.seed, &ranges::SEED, 0, problems);
     let default = Size(defaults::MIRROR_LAG as u64);
     let lag = or_default(typed.lag, &ranges::MIRROR_LAG, default, problems);
     let compare = typed.compare.map_or(Ok(false), Given::value);
-    if let (Some(at), Ok(true), Ok(MirrorDirections::Down)) = (compared, compare, directions) {
+    if let (Some(at), Ok(true), Ok(Directions::Down)) = (compared, compare, directions) {
         let problem = Problem::at(
             at,
             "nothing is asked of a mirror of `down`, so it has nothing to reply to",

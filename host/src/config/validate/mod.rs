@@ -7,6 +7,7 @@ mod certificate;
 mod detection;
 mod dns;
 mod drain;
+mod faults;
 mod filter;
 pub(super) mod given;
 mod health;
@@ -35,6 +36,7 @@ mod source;
 mod telemetry;
 mod timeouts;
 mod tls;
+mod toxiproxy;
 pub(super) mod treatment;
 mod trust;
 mod upstream;
@@ -60,6 +62,7 @@ use registries::registries;
 use resolver::resolver;
 use routes::shared_routes;
 use telemetry::telemetry;
+use toxiproxy::toxiproxy;
 use trust::trust;
 use upstream::upstream;
 
@@ -95,6 +98,10 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         .admin
         .map(|given| admin(given.value()?, directory, problems))
         .transpose();
+    let toxiproxy = file
+        .toxiproxy
+        .map(|given| toxiproxy(given.value()?, problems))
+        .transpose();
     let process = table_or_default(file.process).and_then(|typed| process(typed, directory, problems));
     let registries = table_or_default(file.registries).and_then(|typed| registries(typed, directory, problems));
     let reload = table_or_default(file.reload);
@@ -115,6 +122,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         metrics: metrics?,
         telemetry: telemetry?,
         admin: admin?,
+        toxiproxy: toxiproxy?,
         process: process?,
         registries: registries?,
         watch: watch?,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::tally::Said;
-use crate::config::{MirrorConfig, MirrorDirections, ProxyOut};
+use crate::config::{Directions, MirrorConfig, ProxyOut};
 use crate::flow::Direction;
 use crate::treatment::Subject;
 use crate::treatment::measure::is_drawn;
@@ -78,10 +78,10 @@ pub fn plan(worker: &Worker, subject: &Subject<'_>, header: impl Fn(&ProxyOut) -
     planned
 }
 
-fn directions(directions: MirrorDirections) -> &'static [Direction] {
+fn directions(directions: Directions) -> &'static [Direction] {
     match directions {
-        MirrorDirections::Up => &[Direction::Up],
-        MirrorDirections::Down => &[Direction::Down],
-        MirrorDirections::Both => &[Direction::Up, Direction::Down],
+        Directions::Up => &[Direction::Up],
+        Directions::Down => &[Direction::Down],
+        Directions::Both => &[Direction::Up, Direction::Down],
     }
 }
