@@ -79,6 +79,7 @@ fn no_document_is_forgotten() {
     let mut found = [
         "README.md",
         "docs/admin.md",
+        "docs/faults.md",
         "docs/filter-cli.md",
         "docs/filters-in-production.md",
         "docs/filters.md",

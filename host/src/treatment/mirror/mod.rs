@@ -151,15 +151,23 @@ impl Mirrors {
             .retain(|mirror| mirror.feed.borrow_mut().push(mirror.role, bytes));
     }
 
-    /// Takes a pipe for each mirror, as large as `original`. Where there is none to be had, the next bytes have to be copied.
+    /// Takes a pipe for each mirror, as large as `original`: where the pool has none, one that the mirror has filled already, since
+    /// what waits in it can wait in memory. Where there is none at all, the next bytes have to be copied.
     pub fn take_pipes(&mut self, pipes: &Pipes, original: &Pipe) -> bool {
         self.each.retain(|mirror| !mirror.feed.borrow().is_over());
         while self.lent.len() < self.each.len() {
-            let Some(pipe) = pipes.lend_beside(original) else {
-                self.give_pipes_back();
-                return false;
+            let of_mirror = || {
+                let mirrors = self.each.iter();
+                let mut given = mirrors.filter_map(|mirror| mirror.feed.borrow_mut().queue.give_pipe_back());
+                given.next().filter(|pipe| pipe.is_as_large_as(original))
             };
-            self.lent.push(pipe);
+            match pipes.lend_beside(original).or_else(of_mirror) {
+                Some(pipe) => self.lent.push(pipe),
+                None => {
+                    self.give_pipes_back();
+                    return false;
+                }
+            }
         }
         true
     }
