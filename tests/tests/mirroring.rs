@@ -466,17 +466,23 @@ fn what_goes_wrong_with_a_mirror_costs_the_primary_no_time() {
     let without = Scene::between(Upstream::echo(), Upstream::listen(), "[]", "", "", "");
     for (what, shadow, _) in shadows() {
         let with = scene(shadow);
-        let (mut slower, mut later) = (Vec::new(), Vec::new());
-        // In turn, so that what else the machine does meanwhile is done to both.
-        for _ in 0..5 {
-            let [with, without] = [&with, &without].map(|scene| (bulk_takes(scene), requests_take(scene)));
-            slower.push(with.0.as_secs_f64() / without.0.as_secs_f64());
-            later.push(with.1.as_secs_f64() / without.1.as_secs_f64());
-        }
-        let [slower, later] = [slower, later].map(median);
-        println!("a mirror that {what}: bulk takes {slower:.2} of the time without one, p99 of requests {later:.2}");
-        // Far from what is promised, since CI has two cores and other things to do; nobody waits for a mirror that hangs.
-        assert!(slower < 2.0 && later < 3.0, "{what}: {slower:.2}, {later:.2}");
+        let in_turn = [&with, &without];
+        let bulk = (0..5).map(|_| in_turn.map(bulk_takes).map(|took| took.as_secs_f64()));
+        let slower = median(bulk.map(|[with, without]| with / without).collect());
+        let requests = requests_take(in_turn);
+        let ratio = |part: usize| {
+            let [with, without] = requests
+                .each_ref()
+                .map(|took| took[took.len() * part / 100].as_secs_f64());
+            with / without
+        };
+        let (half, most) = (ratio(50), ratio(99));
+        println!(
+            "a mirror that {what}: bulk takes {slower:.2} of the time without one, requests {half:.2}, p99 {most:.2}"
+        );
+        // Far from what is promised, since CI has two cores and other things to do, of which p99 tells more than of us; nobody
+        // waits for a mirror that hangs.
+        assert!(slower < 2.0 && half < 1.5, "{what}: {slower:.2}, {half:.2}");
     }
 }
 
@@ -638,20 +644,22 @@ fn bulk_takes(scene: &Scene) -> Duration {
     began.elapsed()
 }
 
-/// The slowest but one in a hundred.
-fn requests_take(scene: &Scene) -> Duration {
-    let mut client = Client::connect(scene.proxy.address());
+/// Of one connection to each, one after the other, so that what else the machine does meanwhile is done to both. The quickest
+/// come first.
+fn requests_take(scenes: [&Scene; 2]) -> [Vec<Duration>; 2] {
     let message = [b'x'; 1000];
-    let mut times: Vec<_> = (0..2000)
-        .map(|_| {
+    let mut clients = scenes.map(|scene| Client::connect(scene.proxy.address()));
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..3000 {
+        for (client, times) in clients.iter_mut().zip(&mut times) {
             let began = Instant::now();
             client.send(&message);
             client.expect(&message);
-            began.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    times[times.len() * 99 / 100]
+            times.push(began.elapsed());
+        }
+    }
+    times.iter_mut().for_each(|times| times.sort_unstable());
+    times
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

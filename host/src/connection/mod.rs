@@ -66,7 +66,7 @@ async fn journey(worker: &Rc<Worker>, accepted: Box<Accepted>, record: &mut Reco
 
 /// Every stage until there are two sockets, and what the connection holds of its limits.
 async fn reach(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     accepted: Box<Accepted>,
     record: &mut Record,
 ) -> Result<(Connected, Box<[Admission]>), Outcome> {
@@ -106,7 +106,8 @@ async fn reach(
             return Err(Outcome::new(Stage::Route, Cause::Fault, None));
         }
     }
-    let connected = upstream::connect(worker, routed, record.here()).await?;
+    let mut connected = upstream::connect(worker, routed, record.here()).await?;
+    treatment::mirror::begin(worker, &mut connected);
     record.connected(&connected);
     record.here().connected(&connected, record.connect());
     Ok((connected, admitted))

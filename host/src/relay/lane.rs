@@ -211,13 +211,6 @@ impl Lane {
         self.release_faults();
     }
 
-    /// What its sink is sent from now on, they are sent too.
-    pub(super) fn mirror_to(&mut self, mirrors: Mirrors) {
-        if !mirrors.is_empty() {
-            self.course.get_or_insert_default().mirrors = mirrors;
-        }
-    }
-
     /// Takes what is to be written before all else. It is not the source's, so it is not counted.
     pub(super) fn announce(&mut self, header: Box<[u8]>) {
         self.backlog = Backlog::of(header.into());

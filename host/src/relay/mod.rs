@@ -20,7 +20,6 @@ mod standing;
 
 use std::io;
 use std::mem;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -31,7 +30,7 @@ use crate::flow::{Direction, Side};
 use crate::linger;
 use crate::observe::Moved;
 use crate::sys::Coarse;
-use crate::treatment::{self, Courses, Subject, mirror};
+use crate::treatment::{self, Courses, Subject};
 use crate::upstream::Connected;
 use crate::worker::{Elapsed, Worker};
 
@@ -83,7 +82,7 @@ pub trait Watched {
 
 /// Runs until the connection has ended. `watched` is told how much has moved, each time that it has lived for `every` again.
 pub async fn run(
-    worker: &Rc<Worker>,
+    worker: &Worker,
     connected: &mut Connected,
     every: Option<Duration>,
     watched: &mut dyn Watched,
@@ -116,13 +115,13 @@ struct Relay<'a> {
 impl<'a> Relay<'a> {
     /// Apart from what waits, so that a connection's future does not keep what only its beginning needs. Filters may stop it
     /// at what was read from the client before there was an upstream.
-    fn begin(worker: &'a Rc<Worker>, connected: &'a mut Connected, every: Option<Duration>) -> (Self, Option<Stop>) {
+    fn begin(worker: &'a Worker, connected: &'a mut Connected, every: Option<Duration>) -> (Self, Option<Stop>) {
         let filters = connected.routed.chain.take();
         let header = connected.routed.header.take();
         let seen = mem::take(&mut connected.routed.seen);
         let treatment = connected.routed.treatment.as_mut();
-        let (Courses { up, down }, mirrors) = treatment
-            .map(|treatment| (mem::take(&mut treatment.courses), mem::take(&mut treatment.mirrors)))
+        let Courses { up, down } = treatment
+            .map(|treatment| mem::take(&mut treatment.courses))
             .unwrap_or_default();
         let connected = &*connected;
         let mut relay = Self {
@@ -143,9 +142,6 @@ impl<'a> Relay<'a> {
             first: None,
             winding_down: false,
         };
-        let [up, down] = mirror::begin(worker, connected, mirrors);
-        relay.up.mirror_to(up);
-        relay.down.mirror_to(down);
         // The header goes first, in one write with what was read from the client, if anything was; that goes the way of all
         // others.
         if let Some(header) = header {

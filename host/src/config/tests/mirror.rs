@@ -39,7 +39,7 @@ servers = ["b:1"]
 "#,
         r#"
 error: `main` would get everything twice
- --> proxy.toml:1:96
+ --> proxy.toml:1:95
   |
 1 | listeners = [{ name = 'a', address = ':1', upstream = 'main', treatment.mirror = { upstream = 'main' } }]
   |                                                                                               ^^^^^^ expected another upstream than the connection's own

@@ -21,6 +21,7 @@ mod tally;
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::mem;
 use std::rc::Rc;
 use std::task::Waker;
 
@@ -29,6 +30,7 @@ use tokio::task::spawn_local;
 
 use crate::flow::Direction;
 use crate::sys::{Lent, Pipe, Pipes};
+use crate::treatment::Courses;
 use crate::upstream::Connected;
 use crate::worker::Worker;
 use carry::Carrier;
@@ -44,8 +46,24 @@ pub struct Carried {
     none_left: Notify,
 }
 
-/// Begins to mirror a connection, in tasks of this worker's. Returns what its lanes have to tell, up and down.
-pub fn begin(worker: &Rc<Worker>, connected: &Connected, planned: Vec<Planned>) -> [Mirrors; 2] {
+/// Begins to mirror a connection that is to be, in tasks of this worker's. Its lanes tell them what they are to send.
+pub fn begin(worker: &Rc<Worker>, connected: &mut Connected) {
+    let treatment = connected.routed.treatment.as_mut();
+    let planned = treatment.map(|treatment| mem::take(&mut treatment.mirrors));
+    let mirrors = carry(worker, connected, planned.unwrap_or_default());
+    let Some(treatment) = &mut connected.routed.treatment else {
+        return;
+    };
+    let Courses { up, down } = &mut treatment.courses;
+    for (course, mirrors) in [up, down].into_iter().zip(mirrors) {
+        if !mirrors.is_empty() {
+            course.get_or_insert_default().mirrors = mirrors;
+        }
+    }
+}
+
+/// Of what goes up, and of what goes down.
+fn carry(worker: &Rc<Worker>, connected: &Connected, planned: Vec<Planned>) -> [Mirrors; 2] {
     let mut mirrors = [Mirrors::default(), Mirrors::default()];
     for plan in planned {
         for direction in plan.directions {
@@ -133,15 +151,23 @@ impl Mirrors {
             .retain(|mirror| mirror.feed.borrow_mut().push(mirror.role, bytes));
     }
 
-    /// Takes a pipe for each mirror, as large as `original`. Where there is none to be had, the next bytes have to be copied.
+    /// Takes a pipe for each mirror, as large as `original`: where the pool has none, one that the mirror has filled already, since
+    /// what waits in it can wait in memory. Where there is none at all, the next bytes have to be copied.
     pub fn take_pipes(&mut self, pipes: &Pipes, original: &Pipe) -> bool {
         self.each.retain(|mirror| !mirror.feed.borrow().is_over());
         while self.lent.len() < self.each.len() {
-            let Some(pipe) = pipes.lend_beside(original) else {
-                self.give_pipes_back();
-                return false;
+            let of_mirror = || {
+                let mirrors = self.each.iter();
+                let mut given = mirrors.filter_map(|mirror| mirror.feed.borrow_mut().queue.give_pipe_back());
+                given.next().filter(|pipe| pipe.is_as_large_as(original))
             };
-            self.lent.push(pipe);
+            match pipes.lend_beside(original).or_else(of_mirror) {
+                Some(pipe) => self.lent.push(pipe),
+                None => {
+                    self.give_pipes_back();
+                    return false;
+                }
+            }
         }
         true
     }

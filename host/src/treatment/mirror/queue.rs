@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::task::{Context, Poll, ready};
 
 use crate::channel::Channel;
@@ -51,6 +52,19 @@ impl Queue {
         self.pieces.push_back(Piece::Pipe(pipe));
     }
 
+    /// Gives a pipe back, empty: what was in it waits in memory. The last one, which is the last to be sent.
+    pub fn give_pipe_back(&mut self) -> Option<Lent> {
+        let is_pipe = |piece: &Piece| matches!(piece, Piece::Pipe(_));
+        let last = self.pieces.iter().rposition(is_pipe)?;
+        let piece = self.pieces.get_mut(last)?;
+        let Piece::Pipe(pipe) = piece else { return None };
+        let bytes = pipe.take().ok()?;
+        match mem::replace(piece, Piece::Bytes { bytes, sent: 0 }) {
+            Piece::Pipe(pipe) => Some(pipe),
+            Piece::Bytes { .. } => None,
+        }
+    }
+
     /// Sends what `channel` takes of the first piece, and tells by which way it went. There has to be one.
     ///
     /// # Errors
@@ -85,5 +99,47 @@ impl Queue {
             },
         }
         Poll::Ready(Ok(moved))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::Pipes;
+
+    #[test]
+    fn a_pipe_is_given_back_and_what_was_in_it_keeps_its_place() {
+        let pipes = Pipes::new(2);
+        let mut queue = Queue::default();
+        for bytes in [b"one ", b"two "] {
+            queue.push(bytes);
+            let mut pipe = pipes.lend().unwrap();
+            pipe.put(bytes);
+            queue.push_pipe(pipe);
+        }
+        assert_eq!((queue.len(), pipes.in_use().lent), (16, 2));
+        let given = queue.give_pipe_back().unwrap();
+        assert_eq!(given.owed(), 0);
+        drop(given);
+        assert_eq!((queue.len(), pipes.in_use().lent), (16, 1));
+        drop(queue.give_pipe_back());
+        assert!(queue.give_pipe_back().is_none());
+        let waits = queue.pieces.iter().flat_map(|piece| match piece {
+            Piece::Bytes { bytes, .. } => bytes.clone(),
+            Piece::Pipe(_) => unreachable!("all were given back"),
+        });
+        assert_eq!(waits.collect::<Vec<_>>(), b"one one two two ");
+    }
+
+    #[test]
+    fn messages_share_a_piece_while_it_has_room() {
+        let mut queue = Queue::default();
+        (0..100).for_each(|_| queue.push(&[0; 1000]));
+        assert_eq!(queue.len(), 100_000);
+        assert!(
+            queue.pieces.len() <= 100_000 / (PIECE - 1000) + 1,
+            "{}",
+            queue.pieces.len()
+        );
     }
 }
