@@ -1,5 +1,6 @@
 //! Clocks that are cheap enough to read at every wake-up.
 
+use std::num::NonZeroU64;
 use std::ops::Add;
 use std::time::Duration;
 
@@ -7,21 +8,22 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// A moment of `CLOCK_MONOTONIC_COARSE` (clock_gettime(2)): as old as the last timer tick, so up to 10 ms (CONFIG_HZ=100)
 /// behind, and read in a few nanoseconds. Right for timeouts, wrong for measuring. In nanoseconds since boot: half the size
-/// of a `Duration`, and every connection keeps some.
+/// of a `Duration`, and every connection keeps some; never 0, so that none at all is as small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Coarse(u64);
+pub struct Coarse(NonZeroU64);
 
 impl Coarse {
     /// Later than every other moment.
-    pub const NEVER: Self = Self(u64::MAX);
+    pub const NEVER: Self = Self(NonZeroU64::MAX);
 
     pub fn now() -> Self {
-        Self(nanoseconds(since_zero(ClockId::MonotonicCoarse)))
+        let since_boot = nanoseconds(since_zero(ClockId::MonotonicCoarse));
+        Self(NonZeroU64::new(since_boot).unwrap_or(NonZeroU64::MIN))
     }
 
     /// The time from `earlier` to `self`; zero if that is the later one.
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 }
 
