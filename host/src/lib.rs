@@ -62,6 +62,7 @@ mod observe;
 mod outcome;
 mod protocol;
 mod signature;
+mod sockets;
 mod sys;
 mod watch;
 mod words;

@@ -56,6 +56,7 @@ documents! {
     filter_commands: "docs/filter-cli.md",
     the_guide: "docs/filters.md",
     sharing: "docs/sharing.md",
+    sockets: "docs/sockets.md",
     reload: "docs/reload.md",
     upgrade: "docs/upgrade.md",
     filter_access_log: "filters/access-log/README.md",
@@ -80,6 +81,7 @@ fn no_document_is_forgotten() {
         "docs/filters-in-production.md",
         "docs/filters.md",
         "docs/sharing.md",
+        "docs/sockets.md",
         "docs/reload.md",
         "docs/upgrade.md",
     ]

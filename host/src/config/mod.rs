@@ -9,6 +9,7 @@ mod alpn_name;
 mod at_limit;
 pub mod defaults;
 mod diagnostics;
+mod dscp;
 mod file;
 mod filter_source;
 mod in_force;
@@ -33,6 +34,7 @@ mod reference;
 mod route;
 mod server_name;
 mod shown;
+mod socket;
 mod source_address;
 mod srv_name;
 mod suggest;
@@ -65,6 +67,7 @@ pub use process::{Account, ProcessConfig, UpgradeSocket};
 pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
 pub use ranges::WEIGHT as WEIGHTS;
 pub use reference::{Reference, ReferenceError, Repository, SCHEME, Version};
+pub use socket::{ListenerSocket, SocketOptions, UpstreamSocket};
 pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition};
 pub use tls::{CertificateFiles, ClientAuth, TlsIn, TlsOut, TlsStart, TlsVersion};
 pub use trust::{KeySource, Scope, TrustConfig};
@@ -326,6 +329,8 @@ pub struct ListenerConfig {
     pub accept: Accept,
     /// Of the clients' connections.
     pub vigilance: Vigilance,
+    /// What the sockets that clients come to are given.
+    pub socket: ListenerSocket,
     /// Of a unix socket.
     pub socket_file: SocketFile,
     /// Whether clients come through a proxy that says who they are.
@@ -350,6 +355,7 @@ impl ListenerConfig {
             limits: defaults::LIMITS,
             accept: Accept::default(),
             vigilance: defaults::VIGILANCE,
+            socket: ListenerSocket::default(),
             socket_file: SocketFile::default(),
             proxy_protocol: None,
             routes: Vec::new(),

@@ -8,8 +8,8 @@ use serde_json::{Map, Value as Json, json};
 use super::units::{Size, period};
 use super::word::{Word, Words};
 use super::{
-    AccessLogConfig, AdminConfig, Config, FilterConfig, Health, Limits, ListenerConfig, LogFormat, Pull, RouteConfig,
-    RouteTarget, ServerConfig, ServerPlace, SocketFile, TemplatePart, TimeoutChanges, Timeouts, TlsIn, TlsOut, Trusted,
+    AccessLogConfig, AdminConfig, Config, FilterConfig, Health, Limits, ListenerConfig, ListenerSocket, LogFormat, Pull, RouteConfig,
+    RouteTarget, ServerConfig, ServerPlace, SocketFile, SocketOptions, TemplatePart, TimeoutChanges, Timeouts, TlsIn, TlsOut, Trusted,
     UpstreamConfig, Vigilance,
 };
 
@@ -102,6 +102,9 @@ fn upstream(config: &UpstreamConfig) -> Json {
         "timeouts": timeout_changes(&config.timeouts),
         "keepalive": keepalive(&config.vigilance),
         "user-timeout": timeout(config.vigilance.user_timeout),
+        "socket": config.socket.as_ref().map(|socket| {
+            socket_options(&socket.options, json!({ "fast-open": socket.fast_open.then_some(true) }))
+        }),
         "proxy-protocol": config.proxy_protocol.as_ref().map(|proxy| json!({
             "version": word(proxy.version),
             "tlvs": proxy.tlvs.iter().map(|tlv| word(*tlv)).collect::<Vec<_>>(),
@@ -168,6 +171,11 @@ fn listener(config: &ListenerConfig) -> Json {
         "accept": word(config.accept),
         "keepalive": keepalive(&config.vigilance),
         "user-timeout": timeout(config.vigilance.user_timeout),
+        "socket": (config.socket != ListenerSocket::default()).then(|| {
+            let socket = &config.socket;
+            let own = json!({ "defer-accept": socket.defer_accept.map(period), "fast-open": socket.fast_open });
+            socket_options(&socket.options, own)
+        }),
         "socket-file": socket_file(config.socket_file),
         "proxy-protocol": config.proxy_protocol.as_ref().map(|proxy| json!({
             "required": proxy.required,
@@ -321,6 +329,26 @@ fn keepalive(vigilance: &Vigilance) -> Json {
             "count": keepalive.count,
         }),
     }
+}
+
+/// With what one end alone has.
+fn socket_options(options: &SocketOptions, own: Json) -> Json {
+    let size = |bytes: Option<u32>| bytes.map(|bytes| Size(bytes.into()).to_string());
+    let mut shown = json!({
+        "receive-buffer": size(options.receive_buffer),
+        "send-buffer": size(options.send_buffer),
+        "congestion-control": options.congestion_control,
+        "notsent-lowat": size(options.notsent_lowat),
+        "dscp": options.dscp,
+        "mark": options.mark,
+        "device": options.device,
+        "mss": options.mss,
+        "freebind": options.freebind.then_some(true),
+    });
+    if let (Json::Object(all), Json::Object(own)) = (&mut shown, own) {
+        all.extend(own);
+    }
+    there(shown)
 }
 
 fn socket_file(file: SocketFile) -> Option<Json> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Address, OnChange, ProxyOut, TimeoutChanges, TlsOut, Vigilance, defaults};
+use super::{Address, OnChange, ProxyOut, TimeoutChanges, TlsOut, UpstreamSocket, Vigilance, defaults};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamConfig {
@@ -16,6 +16,8 @@ pub struct UpstreamConfig {
     pub timeouts: TimeoutChanges,
     /// Of the proxy's connections to the servers.
     pub vigilance: Vigilance,
+    /// What the sockets that lead to them are given; `None`: nothing.
+    pub socket: Option<UpstreamSocket>,
     /// Whether servers are told who the clients are.
     pub proxy_protocol: Option<ProxyOut>,
     /// Whether they are spoken to in TLS.
@@ -50,6 +52,7 @@ impl UpstreamConfig {
             servers,
             timeouts: TimeoutChanges::default(),
             vigilance: defaults::VIGILANCE,
+            socket: None,
             proxy_protocol: None,
             tls: None,
             connect: Connect::default(),

@@ -19,7 +19,8 @@ use crate::limit::Limiter;
 use crate::notice::Notice;
 use crate::observe::{AccessLog, Counters};
 use crate::route::rules::Rules;
-use crate::sys::{Peer, adopt, listen_tcp, listen_unix};
+use crate::sockets;
+use crate::sys::{Peer, Refused, adopt, listen_tcp, listen_unix};
 use crate::tls::Terminator;
 use crate::upstream::{Upstream, Upstreams};
 pub use accept::{accept, serve_handed};
@@ -100,7 +101,9 @@ pub fn whom(config: &ListenerConfig) -> String {
 /// As those of [`bind`].
 pub fn bind_for(whom: &str, config: &ListenerConfig, workers: usize) -> anyhow::Result<(Vec<OwnedFd>, Peer)> {
     let failed = |error: io::Error| {
+        let refused = error.get_ref().and_then(|inside| inside.downcast_ref::<Refused>());
         let why = match error.kind() {
+            _ if refused.is_some() => refused.map(sockets::explained).unwrap_or_default(),
             io::ErrorKind::AddrInUse => "the address is in use by another process".to_owned(),
             io::ErrorKind::PermissionDenied => format!("{error}: ports below 1024 need CAP_NET_BIND_SERVICE"),
             _ => error.to_string(),
@@ -109,7 +112,7 @@ pub fn bind_for(whom: &str, config: &ListenerConfig, workers: usize) -> anyhow::
     };
     let inherited = |resolved| {
         let sockets = handover::take(whom, &config.address, resolved);
-        adopt(sockets, workers, &config.vigilance).map_err(failed)
+        adopt(sockets, workers, &config.vigilance, &config.socket).map_err(failed)
     };
     let tcp = |address: SocketAddr| {
         let inherited = inherited(Some(address))?;
@@ -120,7 +123,8 @@ pub fn bind_for(whom: &str, config: &ListenerConfig, workers: usize) -> anyhow::
                 .map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
             return Ok((inherited, Peer::Tcp(bound)));
         }
-        let (sockets, bound) = listen_tcp(address, workers, config.accept, &config.vigilance).map_err(failed)?;
+        let listening = listen_tcp(address, workers, config.accept, &config.vigilance, &config.socket);
+        let (sockets, bound) = listening.map_err(failed)?;
         Ok((sockets, Peer::Tcp(bound)))
     };
     match &config.address {

@@ -37,6 +37,7 @@ pub fn listener_keys(old: &ListenerConfig, new: &ListenerConfig) -> Vec<String> 
         "timeouts" = timeouts;
         "limits" = limits;
         "keepalive or user-timeout" = vigilance;
+        "socket" = socket;
         "proxy-protocol" = proxy_protocol;
         "detection" = detection;
         "tls" = tls;
@@ -101,6 +102,7 @@ pub fn upstream_keys(old: &UpstreamConfig, new: &UpstreamConfig) -> Vec<String> 
         "balance" = balance;
         "timeouts" = timeouts;
         "keepalive or user-timeout" = vigilance;
+        "socket" = socket;
         "proxy-protocol" = proxy_protocol;
         "tls" = tls;
         "connect" = connect;

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
 use rustix::io::Errno;
+
+use super::option::set_int;
 
 /// Binds a socket to an address of this machine's, whose port the kernel chooses when it connects.
 ///
@@ -14,20 +16,8 @@ use rustix::io::Errno;
 /// # Errors
 /// EADDRNOTAVAIL: the address is not this machine's. The rest is in bind(2).
 pub(super) fn bind_to(socket: impl AsFd, source: IpAddr) -> io::Result<()> {
-    let yes: libc::c_int = 1;
-    // SAFETY: the value is one int, and its size is given. IPv6 sockets take the option at this level, too.
-    let answer = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_BIND_ADDRESS_NO_PORT,
-            (&raw const yes).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    if answer != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    // IPv6 sockets take the option at this level, too.
+    set_int(&socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
     rustix::net::bind(socket, &SocketAddr::new(source, 0)).map_err(Errno::into)
 }
 

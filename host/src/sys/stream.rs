@@ -24,9 +24,10 @@ use tokio::io::{Interest, Ready};
 use super::peek_offset::set_peek_offset;
 use super::pipe::Pipe;
 use super::register::register;
+use super::socket::change_connecting;
 use super::source::bind_to;
 use super::tcp_info::{queued, received};
-use crate::config::Vigilance;
+use crate::config::{UpstreamSocket, Vigilance};
 
 /// Where a socket leads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -181,7 +182,8 @@ impl Stream {
                     }
                     return Poll::Ready(Ok(bytes));
                 }
-                Err(Errno::AGAIN) => ready.clear_ready(),
+                // A SYN that could take no bytes with it has gone out (TCP_FASTOPEN_CONNECT).
+                Err(Errno::AGAIN | Errno::INPROGRESS) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Poll::Ready(Err(errno.into())),
             }
@@ -219,7 +221,7 @@ impl Stream {
                     pipe.drained(bytes);
                     return Poll::Ready(Ok(bytes));
                 }
-                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::AGAIN | Errno::INPROGRESS) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Poll::Ready(Err(errno.into())),
             }
@@ -370,11 +372,12 @@ impl Drop for Ahead<'_> {
 // are non-blocking by themselves. MORE would make TCP wait for a full segment.
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
-/// Connects to `peer`, from the address `source` where one is given, and waits for the answer.
+/// Connects to `peer`, from the address `source` where one is given, with a socket that has these options, and waits for the
+/// answer.
 ///
 /// # Errors
-/// What bind(2) and connect(2) say: at once, or by way of SO_ERROR when the answer comes.
-pub async fn connect(peer: &Peer, source: Option<IpAddr>) -> io::Result<Stream> {
+/// What setsockopt(2), bind(2) and connect(2) say: at once, or by way of SO_ERROR when the answer comes.
+pub async fn connect(peer: &Peer, source: Option<IpAddr>, options: Option<&UpstreamSocket>) -> io::Result<Stream> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let (fd, begun) = match peer {
         Peer::Tcp(address) => {
@@ -385,6 +388,9 @@ pub async fn connect(peer: &Peer, source: Option<IpAddr>) -> io::Result<Stream> 
             let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
             // Or a small write would wait for the acknowledgement of the one before (Nagle, RFC 896): the proxy adds no delay.
             sockopt::set_tcp_nodelay(&fd, true)?;
+            if let Some(options) = options {
+                give(&fd, options)?;
+            }
             if let Some(source) = source {
                 bind_to(&fd, source)?;
             }
@@ -393,12 +399,16 @@ pub async fn connect(peer: &Peer, source: Option<IpAddr>) -> io::Result<Stream> 
         }
         Peer::Unix(path) => {
             let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            if let Some(options) = options {
+                give(&fd, options)?;
+            }
             let begun = rustix::net::connect(&fd, &SocketAddrUnix::new(path)?);
             (fd, begun)
         }
     };
     match begun {
-        // A unix socket connects at once, or says EAGAIN where the server's backlog is full.
+        // A unix socket connects at once, or says EAGAIN where the server's backlog is full. One that is to send the first
+        // bytes with its SYN has sent none yet.
         Ok(()) => return Stream::new(fd),
         Err(Errno::INPROGRESS) => {}
         Err(errno) => return Err(errno.into()),
@@ -418,8 +428,13 @@ pub async fn connect(peer: &Peer, source: Option<IpAddr>) -> io::Result<Stream> 
     Ok(stream)
 }
 
-/// Whether it is this machine that could not connect: no port, descriptor or memory left, or a firewall of its own. That says
-/// nothing of the server.
+fn give(fd: &OwnedFd, options: &UpstreamSocket) -> io::Result<()> {
+    let mut refused = change_connecting(fd, options).into_iter();
+    refused.next().map_or(Ok(()), |refused| Err(refused.into()))
+}
+
+/// Whether it is this machine that could not connect: no port, descriptor or memory left, no such interface any more, or a
+/// firewall of its own. That says nothing of the server.
 pub fn is_our_own(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -430,6 +445,7 @@ pub fn is_our_own(error: &io::Error) -> bool {
                 | libc::ENFILE
                 | libc::ENOBUFS
                 | libc::ENOMEM
+                | libc::ENODEV
                 | libc::EPERM
                 | libc::EACCES
         )

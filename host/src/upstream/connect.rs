@@ -167,12 +167,14 @@ async fn dial(worker: &Worker, routed: &Routed, here: &Here) -> Result<(Channel,
 pub(super) async fn from_a_source(upstream: &Upstream, place: &Place) -> io::Result<Stream> {
     let peer = &**place.server().peer();
     let sources = upstream.sources_for(peer);
+    let terms = upstream.terms.load_full();
+    let options = terms.config.socket.as_ref();
     if sources.is_empty() {
-        return sys::connect(peer, None).await;
+        return sys::connect(peer, None, options).await;
     }
     let mut last = io::ErrorKind::AddrNotAvailable.into();
     for source in sources {
-        match sys::connect(peer, Some(source)).await {
+        match sys::connect(peer, Some(source), options).await {
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => last = error,
             connected => return connected,
         }

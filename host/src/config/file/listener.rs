@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 
 use super::timeouts::timeout;
-use super::{Detection, Fate, Keepalive, Limits, OnChange, ProxyIn, Route, SocketFile, Timeouts, TlsIn};
+use super::{Detection, Fate, Keepalive, ListenerSocket, Limits, OnChange, ProxyIn, Route, SocketFile, Timeouts, TlsIn};
 use crate::config::address::ListenAddress;
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::name::Name;
@@ -40,6 +40,8 @@ pub struct Listener {
     /// says.
     #[schemars(extend("default" = timeout(defaults::VIGILANCE.user_timeout)))]
     pub user_timeout: Option<Given<Timeout>>,
+    /// Options of the sockets that clients come to.
+    pub socket: Option<Given<ListenerSocket>>,
     /// Who may connect, where the address is a unix socket.
     pub socket_file: Option<Given<SocketFile>>,
     /// Whether clients come through a proxy that says who they are (the PROXY protocol).
@@ -68,6 +70,7 @@ impl Read for Listener {
             accept: table.optional("accept"),
             keepalive: table.optional("keepalive"),
             user_timeout: table.optional("user-timeout"),
+            socket: table.optional("socket"),
             socket_file: table.optional("socket-file"),
             proxy_protocol: table.optional("proxy-protocol"),
             routes: table.optional("routes"),

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use super::timeouts::timeout;
 use super::{
     Dns, Fate, Health, Keepalive, OnChange, Passive, ProxyOut, Queue, Retries, Server, Source, TimeoutChanges, TlsOut,
+    UpstreamSocket,
 };
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::percentage::Percentage;
@@ -34,6 +35,8 @@ pub struct Upstream {
     /// says.
     #[schemars(extend("default" = timeout(defaults::VIGILANCE.user_timeout)))]
     pub user_timeout: Option<Given<Timeout>>,
+    /// Options of the sockets that lead to the servers.
+    pub socket: Option<Given<UpstreamSocket>>,
     /// When a server is connected to: `at-once`, or at the client's `first-byte`, so that a client which never speaks
     /// costs no server anything. A server that speaks first needs `at-once`.
     #[schemars(extend("default" = Word::of(Connect::default())))]
@@ -86,6 +89,7 @@ impl Read for Upstream {
             timeouts: table.optional("timeouts"),
             keepalive: table.optional("keepalive"),
             user_timeout: table.optional("user-timeout"),
+            socket: table.optional("socket"),
             connect: table.optional("connect"),
             retries: table.optional("retries"),
             queue: table.optional("queue"),

@@ -17,6 +17,7 @@ mod robustness;
 mod route;
 mod schema;
 mod sharing;
+mod socket;
 mod tls;
 mod units;
 mod upstream;
@@ -154,6 +155,7 @@ longest = "10m"
 servers = ["localhost:1"]
 retries = 0
 preconnect = 1024
+socket = { congestion-control = "cubic", device = "lo", fast-open = false }
 proxy-protocol = { version = "v2", tlvs = ["authority", "alpn", "ssl", "unique-id", "crc32c"], pass = ["0xEA", "0x04"] }
 
 [upstreams.a-second.tls]
@@ -172,6 +174,19 @@ upstream = "blue"
 accept = "shared"
 keepalive = "off"
 user-timeout = 0
+
+[listeners.socket]
+receive-buffer = "64KiB"
+send-buffer = "1GiB"
+congestion-control = "bbr"
+notsent-lowat = "16KiB"
+dscp = "EF"
+mark = 0x10
+device = "eth0"
+mss = 1400
+freebind = false
+defer-accept = "5s"
+fast-open = 256
 
 [listeners.timeouts]
 connect = "250ms"

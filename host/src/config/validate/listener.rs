@@ -11,6 +11,7 @@ use super::names::{FirstUse, Names};
 use super::on_change::on_change;
 use super::proxy_protocol::proxy_in;
 use super::routes::{Place, Shared, routes};
+use super::socket::listener_socket;
 use super::socket_file::socket_file;
 use super::timeouts::timeouts;
 use super::tls::tls_in;
@@ -84,6 +85,7 @@ pub fn listeners(
         let limits = table_or_default(typed.limits).and_then(|typed| limits(typed, problems));
         let accept = word_or_default(typed.accept);
         let vigilance = vigilance(typed.keepalive, typed.user_timeout, problems);
+        let socket = listener_socket(typed.socket, address.as_ref().ok(), problems);
         let socket_file = socket_file(
             typed.socket_file,
             address.as_ref().map_err(|reported| *reported),
@@ -115,6 +117,7 @@ pub fn listeners(
             limits: limits?,
             accept: accept?,
             vigilance: vigilance?,
+            socket: socket?,
             socket_file: socket_file?,
             proxy_protocol: proxy_protocol?,
             routes: routes?,

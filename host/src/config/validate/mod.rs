@@ -29,6 +29,7 @@ mod retries;
 mod route;
 mod routes;
 pub(super) mod server;
+mod socket;
 mod socket_file;
 mod source;
 mod telemetry;

@@ -12,6 +12,7 @@ use super::proxy_protocol::proxy_out;
 use super::queue::queue;
 use super::retries::retries;
 use super::server::servers;
+use super::socket::{Circumstances, upstream_socket};
 use super::source::source;
 use super::timeouts::timeout_changes;
 use super::tls::tls_out;
@@ -32,11 +33,20 @@ pub fn upstream(
     let useful = check_use(&typed, problems);
     let unix = unix_socket(&typed.servers);
 
+    let has_source = typed.source.is_some();
+    let (is_told, is_secured) = (typed.proxy_protocol.is_some(), typed.tls.is_some());
+
     let balance = word_or_default(typed.balance);
     let servers = servers(typed.servers, &entry.key, problems);
     let timeouts = table_or_default(typed.timeouts).and_then(|typed| timeout_changes(typed, problems));
     let vigilance = vigilance(typed.keepalive, typed.user_timeout, problems);
     let connect = word_or_default(typed.connect);
+    let circumstances = Circumstances {
+        unix: unix.clone(),
+        has_source,
+        speaks_first: is_told || is_secured || !matches!(connect, Ok(Connect::AtOnce)),
+    };
+    let socket = upstream_socket(typed.socket, &circumstances, problems);
     let retries = retries(typed.retries, problems);
     let queue = table_or_default(typed.queue).and_then(|typed| queue(typed, problems));
     let preconnect = count_or_default(typed.preconnect, &ranges::PRECONNECT, 0, problems);
@@ -59,6 +69,7 @@ pub fn upstream(
         servers: servers?,
         timeouts: timeouts?,
         vigilance: vigilance?,
+        socket: socket?,
         connect: connect?,
         retries: retries?,
         queue: queue?,
@@ -122,6 +133,16 @@ fn check_use(typed: &file::Upstream, problems: &mut Problems) -> Result<(), Repo
         let problem = Problem::at(preconnect.span(), "`preconnect` has no effect with this `balance`");
         let problem = problem.label("a connection that is there already leads to any server");
         report(problem.related(balance.span(), "this sends each client to a server of its own"));
+    }
+    if let Some(Given(Ok(preconnect))) = &typed.preconnect
+        && *preconnect.get_ref() > 0
+        && let Some(Given(Ok(socket))) = &typed.socket
+        && let Some(Given(Ok(fast_open))) = &socket.get_ref().fast_open
+        && *fast_open.get_ref()
+    {
+        let problem = Problem::at(preconnect.span(), "`preconnect` contradicts `socket.fast-open`");
+        let problem = problem.label("this connects before there is anything to send");
+        report(problem.related(fast_open.span(), "this waits for the first bytes"));
     }
     useful
 }
