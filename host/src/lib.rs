@@ -64,6 +64,7 @@ mod protocol;
 mod signature;
 mod sockets;
 mod sys;
+mod transparent;
 mod watch;
 mod words;
 mod worker;

@@ -9,7 +9,7 @@ use rustix::process::geteuid;
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::config::{Config, ListenAddress, ListenerConfig, ListenerSocket, UpstreamConfig};
-use crate::sys::{Refused, Why, try_connecting, try_listening};
+use crate::sys::{Refused, Why, try_as_client, try_connecting, try_listening};
 
 /// Everything that a configuration wants of sockets and that they cannot be given. `before` is what is in force, whose sockets are
 /// there already.
@@ -42,11 +42,14 @@ pub fn of_listener(before: &ListenerSocket, config: &ListenerConfig) -> Vec<Stri
 /// What the sockets of new and changed upstreams cannot be given.
 pub fn of_upstreams(before: Option<&Config>, config: &Config) -> Vec<String> {
     let is_known = |upstream: &&UpstreamConfig| {
-        let same = |old: &UpstreamConfig| old.name == upstream.name && old.socket == upstream.socket;
+        let same = |old: &UpstreamConfig| {
+            old.name == upstream.name && old.socket == upstream.socket && old.as_client == upstream.as_client
+        };
         before.is_some_and(|before| before.upstreams.iter().any(same))
     };
     let changed = config.upstreams.iter().filter(|upstream| !is_known(upstream));
-    let with_options: Vec<_> = changed.filter(|upstream| upstream.socket.is_some()).collect();
+    let has_options = |upstream: &&UpstreamConfig| upstream.socket.is_some() || upstream.as_client;
+    let with_options: Vec<_> = changed.filter(has_options).collect();
     if with_options.is_empty() {
         return Vec::new();
     }
@@ -60,9 +63,15 @@ pub fn of_upstreams(before: Option<&Config>, config: &Config) -> Vec<String> {
 }
 
 fn of_upstream(config: &UpstreamConfig) -> Vec<String> {
-    let Some(socket) = &config.socket else { return Vec::new() };
     let whose = format!("upstream \"{}\"", config.name);
-    let mut problems = said(&whose, try_connecting(socket));
+    let mut problems = Vec::new();
+    if config.as_client
+        && let Err(error) = try_as_client()
+    {
+        problems.push(format!("{whose}: `source = \"client\"`: {error}: {NEEDS_ADMIN}"));
+    }
+    let Some(socket) = &config.socket else { return problems };
+    problems.extend(said(&whose, try_connecting(socket)));
     if socket.fast_open {
         problems.extend(fast_open(&whose, CONNECTS));
     }
@@ -71,7 +80,10 @@ fn of_upstream(config: &UpstreamConfig) -> Vec<String> {
 
 fn said(whose: &str, refused: io::Result<Vec<Refused>>) -> Vec<String> {
     match refused {
-        Ok(refused) => refused.iter().map(|refused| format!("{whose}: {}", explained(refused))).collect(),
+        Ok(refused) => refused
+            .iter()
+            .map(|refused| format!("{whose}: {}", explained(refused)))
+            .collect(),
         Err(error) => vec![format!("{whose}: its `socket` cannot be tried: {error}")],
     }
 }
@@ -80,7 +92,11 @@ fn said(whose: &str, refused: io::Result<Vec<Refused>>) -> Vec<String> {
 pub fn explained(refused: &Refused) -> String {
     let advice = match (&refused.why, refused.key) {
         (Why::Granted(most), key) => {
-            let limit = if key == "socket.receive-buffer" { "rmem_max" } else { "wmem_max" };
+            let limit = if key == "socket.receive-buffer" {
+                "rmem_max"
+            } else {
+                "wmem_max"
+            };
             Some(format!("raise net.core.{limit} (sysctl), or write at most {most}"))
         }
         (Why::Kernel(error), key) => kernel_advice(key, error),
@@ -103,7 +119,7 @@ fn kernel_advice(key: &str, error: &io::Error) -> Option<String> {
             "the kernel has {} (net.ipv4.tcp_available_congestion_control); others are modules, as in `modprobe tcp_bbr`",
             listed(&of_tcp("tcp_available_congestion_control"))
         )),
-        "socket.mark" if is_forbidden => Some(NEEDS_ADMIN.to_owned()),
+        "socket.mark" | "transparent" if is_forbidden => Some(NEEDS_ADMIN.to_owned()),
         "socket.device" if is_forbidden => Some(
             "a socket that is bound to an interface already leaves it with CAP_NET_RAW alone; restart, or give the process that"
                 .to_owned(),
@@ -114,7 +130,7 @@ fn kernel_advice(key: &str, error: &io::Error) -> Option<String> {
 }
 
 /// What to do where CAP_NET_ADMIN is missing.
-pub const NEEDS_ADMIN: &str = "it needs CAP_NET_ADMIN: `AmbientCapabilities=` and `CapabilityBoundingSet=` of a systemd unit give it \
+const NEEDS_ADMIN: &str = "it needs CAP_NET_ADMIN: `AmbientCapabilities=` and `CapabilityBoundingSet=` of a systemd unit give it \
      to a process that is not root's; `[process] user` gives it away";
 
 /// Bits of net.ipv4.tcp_fastopen.
@@ -135,7 +151,9 @@ fn fast_open(whose: &str, bit: u32) -> Option<String> {
 
 fn interfaces() -> String {
     let entries = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-    let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<_> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
     names.sort();
     listed(&names.join(" "))
 }

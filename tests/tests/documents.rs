@@ -57,6 +57,7 @@ documents! {
     the_guide: "docs/filters.md",
     sharing: "docs/sharing.md",
     sockets: "docs/sockets.md",
+    transparent: "docs/transparent.md",
     reload: "docs/reload.md",
     upgrade: "docs/upgrade.md",
     filter_access_log: "filters/access-log/README.md",
@@ -82,6 +83,7 @@ fn no_document_is_forgotten() {
         "docs/filters.md",
         "docs/sharing.md",
         "docs/sockets.md",
+        "docs/transparent.md",
         "docs/reload.md",
         "docs/upgrade.md",
     ]

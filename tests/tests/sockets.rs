@@ -6,8 +6,8 @@ use std::fs;
 use rustix::process::Signal;
 use spliceway_tests::bytes::pattern;
 use spliceway_tests::command::{Finished, lasting, run};
-use spliceway_tests::service::EndOf;
 use spliceway_tests::network::{Network, PROXY, Place, UPSTREAM};
+use spliceway_tests::service::EndOf;
 use spliceway_tests::{Client, DEADLINE, Event, Peer, Proxy, Upstream, eventually, is_root, skip, spliceway};
 
 fn config(listener: &str, upstream: &str, server: &str) -> String {
@@ -20,7 +20,18 @@ fn config(listener: &str, upstream: &str, server: &str) -> String {
 /// The proxy's ends of its connections at such addresses, as ss(8) tells of them.
 #[track_caller]
 fn ss(filter: &str) -> String {
-    let words = ["-H", "-t", "-n", "-e", "-m", "-o", "-i", "--tos", "state", "established"];
+    let words = [
+        "-H",
+        "-t",
+        "-n",
+        "-e",
+        "-m",
+        "-o",
+        "-i",
+        "--tos",
+        "state",
+        "established",
+    ];
     let filter: Vec<_> = filter.split(' ').collect();
     run(lasting("ss").args(words).args(filter), DEADLINE).success()
 }
@@ -28,13 +39,21 @@ fn ss(filter: &str) -> String {
 /// The end that a client has come to.
 #[track_caller]
 fn clients_end(proxy: &Proxy, client: &Peer) -> String {
-    ss(&format!("sport = :{} and dport = :{}", proxy.port(), port(client.local())))
+    ss(&format!(
+        "sport = :{} and dport = :{}",
+        proxy.port(),
+        port(client.local())
+    ))
 }
 
 /// The end that leads to a server.
 #[track_caller]
 fn servers_end(server: &Peer) -> String {
-    ss(&format!("dport = :{} and sport = :{}", port(server.local()), port(server.remote())))
+    ss(&format!(
+        "dport = :{} and sport = :{}",
+        port(server.local()),
+        port(server.remote())
+    ))
 }
 
 fn port(address: &str) -> &str {
@@ -83,8 +102,14 @@ fn the_sockets_of_clients_have_what_their_listener_says() {
     let (client, server) = talk(&proxy, &upstream);
     let said = clients_end(&proxy, &client);
     // The kernel doubles sizes; a class is the six upper bits of a byte; a timestamp takes twelve bytes of a segment.
-    says(&said, &["rb196608", "tb98304", " reno ", "tos:0x88", "127.0.0.1%lo:", "mss:988"]);
-    says_nothing_of(&servers_end(&server), &["rb196608", "tb98304", " reno ", "tos:0x88", "%lo", "mss:988"]);
+    says(
+        &said,
+        &["rb196608", "tb98304", " reno ", "tos:0x88", "127.0.0.1%lo:", "mss:988"],
+    );
+    says_nothing_of(
+        &servers_end(&server),
+        &["rb196608", "tb98304", " reno ", "tos:0x88", "%lo", "mss:988"],
+    );
 }
 
 #[test]
@@ -95,8 +120,14 @@ fn the_sockets_of_servers_have_what_their_upstream_says() {
     let proxy = Proxy::run(&config("", socket, upstream.address())).start();
     let (client, server) = talk(&proxy, &upstream);
     let said = servers_end(&server);
-    says(&said, &["rb196608", "tb98304", " reno ", "tos:0x4", "127.0.0.1%lo:", "mss:988"]);
-    says_nothing_of(&clients_end(&proxy, &client), &["rb196608", "tb98304", " reno ", "tos:0x4", "%lo", "mss:988"]);
+    says(
+        &said,
+        &["rb196608", "tb98304", " reno ", "tos:0x4", "127.0.0.1%lo:", "mss:988"],
+    );
+    says_nothing_of(
+        &clients_end(&proxy, &client),
+        &["rb196608", "tb98304", " reno ", "tos:0x4", "%lo", "mss:988"],
+    );
 }
 
 #[test]
@@ -187,13 +218,18 @@ fn the_first_bytes_go_with_the_syn() {
         Err(reason) => skip!("{reason}"),
     };
     for place in [Place::Client, Place::Proxy, Place::Upstream] {
-        network.at(place, || fs::write("/proc/sys/net/ipv4/tcp_fastopen", "3")).expect("a setting of this network");
+        network
+            .at(place, || fs::write("/proc/sys/net/ipv4/tcp_fastopen", "3"))
+            .expect("a setting of this network");
     }
     // Two proxies on the way: the first one sends what the second one takes.
     let second = network.at(Place::Upstream, || {
         let upstream = Upstream::echo();
         let config = config("socket.fast-open = 16", "", upstream.address());
-        (Proxy::run(&config.replace("127.0.0.1:0", &format!("{UPSTREAM}:0"))), upstream)
+        (
+            Proxy::run(&config.replace("127.0.0.1:0", &format!("{UPSTREAM}:0"))),
+            upstream,
+        )
     });
     network.enter(Place::Upstream);
     let (second, _upstream) = (second.0.start(), second.1);
@@ -236,7 +272,9 @@ fn counted(network: &Network, place: Place, name: &str) -> u64 {
     let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let mut pairs = names.split_whitespace().zip(values.split_whitespace());
     let found = pairs.find(|(key, _)| *key == name);
-    found.and_then(|(_, value)| value.parse().ok()).expect("a counter of this name")
+    found
+        .and_then(|(_, value)| value.parse().ok())
+        .expect("a counter of this name")
 }
 
 // ---- reload ----
@@ -298,12 +336,24 @@ fn what_cannot_be_had_is_an_error_of_a_reload_and_disturbs_nothing() {
     let proxy = Proxy::run(&with("socket.dscp = 10", "socket.dscp = 10")).start();
     let (mut client, mut server) = talk(&proxy, &upstream);
     for (listener, socket, why) in [
-        ("socket.congestion-control = \"vagas\"", "", "listener \"front\": `socket.congestion-control = \"vagas\"`"),
-        ("", "socket.device = \"eth99\"", "upstream \"back\": `socket.device = \"eth99\"`"),
+        (
+            "socket.congestion-control = \"vagas\"",
+            "",
+            "listener \"front\": `socket.congestion-control = \"vagas\"`",
+        ),
+        (
+            "",
+            "socket.device = \"eth99\"",
+            "upstream \"back\": `socket.device = \"eth99\"`",
+        ),
         ("socket.dscp = 64", "", "64 is out of range"),
     ] {
         let event = reload(&proxy, &with(listener, socket));
-        assert_eq!(event.message(), "configuration rejected: the one before serves on", "{event}");
+        assert_eq!(
+            event.message(),
+            "configuration rejected: the one before serves on",
+            "{event}"
+        );
         says(event.text("error"), &[why]);
     }
     client.send(b"still here");
@@ -324,7 +374,14 @@ fn what_the_kernel_has_not_is_an_error_at_the_start_that_says_what_it_has() {
         start("socket.congestion-control = \"vagas\"", ""),
         start("", "socket.congestion-control = \"vagas\""),
     ] {
-        refused(proxy, &["`socket.congestion-control = \"vagas\"`: No such file", known, "modprobe"]);
+        refused(
+            proxy,
+            &[
+                "`socket.congestion-control = \"vagas\"`: No such file",
+                known,
+                "modprobe",
+            ],
+        );
     }
     let proxy = start("", "socket = { device = \"eth99\", receive-buffer = \"1GiB\" }");
     refused(
@@ -338,16 +395,30 @@ fn what_the_kernel_has_not_is_an_error_at_the_start_that_says_what_it_has() {
         ],
     );
     let proxy = start("socket.send-buffer = \"1GiB\"", "");
-    refused(proxy, &["listener \"front\"", "`socket.send-buffer = 1073741824`", "raise net.core.wmem_max"]);
+    refused(
+        proxy,
+        &[
+            "listener \"front\"",
+            "`socket.send-buffer = 1073741824`",
+            "raise net.core.wmem_max",
+        ],
+    );
 }
 
 #[test]
 fn check_says_what_cannot_be_had_and_all_of_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("spliceway.toml");
-    let wrong = config("socket.congestion-control = \"vagas\"", "socket.device = \"eth99\"", "127.0.0.1:1");
+    let wrong = config(
+        "socket.congestion-control = \"vagas\"",
+        "socket.device = \"eth99\"",
+        "127.0.0.1:1",
+    );
     fs::write(&file, wrong).unwrap();
-    let checked = spliceway([&*"check".to_owned(), "--config", &file.display().to_string()], DEADLINE);
+    let checked = spliceway(
+        [&*"check".to_owned(), "--config", &file.display().to_string()],
+        DEADLINE,
+    );
     assert_eq!(checked.code(), Some(1));
     let listener = "error: listener \"front\": `socket.congestion-control = \"vagas\"`";
     let upstream = "error: upstream \"back\": `socket.device = \"eth99\"`";
@@ -365,12 +436,18 @@ fn who_may_not_mark_packets_is_told_so_before_anybody_is_served() {
         ("", "socket.mark = 7", "upstream \"back\""),
     ] {
         let config = config(listener, socket, upstream.address());
-        let folder = tempfile::Builder::new().permissions(open()).tempdir().expect("a folder");
+        let folder = tempfile::Builder::new()
+            .permissions(open())
+            .tempdir()
+            .expect("a folder");
         let file = folder.path().join("spliceway.toml");
         fs::write(&file, config).unwrap();
         let arguments = ["run".to_owned(), "--config".to_owned(), file.display().to_string()];
         let binary = spliceway_tests::artifacts::binary();
-        let nobody = run(spliceway_tests::command::lasting_as("nobody", binary).args(arguments), DEADLINE);
+        let nobody = run(
+            spliceway_tests::command::lasting_as("nobody", binary).args(arguments),
+            DEADLINE,
+        );
         refused(nobody, &[whose, "`socket.mark = 7`", "CAP_NET_ADMIN"]);
     }
 }
@@ -387,7 +464,10 @@ fn a_process_that_gives_its_privileges_away_marks_at_its_listeners_alone() {
     }
     let upstream = Upstream::listen();
     let with = |listener: &str, socket: &str| {
-        format!("{}[process]\nuser = \"nobody\"\n", config(listener, socket, upstream.address()))
+        format!(
+            "{}[process]\nuser = \"nobody\"\n",
+            config(listener, socket, upstream.address())
+        )
     };
     refused(
         Proxy::run(&with("", "socket.mark = 7")).fail(),
@@ -415,7 +495,9 @@ fn sockets_that_are_handed_over_have_what_the_new_process_says() {
     let file = proxy.folder().join("spliceway.toml");
     fs::write(&file, config("socket.dscp = 12", "", upstream.address())).unwrap();
     proxy.signal(Signal::USR2);
-    let process = proxy.wait_for("upgraded: another process serves", |_| true).number("process");
+    let process = proxy
+        .wait_for("upgraded: another process serves", |_| true)
+        .number("process");
     let _end = EndOf(vec![process]);
     let (client, _server) = talk(&proxy, &upstream);
     says(&clients_end(&proxy, &client), &["tos:0x30"]);

@@ -8,6 +8,7 @@ mod address;
 mod alpn_name;
 mod at_limit;
 pub mod defaults;
+mod destination;
 mod diagnostics;
 mod dscp;
 mod file;
@@ -56,6 +57,7 @@ use std::time::Duration;
 
 use crate::digest::Digest;
 pub use address::{Address, AddressError, ListenAddress};
+pub use destination::{Destination, may_be};
 pub use diagnostics::Problems;
 pub use file::schema;
 pub use filter_source::{Pull, Source};
@@ -67,8 +69,8 @@ pub use process::{Account, ProcessConfig, UpgradeSocket};
 pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
 pub use ranges::WEIGHT as WEIGHTS;
 pub use reference::{Reference, ReferenceError, Repository, SCHEME, Version};
-pub use socket::{ListenerSocket, SocketOptions, UpstreamSocket};
 pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition};
+pub use socket::{ListenerSocket, SocketOptions, UpstreamSocket};
 pub use tls::{CertificateFiles, ClientAuth, TlsIn, TlsOut, TlsStart, TlsVersion};
 pub use trust::{KeySource, Scope, TrustConfig};
 pub use units::{parse_period, period};
@@ -329,6 +331,8 @@ pub struct ListenerConfig {
     pub accept: Accept,
     /// Of the clients' connections.
     pub vigilance: Vigilance,
+    /// Whether clients were on their way to somebody else, and how they were led here.
+    pub transparent: Option<Transparent>,
     /// What the sockets that clients come to are given.
     pub socket: ListenerSocket,
     /// Of a unix socket.
@@ -355,6 +359,7 @@ impl ListenerConfig {
             limits: defaults::LIMITS,
             accept: Accept::default(),
             vigilance: defaults::VIGILANCE,
+            transparent: None,
             socket: ListenerSocket::default(),
             socket_file: SocketFile::default(),
             proxy_protocol: None,
@@ -438,6 +443,15 @@ pub struct Keepalive {
     pub interval: Duration,
     /// Unanswered probes after which the peer is given up, 1 to 127 (TCP_KEEPCNT).
     pub count: u32,
+}
+
+/// How clients that were on their way to somebody else are led here by netfilter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transparent {
+    /// Their packets are sent here (REDIRECT, DNAT), and the kernel remembers where they were to go (SO_ORIGINAL_DST).
+    Redirect,
+    /// Their packets are given to our socket as they are (TPROXY): its address is where they were to go.
+    Tproxy,
 }
 
 /// How workers share a listener's address.

@@ -8,9 +8,9 @@ use serde_json::{Map, Value as Json, json};
 use super::units::{Size, period};
 use super::word::{Word, Words};
 use super::{
-    AccessLogConfig, AdminConfig, Config, FilterConfig, Health, Limits, ListenerConfig, ListenerSocket, LogFormat, Pull, RouteConfig,
-    RouteTarget, ServerConfig, ServerPlace, SocketFile, SocketOptions, TemplatePart, TimeoutChanges, Timeouts, TlsIn, TlsOut, Trusted,
-    UpstreamConfig, Vigilance,
+    AccessLogConfig, AdminConfig, Config, FilterConfig, Health, Limits, ListenerConfig, ListenerSocket, LogFormat,
+    Pull, RouteConfig, RouteTarget, ServerConfig, ServerPlace, SocketFile, SocketOptions, TemplatePart, TimeoutChanges,
+    Timeouts, TlsIn, TlsOut, Trusted, UpstreamConfig, Vigilance,
 };
 
 impl Config {
@@ -98,7 +98,11 @@ fn upstream(config: &UpstreamConfig) -> Json {
     there(json!({
         "balance": word(config.balance),
         "connect": word(config.connect),
-        "servers": config.servers.iter().map(server).collect::<Vec<_>>(),
+        "servers": (!config.servers.is_empty()).then(|| config.servers.iter().map(server).collect::<Vec<_>>()),
+        "original-destination": config.original_destination.as_ref().map(|allowed| match allowed.is_empty() {
+            true => json!(true),
+            false => json!(allowed.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        }),
         "timeouts": timeout_changes(&config.timeouts),
         "keepalive": keepalive(&config.vigilance),
         "user-timeout": timeout(config.vigilance.user_timeout),
@@ -114,7 +118,10 @@ fn upstream(config: &UpstreamConfig) -> Json {
         "retries": { "count": config.retries.count, "budget": percent(config.retries.budget) },
         "queue": { "length": config.queue.length, "timeout": period(config.queue.timeout) },
         "preconnect": config.preconnect,
-        "source": config.source,
+        "source": match config.as_client {
+            true => json!("client"),
+            false => json!(config.source),
+        },
         "health": config.health.as_ref().map(health),
         "passive": config.passive.map(|passive| json!({
             "failures": passive.failures,
@@ -171,7 +178,8 @@ fn listener(config: &ListenerConfig) -> Json {
         "accept": word(config.accept),
         "keepalive": keepalive(&config.vigilance),
         "user-timeout": timeout(config.vigilance.user_timeout),
-        "socket": (config.socket != ListenerSocket::default()).then(|| {
+        "transparent": config.transparent.map(word),
+        "socket": has_options(&config.socket).then(|| {
             let socket = &config.socket;
             let own = json!({ "defer-accept": socket.defer_accept.map(period), "fast-open": socket.fast_open });
             socket_options(&socket.options, own)
@@ -217,6 +225,7 @@ fn route(config: &RouteConfig) -> Json {
         "alpn": texts(config.alpn.clone()),
         "protocol": texts(config.protocol.iter().map(|protocol| word(*protocol).to_owned()).collect()),
         "client": config.client.as_ref().map(trusted),
+        "destination": texts(config.destination.iter().map(ToString::to_string).collect()),
         "proxy-tlv": (!tlvs.is_empty()).then_some(tlvs),
         "subject": texts(config.subject.iter().map(ToString::to_string).collect()),
         "upstream": upstream,
@@ -329,6 +338,15 @@ fn keepalive(vigilance: &Vigilance) -> Json {
             "count": keepalive.count,
         }),
     }
+}
+
+/// Whether its table says anything.
+fn has_options(socket: &ListenerSocket) -> bool {
+    let none = ListenerSocket {
+        is_transparent: socket.is_transparent,
+        ..ListenerSocket::default()
+    };
+    *socket != none
 }
 
 /// With what one end alone has.

@@ -34,6 +34,8 @@ pub struct ListenerSocket {
     pub defer_accept: Option<Duration>,
     /// How many clients may wait that have sent bytes before they are known to be there (TCP_FASTOPEN), 1 to 65 535.
     pub fast_open: Option<u16>,
+    /// Whether it takes connections to addresses that are not this machine's (IP_TRANSPARENT).
+    pub is_transparent: bool,
 }
 
 /// Of a socket that connects to a server.

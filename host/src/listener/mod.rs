@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
-use crate::config::{Detection, ListenAddress, ListenerConfig, ProxyIn, Timeouts};
+use crate::config::{Detection, ListenAddress, ListenerConfig, ProxyIn, Timeouts, Transparent};
 use crate::detect::Sight;
 use crate::filter::{Filter, Observers};
 use crate::handover;
@@ -22,6 +22,7 @@ use crate::route::rules::Rules;
 use crate::sockets;
 use crate::sys::{Peer, Refused, adopt, listen_tcp, listen_unix};
 use crate::tls::Terminator;
+use crate::transparent::Own;
 use crate::upstream::{Upstream, Upstreams};
 pub use accept::{accept, serve_handed};
 pub use crew::{Counted, Crew, Handed};
@@ -39,6 +40,10 @@ pub struct Listener {
     pub proxy_protocol: Option<ProxyIn>,
     /// Which of its connections go where, unless a filter decides otherwise.
     pub rules: Arc<Rules>,
+    /// Where clients were on their way to somebody else: how they were led here.
+    pub transparent: Option<Transparent>,
+    /// Which sockets are this process's.
+    pub own: Arc<Own>,
     /// What `Target::Upstream` of `rules` stands for.
     pub targets: Vec<Arc<Upstream>>,
     pub detection: Detection,

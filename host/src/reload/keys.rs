@@ -37,6 +37,7 @@ pub fn listener_keys(old: &ListenerConfig, new: &ListenerConfig) -> Vec<String> 
         "timeouts" = timeouts;
         "limits" = limits;
         "keepalive or user-timeout" = vigilance;
+        "transparent" = transparent;
         "socket" = socket;
         "proxy-protocol" = proxy_protocol;
         "detection" = detection;
@@ -73,6 +74,7 @@ pub fn route_keys(old: &RouteConfig, new: &RouteConfig) -> Vec<String> {
         "alpn" = alpn;
         "protocol" = protocol;
         "client" = client;
+        "destination" = destination;
         "proxy-tlv" = tlvs;
         "subject" = subject;
         "where it leads" = target;
@@ -109,7 +111,8 @@ pub fn upstream_keys(old: &UpstreamConfig, new: &UpstreamConfig) -> Vec<String> 
         "retries" = retries;
         "queue" = queue;
         "preconnect" = preconnect;
-        "source" = source;
+        "original-destination" = original_destination;
+        "source" = source, as_client;
         "health" = health;
         "passive" = passive;
         "slow-start" = slow_start;

@@ -17,6 +17,7 @@ use crate::listener::Listener;
 use crate::protocol::Protocol;
 use crate::proxy_header::outgoing;
 use crate::tls::unrecognized_name;
+use crate::transparent;
 use crate::upstream::{Upstream, Wish, key_of};
 use crate::worker::Worker;
 use dialogue::{Chosen, Dialogue, End};
@@ -60,7 +61,19 @@ pub async fn choose(worker: &Worker, inspected: Inspected, here: &Here) -> Resul
         Ok(chain) => chain,
         Err(stop) => return Err(close(worker, &accepted, End::Stopped(stop)).await),
     };
-    here.chooses(|| choice(&accepted, &chosen));
+    let through = match transparent::through(&accepted, &chosen.upstream) {
+        Ok(through) => through,
+        Err(cause) => {
+            transparent::complain(&accepted, cause);
+            accepted.socket.reset_on_close();
+            return Err(Outcome::new(Stage::Route, cause, None));
+        }
+    };
+    let has_destination = through.as_ref().is_some_and(|through| through.destination.is_some());
+    here.chooses(|| match has_destination {
+        true => Choice::Destination,
+        false => choice(&accepted, &chosen),
+    });
     let terms = chosen.upstream.terms();
     let header = terms.config.proxy_protocol.as_ref();
     let header = header.map(|protocol| outgoing(protocol, &accepted));
@@ -69,6 +82,7 @@ pub async fn choose(worker: &Worker, inspected: Inspected, here: &Here) -> Resul
         id: accepted.id,
         timeouts: timeouts(&accepted.listener, &chosen),
         wish: wish(&accepted, &chosen),
+        through,
         client: accepted.socket,
         upstream: chosen.upstream,
         unknown: accepted

@@ -12,6 +12,7 @@ use crate::notice::Notice;
 use crate::observe::AccessLog;
 use crate::route::rules::Rules;
 use crate::tls::Terminator;
+use crate::transparent::Own;
 use crate::upstream::{Upstream, Upstreams};
 
 /// What listeners are made with.
@@ -32,6 +33,8 @@ pub struct Shared {
     /// Present once there was a filter.
     pub observers: Option<Observers>,
     pub access_log: Option<AccessLog>,
+    /// Which sockets are this process's.
+    pub own: Arc<Own>,
 }
 
 /// A listener that serves, and what it was made from.
@@ -88,6 +91,7 @@ impl Common<'_> {
             limiter: shared_limiter,
             observers,
             access_log,
+            own: sockets,
         } = self.shared.clone();
         let listener = Listener {
             name: config.name.as_str().into(),
@@ -95,6 +99,8 @@ impl Common<'_> {
             tells: !filters.is_empty() || access_log.is_some() || self.tells_servers,
             with_ja4: !filters.is_empty() || access_log.as_ref().is_some_and(AccessLog::wants_ja4),
             targets: targets.collect(),
+            transparent: config.transparent,
+            own: sockets,
             rules,
             detection: config.detection,
             tls,

@@ -260,6 +260,7 @@ impl Server {
             limiter: Limiter::new(config.limits).map(Arc::new),
             observers,
             access_log,
+            own: Arc::default(),
         };
         let common = Common {
             filters: &filters,
@@ -275,6 +276,11 @@ impl Server {
             let listener = common.listener(config, None)?.listener;
             places.push((Listening::new(listener, address, offer), sockets));
         }
+        // Before anybody is accepted.
+        let addresses = places
+            .iter()
+            .filter_map(|(listening, _)| listening.post.address().address());
+        shared.own.listens_at(addresses);
         if let Some(account) = &config.process.user {
             privileges::give_away(account)?;
         }

@@ -163,6 +163,7 @@ impl Server {
             limiter,
             observers,
             access_log,
+            own: Arc::clone(&self.shared.own),
         };
         let all_filters: Vec<_> = filters.iter().map(|(filter, _)| Arc::clone(filter)).collect();
         let common = Common {
@@ -384,6 +385,7 @@ impl Server {
             file,
             overrides,
         }));
+        self.shared.own.listens_at(self.present.load().places());
         for worker in &self.workers {
             if refills {
                 worker.tell(Command::Refill);

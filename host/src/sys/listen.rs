@@ -92,7 +92,10 @@ fn tcp_socket(address: SocketAddr, vigilance: &Vigilance, wanted: &ListenerSocke
 /// What it has otherwise stays: a service manager may have given it that.
 fn give(socket: &OwnedFd, wanted: &ListenerSocket) -> io::Result<()> {
     let refused = change_listening(socket, &ListenerSocket::default(), wanted);
-    refused.into_iter().next().map_or(Ok(()), |refused| Err(io::Error::other(refused)))
+    refused
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |refused| Err(io::Error::other(refused)))
 }
 
 /// `count` handles of one unix socket at `path`. A socket file that nobody listens on any more is replaced; anything else

@@ -26,3 +26,20 @@ pub(super) fn set_int(
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// Whether an option that is on or off is on; not where it cannot be told.
+pub(super) fn is_set(socket: &impl AsFd, level: libc::c_int, option: libc::c_int) -> bool {
+    let mut value: libc::c_int = 0;
+    let mut length = size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the kernel writes no more than `length` bytes, which `value` has room for.
+    let answer = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            level,
+            option,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    answer == 0 && value != 0
+}

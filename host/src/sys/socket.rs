@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with, sockopt};
 use socket2::SockRef;
 
-use super::option::set_int;
+use super::option::{is_set, set_int};
 use crate::config::{ListenerSocket, SocketOptions, UpstreamSocket};
 
 /// An option that a socket was not given.
@@ -63,6 +63,14 @@ pub fn try_listening(is_ipv6: bool, before: &ListenerSocket, wanted: &ListenerSo
     Ok(change_listening(&socket, before, wanted))
 }
 
+/// Whether a socket could connect from the address of somebody else.
+///
+/// # Errors
+/// It could not, or there is no socket to be had.
+pub fn try_as_client() -> io::Result<()> {
+    transparent(&unused(false)?, true)
+}
+
 /// The same of sockets that connect.
 ///
 /// # Errors
@@ -79,14 +87,33 @@ pub fn try_connecting(wanted: &UpstreamSocket) -> io::Result<Vec<Refused>> {
 pub fn change_listening(socket: &impl AsFd, before: &ListenerSocket, wanted: &ListenerSocket) -> Vec<Refused> {
     let mut refused = change_options(socket, &before.options, &wanted.options);
     let mut set = |key, option, value: i32| {
-        refused.extend(taken(key, || value.to_string(), set_int(socket, libc::IPPROTO_TCP, option, value)).err());
+        refused.extend(
+            taken(
+                key,
+                || value.to_string(),
+                set_int(socket, libc::IPPROTO_TCP, option, value),
+            )
+            .err(),
+        );
     };
     if before.defer_accept != wanted.defer_accept {
         let seconds = wanted.defer_accept.map_or(0, |time| time.as_secs());
-        set("socket.defer-accept", libc::TCP_DEFER_ACCEPT, seconds.try_into().unwrap_or(i32::MAX));
+        set(
+            "socket.defer-accept",
+            libc::TCP_DEFER_ACCEPT,
+            seconds.try_into().unwrap_or(i32::MAX),
+        );
     }
     if before.fast_open != wanted.fast_open {
-        set("socket.fast-open", libc::TCP_FASTOPEN, wanted.fast_open.unwrap_or_default().into());
+        set(
+            "socket.fast-open",
+            libc::TCP_FASTOPEN,
+            wanted.fast_open.unwrap_or_default().into(),
+        );
+    }
+    if before.is_transparent != wanted.is_transparent {
+        let set = transparent(socket, wanted.is_transparent);
+        refused.extend(taken("transparent", || "\"tproxy\"".to_owned(), set).err());
     }
     refused.extend(too_small(socket, &wanted.options));
     refused
@@ -106,18 +133,34 @@ fn change_options(socket: &impl AsFd, before: &SocketOptions, wanted: &SocketOpt
     let mut refused = Vec::new();
     let mut note = |taken: Result<(), Refused>| refused.extend(taken.err());
     if before.receive_buffer != wanted.receive_buffer {
-        note(taken("socket.receive-buffer", || bytes(wanted.receive_buffer), receive_buffer(socket, wanted)));
+        note(taken(
+            "socket.receive-buffer",
+            || bytes(wanted.receive_buffer),
+            receive_buffer(socket, wanted),
+        ));
     }
     if before.send_buffer != wanted.send_buffer {
-        note(taken("socket.send-buffer", || bytes(wanted.send_buffer), send_buffer(socket, wanted)));
+        note(taken(
+            "socket.send-buffer",
+            || bytes(wanted.send_buffer),
+            send_buffer(socket, wanted),
+        ));
     }
     if before.congestion_control != wanted.congestion_control {
         let name = wanted.congestion_control.as_deref();
-        note(taken("socket.congestion-control", || text(name), congestion_control(socket, name)));
+        note(taken(
+            "socket.congestion-control",
+            || text(name),
+            congestion_control(socket, name),
+        ));
     }
     if before.notsent_lowat != wanted.notsent_lowat {
         let lowat = wanted.notsent_lowat.unwrap_or(0);
-        note(taken("socket.notsent-lowat", || lowat.to_string(), SockRef::from(socket).set_tcp_notsent_lowat(lowat)));
+        note(taken(
+            "socket.notsent-lowat",
+            || lowat.to_string(),
+            SockRef::from(socket).set_tcp_notsent_lowat(lowat),
+        ));
     }
     if before.dscp != wanted.dscp {
         let class = wanted.dscp.unwrap_or(0);
@@ -133,10 +176,18 @@ fn change_options(socket: &impl AsFd, before: &SocketOptions, wanted: &SocketOpt
     }
     if before.mss != wanted.mss {
         let mss = wanted.mss.unwrap_or(0);
-        note(taken("socket.mss", || mss.to_string(), SockRef::from(socket).set_tcp_mss(mss.into())));
+        note(taken(
+            "socket.mss",
+            || mss.to_string(),
+            SockRef::from(socket).set_tcp_mss(mss.into()),
+        ));
     }
     if before.freebind != wanted.freebind {
-        note(taken("socket.freebind", || wanted.freebind.to_string(), freebind(socket, wanted.freebind)));
+        note(taken(
+            "socket.freebind",
+            || wanted.freebind.to_string(),
+            freebind(socket, wanted.freebind),
+        ));
     }
     refused
 }
@@ -214,6 +265,19 @@ fn dscp(socket: &impl AsFd, class: u8) -> io::Result<()> {
     Ok(())
 }
 
+/// It may have addresses that are not this machine's (IP_TRANSPARENT, ip(7)).
+pub(super) fn transparent(socket: &impl AsFd, may: bool) -> io::Result<()> {
+    let (level, option) = match is_ipv6(socket)? {
+        true => (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT),
+        false => (libc::IPPROTO_IP, libc::IP_TRANSPARENT),
+    };
+    match set_int(socket, level, option, may.into()) {
+        // An inherited one may have it from somebody who might.
+        Err(_) if may && is_set(socket, level, option) => Ok(()),
+        set => set,
+    }
+}
+
 fn freebind(socket: &impl AsFd, may: bool) -> io::Result<()> {
     match is_ipv6(socket)? {
         true => sockopt::set_ipv6_freebind(socket, may)?,
@@ -225,8 +289,16 @@ fn freebind(socket: &impl AsFd, may: bool) -> io::Result<()> {
 /// The kernel gives less than is asked for without a word (net.core.rmem_max, net.core.wmem_max). It doubles what it gives.
 fn too_small(socket: &impl AsFd, wanted: &SocketOptions) -> Vec<Refused> {
     let buffers = [
-        ("socket.receive-buffer", wanted.receive_buffer, sockopt::socket_recv_buffer_size(socket)),
-        ("socket.send-buffer", wanted.send_buffer, sockopt::socket_send_buffer_size(socket)),
+        (
+            "socket.receive-buffer",
+            wanted.receive_buffer,
+            sockopt::socket_recv_buffer_size(socket),
+        ),
+        (
+            "socket.send-buffer",
+            wanted.send_buffer,
+            sockopt::socket_send_buffer_size(socket),
+        ),
     ];
     let too_small = buffers.into_iter().filter_map(|(key, asked, has)| {
         let (asked, granted) = (asked?, u32::try_from(has.ok()? / 2).ok()?);
@@ -245,7 +317,11 @@ fn is_ipv6(socket: &impl AsFd) -> io::Result<bool> {
 
 /// To try something on, and to see what new ones have.
 fn unused(is_ipv6: bool) -> io::Result<OwnedFd> {
-    let family = if is_ipv6 { AddressFamily::INET6 } else { AddressFamily::INET };
+    let family = if is_ipv6 {
+        AddressFamily::INET6
+    } else {
+        AddressFamily::INET
+    };
     Ok(socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
 }
 
@@ -286,6 +362,7 @@ mod tests {
             },
             defer_accept: Some(Duration::from_secs(3)),
             fast_open: Some(16),
+            is_transparent: false,
         }
     }
 
@@ -308,14 +385,24 @@ mod tests {
             let usual = has(&socket);
             let refused = change_listening(&socket, &ListenerSocket::default(), &everything());
             assert!(refused.is_empty(), "{refused:?}");
-            let given = (128 << 10, 64 << 10, "reno".to_owned(), 16 << 10, 184, Some(b"lo".to_vec()));
+            let given = (
+                128 << 10,
+                64 << 10,
+                "reno".to_owned(),
+                16 << 10,
+                184,
+                Some(b"lo".to_vec()),
+            );
             assert_eq!(has(&socket), given);
             // To leave an interface takes a privilege.
             let mut without = ListenerSocket::default();
             without.options.device = Some("lo".to_owned());
             let refused = change_listening(&socket, &everything(), &without);
             assert!(refused.is_empty(), "{refused:?}");
-            assert_eq!(has(&socket), (usual.0, usual.1, usual.2, usual.3, 0, Some(b"lo".to_vec())));
+            assert_eq!(
+                has(&socket),
+                (usual.0, usual.1, usual.2, usual.3, 0, Some(b"lo".to_vec()))
+            );
         }
     }
 
@@ -327,9 +414,18 @@ mod tests {
         wanted.options.receive_buffer = Some(1 << 30);
         let refused = try_listening(false, &ListenerSocket::default(), &wanted).unwrap();
         let said: Vec<_> = refused.iter().map(ToString::to_string).collect();
-        assert!(said[0].starts_with("`socket.congestion-control = \"no-such\"`: No such file"), "{said:?}");
-        assert!(said[1].starts_with("`socket.device = \"no-such-device\"`: No such device"), "{said:?}");
-        assert!(said[2].starts_with("`socket.receive-buffer = 1073741824`: the kernel gives"), "{said:?}");
+        assert!(
+            said[0].starts_with("`socket.congestion-control = \"no-such\"`: No such file"),
+            "{said:?}"
+        );
+        assert!(
+            said[1].starts_with("`socket.device = \"no-such-device\"`: No such device"),
+            "{said:?}"
+        );
+        assert!(
+            said[2].starts_with("`socket.receive-buffer = 1073741824`: the kernel gives"),
+            "{said:?}"
+        );
         assert_eq!(said.len(), 3);
     }
 }

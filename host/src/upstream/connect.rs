@@ -1,6 +1,7 @@
 //! Dials the servers of an upstream until one answers.
 
 use std::io;
+use std::net::IpAddr;
 
 use super::balance::Seat;
 use super::greet::greet;
@@ -12,7 +13,8 @@ use crate::connection::{Cause, Doing, Here, Note, Outcome, Routed, Stage, Tried}
 use crate::flow::Side;
 use crate::linger;
 use crate::relay::{Ending, Transfer};
-use crate::sys::{self, Coarse, Stream};
+use crate::sys::{self, Coarse, Manner, Peer, Source, Stream};
+use crate::transparent::Through;
 use crate::worker::{Elapsed, Worker};
 
 /// A connection with both of its sockets, made from [`Routed`] alone.
@@ -59,6 +61,8 @@ pub async fn connect(worker: &Worker, mut routed: Routed, here: &Here) -> Result
         Err(failure) => failure,
     };
     let (cause, side) = match failure {
+        Failure::Server(error) if error.kind() == io::ErrorKind::AddrNotAvailable => (Cause::NoSource, None),
+        Failure::Loop => (Cause::Loop, None),
         Failure::Server(error) => {
             tracing::debug!(upstream = %upstream.name(), %error, "no server answered");
             (Cause::of(&error), Side::Upstream.into())
@@ -96,6 +100,8 @@ enum Failure {
     /// What the last server that was tried has said.
     Server(io::Error),
     SilentClient,
+    /// The server is we.
+    Loop,
 }
 
 /// Until it has sent something, or has finished.
@@ -116,7 +122,9 @@ async fn dial(worker: &Worker, routed: &Routed, here: &Here) -> Result<(Channel,
     let deadline = routed.timeouts.connect.map(|limit| Coarse::now() + limit);
     let left = |shares| deadline.map(|deadline| deadline.since(Coarse::now()) / shares);
     // Who wants a certain server does not want any connection that happens to be there.
-    let spare = (*wish == Wish::default()).then(|| worker.spares().take(upstream));
+    let through = routed.through.as_deref();
+    let is_any = *wish == Wish::default() && through.is_none_or(|through| !through.is_for_one());
+    let spare = is_any.then(|| worker.spares().take(upstream));
     if let Some((socket, place)) = spare.flatten() {
         here.tries(place.server().peer(), 1);
         let began = here.clock();
@@ -130,10 +138,18 @@ async fn dial(worker: &Worker, routed: &Routed, here: &Here) -> Result<(Channel,
     let mut last = None;
     loop {
         here.does(Doing::Place);
-        let place = match place(worker, upstream, wish, &tried).await {
+        let destination = through.and_then(|through| through.destination);
+        let found = match destination {
+            Some(destination) => Ok(Place::at(upstream, destination)),
+            None => place(worker, upstream, wish, &tried).await,
+        };
+        let place = match found {
             Ok(place) => place,
             Err(why) => return Err(last.map_or(Failure::NoPlace(why), Failure::Server)),
         };
+        if comes_back(&place, through) {
+            return Err(Failure::Loop);
+        }
         tried.push(place.server().id());
         here.tries(place.server().peer(), tried.len());
         let began = here.clock();
@@ -141,7 +157,7 @@ async fn dial(worker: &Worker, routed: &Routed, here: &Here) -> Result<(Channel,
         let retries_left = (upstream.terms().config.retries.count as usize).saturating_sub(tried.len() - 1);
         let share = 1 + retries_left.min(upstream.untried(&tried));
         let left = left(u32::try_from(share).unwrap_or(u32::MAX));
-        let dialling = async { greet(&place, from_a_source(upstream, &place).await?).await };
+        let dialling = async { greet(&place, from_a_source(upstream, &place, through).await?).await };
         let error = match worker.timers().within(left, dialling).await {
             Ok(Ok(channel)) => {
                 here.was_answered(began, false);
@@ -163,21 +179,49 @@ async fn dial(worker: &Worker, routed: &Routed, here: &Here) -> Result<(Channel,
     }
 }
 
-/// From the address whose turn it is; from the next one where the first has no port left.
-pub(super) async fn from_a_source(upstream: &Upstream, place: &Place) -> io::Result<Stream> {
+/// Whether a server that would see the client's address is ourselves.
+fn comes_back(place: &Place, through: Option<&Through>) -> bool {
+    let as_client = through.filter(|through| through.client.is_some());
+    let ours = |through: &Through| Some(through.own.is_where_we_listen(place.server().peer().address()?));
+    as_client.and_then(ours).unwrap_or(false)
+}
+
+/// From the client's address, where that is wanted, or else from the one whose turn it is; from the next one where the first has
+/// no port left.
+pub(super) async fn from_a_source(upstream: &Upstream, place: &Place, through: Option<&Through>) -> io::Result<Stream> {
     let peer = &**place.server().peer();
-    let sources = upstream.sources_for(peer);
     let terms = upstream.terms.load_full();
     let options = terms.config.socket.as_ref();
+    let dial = async |source| {
+        let manner = Manner { source, options };
+        let Some(through) = through else {
+            return sys::connect(peer, manner).await;
+        };
+        let (begun, dialled) = through.own.dial(|| sys::begin(peer, manner), sys::Begun::local)?;
+        place.keep(dialled);
+        begun.answered().await
+    };
+    if let Some(client) = through.and_then(|through| through.client) {
+        return match is_of_family(peer, client) {
+            true => dial(Some(Source::Clients(client))).await,
+            false => Err(io::ErrorKind::AddrNotAvailable.into()),
+        };
+    }
+    let sources = upstream.sources_for(peer);
     if sources.is_empty() {
-        return sys::connect(peer, None, options).await;
+        return dial(None).await;
     }
     let mut last = io::ErrorKind::AddrNotAvailable.into();
     for source in sources {
-        match sys::connect(peer, Some(source), options).await {
+        match dial(Some(Source::Ours(source))).await {
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => last = error,
             connected => return connected,
         }
     }
     Err(last)
+}
+
+fn is_of_family(peer: &Peer, client: IpAddr) -> bool {
+    peer.address()
+        .is_some_and(|server| server.is_ipv4() == client.is_ipv4())
 }

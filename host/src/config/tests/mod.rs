@@ -19,6 +19,7 @@ mod schema;
 mod sharing;
 mod socket;
 mod tls;
+mod transparent;
 mod units;
 mod upstream;
 mod vigilance;
@@ -166,6 +167,10 @@ certificate = { chain = "us.pem", key = "/etc/us.key" }
 alpn = ["postgresql"]
 min-version = "1.3"
 
+[upstreams.onwards]
+original-destination = ["10.0.0.0/8", ":443"]
+source = "client"
+
 [[listeners]]
 name = "postgres"
 address = ":5432"
@@ -208,6 +213,7 @@ at-limit = "rst"
 [[listeners]]
 name = "other"
 address = "127.0.0.1:0"
+transparent = "redirect"
 filters = ["audit"]
 proxy-protocol = { required = false, trusted = ["10.0.0.0/8", "unix"], timeout = "1s", max-length = "1KiB" }
 detection = { timeout = "200ms", max-bytes = "64KiB", max-records = 65536 }
@@ -229,6 +235,7 @@ sni = ["*.EU.example.com", "A.example.com.", '~db[0-9]+\.example\.com']
 alpn = ["h2"]
 protocol = ["postgres", "tls"]
 client = ["10.0.0.0/8", "unix"]
+destination = ["10.0.0.0/8:5432", ":443"]
 proxy-tlv = [{ type = "0xEA", value = "*-1" }, { type = "0x02" }]
 subject = ["CN=Alice,O=Example", "*,O=Other", "~CN=bob.*"]
 upstream = "a-second"

@@ -30,6 +30,7 @@ fn options_are_what_they_are_called() {
         options,
         defer_accept: Some(seconds(5)),
         fast_open: Some(256),
+        is_transparent: false,
     };
     assert_eq!(config.listeners[0].socket, wanted);
     assert_eq!(config.listeners[1].socket, ListenerSocket::default());
@@ -58,10 +59,17 @@ fn a_table_that_says_nothing_is_none() {
 fn classes_have_numbers_and_names() {
     for (typed, class) in [("0", 0), ("63", 63), ("'le'", 1), ("'af41'", 34), ("'CS7'", 56)] {
         let config = accepted(&format!("{LEAST}\nupstreams.a.socket.dscp = {typed}"));
-        assert_eq!(config.upstreams[0].socket.as_ref().unwrap().options.dscp, Some(class), "{typed}");
+        assert_eq!(
+            config.upstreams[0].socket.as_ref().unwrap().options.dscp,
+            Some(class),
+            "{typed}"
+        );
     }
     let said = of_upstream("socket.dscp = 184");
-    assert!(said.contains("184 is out of range") && said.contains("is the class 46"), "{said}");
+    assert!(
+        said.contains("184 is out of range") && said.contains("is the class 46"),
+        "{said}"
+    );
     assert!(!of_upstream("socket.dscp = 64.5").contains("is the class"));
     assert!(of_upstream("socket.dscp = 'af44'").contains("the names are `cs0`, `le`"));
 }
@@ -74,7 +82,10 @@ fn what_no_kernel_takes_is_refused() {
         ("socket.mark = 0", "expected 1 to 4294967295"),
         ("socket.mss = 40", "expected 88 to 32767"),
         ("socket.device = 'a/b'", "is no name of a network interface"),
-        ("socket.congestion-control = 'a-name-of-16-cha'", "expected 1 to 15 characters"),
+        (
+            "socket.congestion-control = 'a-name-of-16-cha'",
+            "expected 1 to 15 characters",
+        ),
         ("socket.fast-opne = true", "did you mean `fast-open`?"),
     ] {
         let all = of_upstream(typed);
@@ -90,7 +101,9 @@ fn options_that_do_nothing_are_refused() {
     let said = of_upstream("socket.fast-open = true");
     assert!(said.contains("add `connect = \"first-byte\"`"), "{said}");
     for speaks in ["connect = 'first-byte'", "proxy-protocol = 'v1'", "tls = true"] {
-        accepted(&format!("{LEAST}\nupstreams.a.socket.fast-open = true\nupstreams.a.{speaks}"));
+        accepted(&format!(
+            "{LEAST}\nupstreams.a.socket.fast-open = true\nupstreams.a.{speaks}"
+        ));
     }
     assert!(of_upstream("socket.freebind = true").contains("no effect without `source`"));
     accepted(&format!(

@@ -42,6 +42,8 @@ pub fn listener_socket(
         options: options?,
         defer_accept: defer_accept.transpose()?,
         fast_open: fast_open?,
+        // Another key's to say.
+        is_transparent: false,
     };
     match everywhere {
         Some(at) if socket.options.freebind => {
@@ -77,9 +79,14 @@ pub fn upstream_socket(
         return Err(problems.report(problem.label("the system connects from addresses that it has")));
     }
     if let Some(at) = fast_open_at.filter(|_| socket.fast_open && !upstream.speaks_first) {
-        let problem = Problem::at(at, "`fast-open` waits for bytes to send, and a server may have to speak first");
+        let problem = Problem::at(
+            at,
+            "`fast-open` waits for bytes to send, and a server may have to speak first",
+        );
         let problem = problem.label("nothing would be sent to the server until the client speaks");
-        return Err(problems.report(problem.help("add `connect = \"first-byte\"`, where clients of this upstream speak first")));
+        return Err(
+            problems.report(problem.help("add `connect = \"first-byte\"`, where clients of this upstream speak first"))
+        );
     }
     Ok(Some(socket).filter(|socket| *socket != UpstreamSocket::default()))
 }
@@ -136,7 +143,10 @@ fn name(given: Option<Given<String>>, naming: &Naming, problems: &mut Problems) 
         return Ok(Some(name));
     }
     let problem = Problem::at(span, format!("`{name}` is no name of a {}", naming.what));
-    let label = format!("expected 1 to {} characters, as in \"{}\"", naming.longest, naming.example);
+    let label = format!(
+        "expected 1 to {} characters, as in \"{}\"",
+        naming.longest, naming.example
+    );
     Err(problems.report(problem.label(label)))
 }
 
