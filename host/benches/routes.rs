@@ -12,7 +12,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use spliceway::rules::{Decided, Expression, First, Known, OnChange, Pattern, RouteConfig, RouteTarget, Rules, Tls};
+use spliceway::rules::{
+    Decided, Expression, First, Known, OnChange, Pattern, RouteConfig, RouteTarget, Rules, Tls, TreatmentConfig,
+};
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(30);
@@ -81,6 +83,7 @@ fn route(pattern: Pattern) -> RouteConfig {
         tlvs: Vec::new(),
         subject: Vec::new(),
         target: RouteTarget::Upstream("blue".to_owned()),
+        treatment: TreatmentConfig::default(),
         on_change: OnChange::Keep,
     }
 }

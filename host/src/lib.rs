@@ -27,6 +27,7 @@ mod proxy_header;
 mod detect;
 
 mod tls;
+mod treatment;
 
 mod route;
 /// For `benches/routes.rs`.

@@ -83,6 +83,8 @@ pub enum Cause {
     ServerDown,
     /// Its listener or its route was changed or removed by a reload, and the connections do not stay then.
     Reconfigured,
+    /// It had as many bytes as it may have, or there were as many connections, for now.
+    QuotaOver,
     /// An operator ended it.
     Killed,
     /// The process stopped.
@@ -178,6 +180,7 @@ impl fmt::Display for Outcome {
             Cause::NoServer => "no-server",
             Cause::ServerDown => "server-down",
             Cause::Reconfigured => "reconfigured",
+            Cause::QuotaOver => "quota-over",
             Cause::Killed => "killed",
             Cause::Interrupted => "interrupted",
             Cause::Panicked => "panicked",

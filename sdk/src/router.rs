@@ -101,6 +101,8 @@ impl Choice {
     /// | --- | --- |
     /// | `connect-timeout-ms`, `first-byte-timeout-ms`, `idle-timeout-ms`, `half-closed-timeout-ms`, `stall-timeout-ms`, `lifetime-ms` | whole milliseconds; 0 is none |
     /// | `hash-key` | any: connections with the same value go to the same server, where the upstream balances by hashing |
+    /// | `treatment` | text: what is done to its bytes, as a configuration file has it: `{ bandwidth = { down = "1MiB/s", per = "key" } }` |
+    /// | `treatment-key` | any: connections with the same value share what is `per = "key"` |
     /// | `server` | the address of a server, which is taken while it is up and has room |
     ///
     /// The proxy ignores a key that it does not know.

@@ -40,6 +40,7 @@ pub mod document;
 pub mod exposition;
 mod fault_peer;
 pub mod hello;
+pub mod iperf;
 pub mod kernel;
 mod logs;
 mod name_server;

@@ -59,6 +59,7 @@ documents! {
     sockets: "docs/sockets.md",
     transparent: "docs/transparent.md",
     reload: "docs/reload.md",
+    shaping: "docs/shaping.md",
     upgrade: "docs/upgrade.md",
     filter_access_log: "filters/access-log/README.md",
     filter_connect_rate: "filters/connect-rate/README.md",

@@ -1,5 +1,6 @@
 //! What is said over the admin interface, both ways.
 
+mod measures;
 mod overview;
 mod trace;
 
@@ -9,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+pub use measures::{Measure, Measures, NewMeasure, Scope};
 pub use overview::{Ended, LogLine, Overview, Servers, Traffic, Worker};
 pub use trace::{Step, StepKind, StepResult, Trace, Way};
 

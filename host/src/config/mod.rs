@@ -30,6 +30,7 @@ mod percentage;
 mod process;
 mod proxy_protocol;
 mod ranges;
+mod rate;
 mod reader;
 mod reference;
 mod route;
@@ -44,6 +45,7 @@ mod syntax;
 mod tests;
 mod tls;
 mod tlv_type;
+mod treatment;
 mod trust;
 mod units;
 mod upstream;
@@ -70,8 +72,10 @@ pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
 pub use ranges::WEIGHT as WEIGHTS;
 pub use reference::{Reference, ReferenceError, Repository, SCHEME, Version};
 pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition};
+pub use shown::shown_treatment;
 pub use socket::{ListenerSocket, SocketOptions, UpstreamSocket};
 pub use tls::{CertificateFiles, ClientAuth, TlsIn, TlsOut, TlsStart, TlsVersion};
+pub use treatment::{Bandwidth, Per, Quota, TreatmentConfig};
 pub use trust::{KeySource, Scope, TrustConfig};
 pub use units::{parse_period, period};
 pub use upstream::{
@@ -344,6 +348,8 @@ pub struct ListenerConfig {
     pub detection: Detection,
     /// Whether it decrypts.
     pub tls: Option<TlsIn>,
+    /// Of the bytes of all its connections.
+    pub treatment: TreatmentConfig,
     pub on_change: OnChange,
 }
 
@@ -366,6 +372,7 @@ impl ListenerConfig {
             routes: Vec::new(),
             detection: defaults::DETECTION,
             tls: None,
+            treatment: TreatmentConfig::default(),
             on_change: OnChange::default(),
         }
     }

@@ -2,14 +2,18 @@
 //! asks for while the process runs.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value as Json;
 use toml::de::DeTable;
 
 use super::diagnostics::{Problems, Reported};
+use super::pattern::NamePattern;
+use super::percentage::Percentage;
 use super::reader::{Given, Read, read_entries};
+use super::units::Period;
 use super::validate::{self, server};
-use super::{Limits, OnChange, ServerConfig, Source, file, syntax};
+use super::{Limits, OnChange, Pattern, ServerConfig, Source, TreatmentConfig, file, ranges, syntax};
 
 /// What messages call it.
 const REQUEST: &str = "request";
@@ -35,6 +39,56 @@ pub fn limits(keys: &[Key<'_>]) -> Result<Limits, Problems> {
     })
 }
 
+/// A name that clients ask for, as those of a route.
+///
+/// # Errors
+/// It is none.
+pub fn name_pattern(typed: &str) -> Result<Pattern, Problems> {
+    text("sni", typed, |pattern: NamePattern| pattern.0)
+}
+
+/// `10%`.
+///
+/// # Errors
+/// It is no share of a hundred.
+pub fn share(typed: &str) -> Result<u32, Problems> {
+    let typed = Json::from(typed).to_string();
+    part("share", &typed, |given: Given<Percentage>, problems| {
+        validate::given::within(given, &ranges::SHARE_OF_CONNECTIONS, problems).map(|share| share.0)
+    })
+}
+
+/// A length of time, 1 ms to a year.
+///
+/// # Errors
+/// It is none, or not in its range.
+pub fn time(typed: &str) -> Result<Duration, Problems> {
+    let typed = Json::from(typed).to_string();
+    part("for", &typed, |given: Given<Period>, problems| {
+        validate::given::within(given, &ranges::TIMEOUT, problems).map(|period| period.0)
+    })
+}
+
+/// A `treatment`, as JSON has it.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn treatment(typed: &Json) -> Result<TreatmentConfig, Problems> {
+    part("treatment", &inline(typed), |given, problems| {
+        validate::treatment::treatment(Some(given), problems)
+    })
+}
+
+/// A `treatment`, as a file has it, on one line.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn typed_treatment(typed: &str) -> Result<TreatmentConfig, Problems> {
+    part("treatment", typed, |given, problems| {
+        validate::treatment::treatment(Some(given), problems)
+    })
+}
+
 /// The `source` of a filter. A relative path stays relative: nothing is known here that it could start at.
 ///
 /// # Errors
@@ -56,6 +110,12 @@ pub fn on_change(typed: &str) -> Result<OnChange, Problems> {
     };
     part("on-change", &typed, |given, problems| {
         validate::on_change::on_change(Some(given), problems)
+    })
+}
+
+fn text<T: Read, U>(key: &'static str, typed: &str, meaning: impl FnOnce(T) -> U) -> Result<U, Problems> {
+    part(key, &Json::from(typed).to_string(), |given: Given<T>, _| {
+        given.value().map(meaning)
     })
 }
 
@@ -85,6 +145,24 @@ fn table(keys: &[Key<'_>]) -> String {
     let there = keys.iter().filter(|(_, value)| !value.is_null());
     let entries: Vec<_> = there.map(|(key, value)| format!("{key} = {value}")).collect();
     format!("{{ {} }}", entries.join(", "))
+}
+
+/// The same of what is nested. JSON's null is nowhere in TOML: such a key is left out.
+fn inline(value: &Json) -> String {
+    match value {
+        Json::Object(entries) => {
+            let there = entries.iter().filter(|(_, value)| !value.is_null());
+            let entries: Vec<_> = there
+                .map(|(key, value)| format!("{} = {}", Json::from(key.as_str()), inline(value)))
+                .collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+        Json::Array(items) => {
+            let items: Vec<_> = items.iter().map(inline).collect();
+            format!("[{}]", items.join(", "))
+        }
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]

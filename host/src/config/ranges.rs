@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::percentage::Percentage;
+use super::rate::Rate;
 use super::units::{Period, Size};
 
 /// Few machines have as many processors: more is a slip of the finger.
@@ -60,6 +61,21 @@ pub(super) const UPGRADE_TIMEOUT: RangeInclusive<Period> = milliseconds(100)..=m
 
 /// None is said by leaving the key out, so that nobody gets no service by a 0; and what is counted fits 32 bits.
 pub(super) const LIMIT: RangeInclusive<i64> = 1..=4_294_967_295;
+
+/// Slower than a modem, a connection looks like one that hangs; no machine moves a tebibyte a second.
+pub(super) const RATE: RangeInclusive<Rate> = Rate(1 << 10)..=Rate(1 << 40);
+
+/// From a message to more than a kernel buffers.
+pub(super) const BURST: RangeInclusive<Size> = Size(1 << 10)..=Size(1 << 30);
+
+/// From a message to what nobody moves in a year.
+pub(super) const QUOTA_BYTES: RangeInclusive<Size> = Size(1 << 10)..=Size(1 << 50);
+
+/// Shorter, it is a rate; and no longer than a year.
+pub(super) const QUOTA_TIME: RangeInclusive<Period> = milliseconds(1_000)..=milliseconds(365 * 24 * 3_600_000);
+
+/// From none to all of them.
+pub(super) const SHARE_OF_CONNECTIONS: RangeInclusive<Percentage> = Percentage(0)..=Percentage(100);
 
 /// With 0 bits all the world would be one client; an address has 128.
 pub(super) const IPV6_PREFIX: RangeInclusive<i64> = 1..=128;

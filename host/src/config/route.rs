@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::{Destination, OnChange, Trusted};
+use super::{Destination, OnChange, TreatmentConfig, Trusted};
 use crate::protocol::Protocol;
 
 /// One of a listener's routes: the first one that matches decides. Each condition has to hold; a list that is not empty holds
@@ -30,6 +30,8 @@ pub struct RouteConfig {
     pub subject: Vec<Pattern>,
     /// Where it leads.
     pub target: RouteTarget,
+    /// Of the bytes of its connections.
+    pub treatment: TreatmentConfig,
     /// What becomes of its connections when it is changed or removed.
     pub on_change: OnChange,
 }

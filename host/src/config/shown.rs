@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::rate::Rate;
 use super::units::{Size, period};
 use super::word::{Word, Words};
 use super::{
     AccessLogConfig, AdminConfig, Config, FilterConfig, Health, Limits, ListenerConfig, ListenerSocket, LogFormat,
     Pull, RouteConfig, RouteTarget, ServerConfig, ServerPlace, SocketFile, SocketOptions, TemplatePart, TimeoutChanges,
-    Timeouts, TlsIn, TlsOut, Trusted, UpstreamConfig, Vigilance,
+    Timeouts, TlsIn, TlsOut, TreatmentConfig, Trusted, UpstreamConfig, Vigilance,
 };
 
 impl Config {
@@ -136,6 +137,7 @@ fn upstream(config: &UpstreamConfig) -> Json {
             "shortest": period(config.discovery.shortest),
             "longest": period(config.discovery.longest),
         },
+        "treatment": treatment(&config.treatment),
     }))
 }
 
@@ -198,6 +200,7 @@ fn listener(config: &ListenerConfig) -> Json {
             "max-records": config.detection.records,
         },
         "tls": config.tls.as_ref().map(tls_in),
+        "treatment": treatment(&config.treatment),
     }))
 }
 
@@ -231,7 +234,46 @@ fn route(config: &RouteConfig) -> Json {
         "upstream": upstream,
         "split": split,
         "refuse": refuse,
+        "treatment": treatment(&config.treatment),
     }))
+}
+
+/// As it is typed.
+pub fn shown_treatment(config: &TreatmentConfig) -> Json {
+    treatment(config).unwrap_or_else(|| json!({}))
+}
+
+/// `None` where nothing is done.
+fn treatment(config: &TreatmentConfig) -> Option<Json> {
+    let rate = |rate: Option<u64>| rate.map(|rate| Rate(rate).to_string());
+    let bytes = |bytes: Option<u64>| bytes.map(|bytes| Size(bytes).to_string());
+    let bandwidth = config.bandwidth.iter().map(|bandwidth| {
+        there(json!({
+            "up": rate(bandwidth.up),
+            "down": rate(bandwidth.down),
+            "per": word(bandwidth.per),
+            "burst": bytes(bandwidth.burst),
+        }))
+    });
+    let quotas = config.quotas.iter().map(|quota| {
+        there(json!({
+            "connections": quota.connections,
+            "bytes": bytes(quota.bytes),
+            "every": period(quota.every),
+            "per": word(quota.per),
+        }))
+    });
+    (!config.is_nothing()).then(|| {
+        there(json!({
+            "bandwidth": several(bandwidth),
+            "quota": several(quotas),
+        }))
+    })
+}
+
+/// `None` where there is none.
+fn several(shown: impl Iterator<Item = Json>) -> Option<Vec<Json>> {
+    Some(shown.collect::<Vec<_>>()).filter(|shown| !shown.is_empty())
 }
 
 fn tls_in(config: &TlsIn) -> Json {

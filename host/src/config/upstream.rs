@@ -4,7 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Address, Destination, OnChange, ProxyOut, TimeoutChanges, TlsOut, UpstreamSocket, Vigilance, defaults};
+use super::{
+    Address, Destination, OnChange, ProxyOut, TimeoutChanges, TlsOut, TreatmentConfig, UpstreamSocket, Vigilance,
+    defaults,
+};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamConfig {
@@ -44,6 +47,8 @@ pub struct UpstreamConfig {
     /// What becomes of a server's connections when it goes down.
     pub on_down: OnDown,
     pub discovery: Discovery,
+    /// Of the bytes of its connections.
+    pub treatment: TreatmentConfig,
     pub on_change: OnChange,
 }
 
@@ -72,6 +77,7 @@ impl UpstreamConfig {
             panic: 0,
             on_down: OnDown::default(),
             discovery: defaults::DISCOVERY,
+            treatment: TreatmentConfig::default(),
             on_change: OnChange::default(),
         }
     }

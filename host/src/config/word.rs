@@ -9,8 +9,8 @@ use super::file::{Fate, When};
 use super::reader::{Read, Value};
 use super::suggest;
 use super::{
-    Accept, AtBudget, Balance, Connect, Grant, OnDown, OnError, ProxyVersion, Refusal, SentTlv, TlsStart, TlsVersion,
-    Transparent,
+    Accept, AtBudget, Balance, Connect, Grant, OnDown, OnError, Per, ProxyVersion, Refusal, SentTlv, TlsStart,
+    TlsVersion, Transparent,
 };
 use crate::protocol::Protocol;
 
@@ -68,6 +68,15 @@ impl Words for Connect {
 impl Words for OnDown {
     const WORDS: &'static [(&'static str, Self)] =
         &[("keep", Self::Keep), ("drain", Self::Drain), ("kill", Self::Kill)];
+}
+
+impl Words for Per {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("connection", Self::Connection),
+        ("client", Self::Client),
+        ("key", Self::Key),
+        ("all", Self::All),
+    ];
 }
 
 impl Words for Fate {

@@ -78,6 +78,7 @@ fn expired(limit: Limit) -> Outcome {
         Limit::Lifetime => (Cause::LifetimeOver, None),
         Limit::Drained => (Cause::Drained, None),
         Limit::DrainOver => (Cause::DrainOver, None),
+        Limit::Quota => (Cause::QuotaOver, None),
         Limit::Killed => (Cause::Killed, None),
         Limit::ServerDown => (Cause::ServerDown, Some(Side::Upstream)),
         Limit::Reconfigured => (Cause::Reconfigured, None),

@@ -235,6 +235,16 @@ impl Live {
         }))
     }
 
+    /// Has every connection look around.
+    pub fn wake_all(&self) {
+        let Some(table) = self.0.get() else { return };
+        for entry in table.entries.borrow().values() {
+            if let Some(waker) = entry.waker.get() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
     /// By which a connection is ended that has nothing yet to be reset.
     pub fn is_served_by(&self, id: u64, task: impl FnOnce() -> AbortHandle) {
         if let Some(entry) = self.get(id) {

@@ -7,6 +7,7 @@
 //! detect       look, decrypt       -> Inspected  { what it is, its route, bytes already read }
 //! route        rules, then filters -> Routed     { upstream, bytes already read, watching filters }
 //! upstream     pick, dial          -> Connected  { both sockets }
+//! treatment    what else is done   -> Treatment  { per direction: how fast, how much }
 //! relay        move the bytes      -> Transfer   { per direction: copied, spliced, filtered bytes }
 //! outcome      close and record    -> Outcome    { stage x cause x side } -> log, observers
 //! ```
@@ -32,7 +33,7 @@ use crate::listener::Counted;
 use crate::proxy_header::{self, Identified};
 use crate::upstream::Connected;
 use crate::worker::Worker;
-use crate::{limit, relay, route, transparent, upstream};
+use crate::{limit, linger, relay, route, transparent, treatment, upstream};
 use record::Record;
 
 /// Serves one connection from its first byte to its last. It is `counted` until its outcome is recorded.
@@ -68,7 +69,7 @@ async fn reach(
     worker: &Worker,
     accepted: Box<Accepted>,
     record: &mut Record,
-) -> Result<(Connected, Vec<Admission>), Outcome> {
+) -> Result<(Connected, Box<[Admission]>), Outcome> {
     transparent::admit(&accepted)?;
     let identified = match accepted.listener.proxy_protocol.is_some() {
         false => Identified::as_accepted(accepted),
@@ -78,8 +79,8 @@ async fn reach(
     record.identified(&identified);
     record.here().identified(&identified);
     let admitted = match identified.0.listener.is_limited() {
-        false => Vec::new(),
-        true => limit::admit(worker, &identified, record.here()).await?,
+        false => Box::default(),
+        true => limit::admit(worker, &identified, record.here()).await?.into(),
     };
     record.admitted();
     record.here().inspects();
@@ -89,9 +90,17 @@ async fn reach(
     };
     record.inspected(inspected.route);
     record.here().inspected();
-    let routed = route::choose(worker, inspected, record.here()).await?;
+    let mut routed = route::choose(worker, inspected, record.here()).await?;
     record.routed(&routed);
     record.here().routed(&routed);
+    match treatment::begin(worker, &record.subject(&routed)) {
+        Ok(courses) if courses.are_none() => {}
+        Ok(courses) => routed.treatment.get_or_insert_default().courses = courses,
+        Err(treatment::Refused) => {
+            linger::end(worker, &routed.client).await;
+            return Err(Outcome::new(Stage::Route, Cause::QuotaOver, None));
+        }
+    }
     let connected = upstream::connect(worker, routed, record.here()).await?;
     record.connected(&connected);
     record.here().connected(&connected, record.connect());

@@ -16,6 +16,7 @@ use crate::relay::{Standing, Transfer, Watched};
 use crate::route::rules::Target;
 use crate::sys::{Peer, TcpInfo, tcp_info};
 use crate::transparent;
+use crate::treatment::Subject;
 use crate::upstream::{Connected, Server, Upstream};
 
 /// What is known of a connection so far. It is recorded when this is dropped, so exactly once, whatever happens.
@@ -157,6 +158,19 @@ impl Record {
         if let Some(details) = &mut self.details {
             details.client_tcp = tcp_info(connected.routed.client.stream());
             details.upstream_tcp = tcp_info(connected.socket.stream());
+        }
+    }
+
+    /// What may be meant by a treatment.
+    pub(super) fn subject<'a>(&'a self, routed: &'a Routed) -> Subject<'a> {
+        Subject {
+            id: self.id,
+            listener: &self.listener,
+            route: routed.route,
+            upstream: &routed.upstream,
+            client: self.client,
+            facts: self.facts.as_deref(),
+            prescribed: routed.treatment.as_ref().map(|treatment| &treatment.prescription),
         }
     }
 
@@ -347,6 +361,7 @@ fn end(outcome: Outcome, answered: bool) -> End {
         | Cause::DrainOver
         | Cause::Interrupted
         | Cause::Killed
+        | Cause::QuotaOver
         | Cause::Reconfigured
         | Cause::ServerDown => End::Usual,
         Cause::Finished | Cause::IdleTimeout | Cause::HalfClosedTimeout | Cause::LifetimeOver | Cause::Stalled
@@ -369,6 +384,10 @@ impl Watched for Record {
 
     fn is_to_end(&mut self, standing: &Standing<'_>) -> bool {
         self.here.is_to_end(standing, self.facts.as_ref())
+    }
+
+    fn subject<'a>(&'a self, connected: &'a Connected) -> Subject<'a> {
+        Self::subject(self, &connected.routed)
     }
 }
 

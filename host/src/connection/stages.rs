@@ -14,6 +14,7 @@ use crate::notice::Notice;
 use crate::proxy_header::Proxied;
 use crate::sys::Stream;
 use crate::transparent::{Through, destination};
+use crate::treatment::Treatment;
 use crate::upstream::{Upstream, Wish};
 
 /// A client that has connected.
@@ -56,6 +57,8 @@ pub struct Routed {
     pub route: Option<usize>,
     /// To the connections of its listener that took the same route.
     pub notice: Arc<Notice>,
+    /// What is done to its bytes besides passing them on.
+    pub treatment: Option<Box<Treatment>>,
     /// Present where it is not known yet what the connection is: a server that speaks first may show it.
     pub unknown: Option<Arc<Facts>>,
 }

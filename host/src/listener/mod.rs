@@ -23,6 +23,7 @@ use crate::sockets;
 use crate::sys::{Peer, Refused, adopt, listen_tcp, listen_unix};
 use crate::tls::Terminator;
 use crate::transparent::Own;
+use crate::treatment::Regimen;
 use crate::upstream::{Upstream, Upstreams};
 pub use accept::{accept, serve_handed};
 pub use crew::{Counted, Crew, Handed};
@@ -63,6 +64,9 @@ pub struct Listener {
     pub counters: Arc<Counters>,
     /// To the connections of each of its routes, in their order, and to those of none behind them.
     pub notices: Box<[Arc<Notice>]>,
+    /// What is done to the bytes of its connections; and to those of each of its routes, in their order, where there is any.
+    pub treatment: Option<Arc<Regimen>>,
+    pub treatments: Box<[Option<Arc<Regimen>>]>,
 }
 
 impl Listener {

@@ -26,6 +26,8 @@ pub enum Limit {
     ServerDown,
     /// Its listener or its route was changed or removed, and its connections do not stay.
     Reconfigured,
+    /// It had as many bytes as it may have.
+    Quota,
     /// An operator ended it.
     Killed,
 }

@@ -10,13 +10,14 @@ use std::task::{Context, Poll, ready};
 
 use super::Ending;
 use super::backlog::Backlog;
-use super::deadlines::Progress;
+use super::deadlines::{Limit, Progress};
 use crate::channel::Channel;
 use crate::detect::{Found, greets, speaks};
 use crate::filter::{Chain, Facts, MUCH, Passed, Stop, View};
 use crate::flow::Direction;
 use crate::observe::{Moved, Ways};
 use crate::sys::Lent;
+use crate::treatment::{Course, Exhausted};
 use crate::worker::{BUFFER, Worker};
 
 pub use way::{Way, Where};
@@ -59,7 +60,9 @@ pub(super) struct Lane {
     /// Bytes that still lie in the source's socket, and may go as they are: filters have looked at them there, or skip them.
     cleared: u64,
     /// So many of those, and of the ones in the pipe, were looked at. Which ones does not matter: they are only counted.
-    seen: u64,
+    seen: u32,
+    /// What is done to its bytes besides passing them on.
+    course: Option<Box<Course>>,
     /// How the source has failed, behind what is cleared.
     failing: Option<io::Error>,
     /// Bytes that go to the sink and did not come from the source: filters made them.
@@ -123,7 +126,7 @@ const CLOGGED: usize = 64 << 10;
 const WORTH_LEAVING: u64 = MUCH;
 
 impl Lane {
-    pub(super) fn new(direction: Direction) -> Self {
+    pub(super) fn new(direction: Direction, course: Option<Box<Course>>) -> Self {
         Self {
             direction,
             phase: Phase::Open,
@@ -132,6 +135,7 @@ impl Lane {
             moved: Moved::default(),
             cleared: 0,
             seen: 0,
+            course,
             failing: None,
             added: 0,
             held_up: false,
@@ -140,6 +144,15 @@ impl Lane {
 
     pub(super) fn moved(&self) -> Moved {
         self.moved
+    }
+
+    /// What is done to its bytes from now on.
+    pub(super) fn follow(&mut self, course: Option<Box<Course>>) {
+        self.course = course;
+    }
+
+    pub(super) fn leave_course(&mut self) -> Option<Box<Course>> {
+        self.course.take()
     }
 
     /// Whether the source has said its FIN.
@@ -277,6 +290,11 @@ impl Lane {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            if let Some(course) = &mut self.course
+                && let Err(Exhausted) = ready!(course.poll_turn(cx))
+            {
+                return Poll::Ready(Err(Ending::Expired(Limit::Quota)));
+            }
             if let ControlFlow::Break(ending) = ready!(self.poll_move(cx, &mut tools)) {
                 return Poll::Ready(Err(ending));
             }
@@ -355,11 +373,25 @@ impl Lane {
 
     /// So many bytes have gone on: those that were cleared, and then such as filters skip.
     fn have_passed(&mut self, tools: &mut Tools<'_>, bytes: usize) {
+        self.took(bytes);
         let cleared = self.cleared.min(bytes as u64);
         self.cleared -= cleared;
         if let Some(chain) = tools.filters {
             chain.passed_unseen(self.direction, bytes as u64 - cleared);
         }
+    }
+
+    /// So many bytes are read from the source.
+    fn took(&mut self, bytes: usize) {
+        if let Some(course) = &mut self.course {
+            course.took(bytes as u64);
+        }
+    }
+
+    /// How many of these may be read at once.
+    fn most(&self, wanted: usize) -> usize {
+        let most = self.course.as_ref().map_or(u64::MAX, |course| course.most());
+        wanted.min(usize::try_from(most).unwrap_or(usize::MAX))
     }
 
     fn failed(&self, error: io::Error) -> Ending {
@@ -370,7 +402,7 @@ impl Lane {
     }
 
     fn poll_native(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, most: u64) -> Poll<io::Result<usize>> {
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let most = self.most(usize::try_from(most).unwrap_or(usize::MAX));
         match self.path {
             Path::Copy(_) => self.poll_copy(cx, tools, most),
             Path::Splice { .. } => self.poll_splice(cx, tools, most),
@@ -391,7 +423,7 @@ impl Lane {
             self.phase = Phase::Ended;
         }
         // A full buffer says that there is more than one: bulk.
-        if read == BUFFER {
+        if read == room && room >= SMALL {
             self.expect_bulk();
         }
         Poll::Ready(Ok(read))
@@ -493,7 +525,8 @@ impl Lane {
     /// Reads, and shows it.
     fn poll_read(&mut self, cx: &mut Context<'_>, tools: &mut Tools<'_>) -> Poll<ControlFlow<Ending>> {
         let mut buffer = tools.worker.buffer();
-        let Poll::Ready(read) = tools.source.poll_recv(cx, &mut buffer) else {
+        let room = self.most(BUFFER);
+        let Poll::Ready(read) = tools.source.poll_recv(cx, &mut buffer[..room]) else {
             self.give_pipe_back();
             return Poll::Pending;
         };
@@ -505,6 +538,7 @@ impl Lane {
         self.look_at_first(tools, &buffer[..read]);
         self.moved.filtered += read as u64;
         tools.worker.traffic().of(self.direction).filtered(read as u64);
+        self.took(read);
         if read == 0 {
             self.phase = Phase::Ended;
         }
@@ -567,9 +601,10 @@ impl Lane {
 /// Bytes move on that lay in the source's socket. As many as filters have looked at there are counted as filtered; how many
 /// they have not is returned, to be counted by the way that they go.
 #[inline]
-fn count_seen(seen: &mut u64, moved: &mut Moved, ways: &Ways, bytes: u64) -> u64 {
-    let filtered = bytes.min(*seen);
-    *seen -= filtered;
+fn count_seen(seen: &mut u32, moved: &mut Moved, ways: &Ways, bytes: u64) -> u64 {
+    let filtered = bytes.min((*seen).into());
+    // No more than there were.
+    *seen -= filtered as u32;
     moved.filtered += filtered;
     ways.filtered(filtered);
     bytes - filtered

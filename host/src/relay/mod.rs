@@ -30,6 +30,7 @@ use crate::flow::{Direction, Side};
 use crate::linger;
 use crate::observe::Moved;
 use crate::sys::Coarse;
+use crate::treatment::{self, Courses, Subject};
 use crate::upstream::Connected;
 use crate::worker::{Elapsed, Worker};
 
@@ -72,6 +73,9 @@ pub trait Watched {
 
     /// Somebody asks how it stands. Returns whether it has to end.
     fn is_to_end(&mut self, standing: &Standing<'_>) -> bool;
+
+    /// By what it is found out what is to be done to it.
+    fn subject<'a>(&'a self, connected: &'a Connected) -> Subject<'a>;
 }
 
 /// Runs until the connection has ended. `watched` is told how much has moved, each time that it has lived for `every` again.
@@ -98,6 +102,8 @@ struct Relay<'a> {
     deadlines: Deadlines,
     began: Instant,
     first_byte: Option<Duration>,
+    /// The worker's measures of that time are looked at.
+    measured: u32,
     /// Who finished first.
     first: Option<Side>,
     /// The connection is ended from our side, and its sockets are read on after FIN.
@@ -111,12 +117,16 @@ impl<'a> Relay<'a> {
         let filters = connected.routed.chain.take();
         let header = connected.routed.header.take();
         let seen = mem::take(&mut connected.routed.seen);
+        let treatment = connected.routed.treatment.as_mut();
+        let Courses { up, down } = treatment
+            .map(|treatment| mem::take(&mut treatment.courses))
+            .unwrap_or_default();
         let connected = &*connected;
         let mut relay = Self {
             worker,
             connected,
-            up: Lane::new(Direction::Up),
-            down: Lane::new(Direction::Down),
+            up: Lane::new(Direction::Up, up),
+            down: Lane::new(Direction::Down, down),
             filters,
             deadlines: Deadlines::new(
                 Arc::clone(&connected.routed.timeouts),
@@ -126,6 +136,7 @@ impl<'a> Relay<'a> {
             ),
             began: Instant::now(),
             first_byte: None,
+            measured: worker.measured(),
             first: None,
             winding_down: false,
         };
@@ -142,6 +153,9 @@ impl<'a> Relay<'a> {
     async fn run(&mut self, watched: &mut dyn Watched) -> Ending {
         let mut timer = self.worker.timers().timer();
         std::future::poll_fn(|cx| {
+            if self.measured != self.worker.measured() {
+                self.treat(watched);
+            }
             if let Poll::Ready(ending) = self.poll(cx) {
                 return Poll::Ready(ending);
             }
@@ -177,6 +191,18 @@ impl<'a> Relay<'a> {
             }
         })
         .await
+    }
+
+    /// There are other measures than before.
+    fn treat(&mut self, watched: &dyn Watched) {
+        self.measured = self.worker.measured();
+        let before = Courses {
+            up: self.up.leave_course(),
+            down: self.down.leave_course(),
+        };
+        let Courses { up, down } = treatment::renew(self.worker, &watched.subject(self.connected), before);
+        self.up.follow(up);
+        self.down.follow(down);
     }
 
     fn standing(&self) -> Standing<'_> {

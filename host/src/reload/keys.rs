@@ -42,6 +42,7 @@ pub fn listener_keys(old: &ListenerConfig, new: &ListenerConfig) -> Vec<String> 
         "proxy-protocol" = proxy_protocol;
         "detection" = detection;
         "tls" = tls;
+        "treatment" = treatment;
         "on-change" = on_change;
     )
 }
@@ -78,6 +79,7 @@ pub fn route_keys(old: &RouteConfig, new: &RouteConfig) -> Vec<String> {
         "proxy-tlv" = tlvs;
         "subject" = subject;
         "where it leads" = target;
+        "treatment" = treatment;
         "on-change" = on_change;
     )
 }
@@ -119,6 +121,7 @@ pub fn upstream_keys(old: &UpstreamConfig, new: &UpstreamConfig) -> Vec<String> 
         "panic" = panic;
         "on-down" = on_down;
         "dns" = discovery;
+        "treatment" = treatment;
         "on-change" = on_change;
     ));
     keys

@@ -18,6 +18,7 @@ use crate::protocol::Protocol;
 use crate::proxy_header::outgoing;
 use crate::tls::unrecognized_name;
 use crate::transparent;
+use crate::treatment::Treatment;
 use crate::upstream::{Upstream, Wish, key_of};
 use crate::worker::Worker;
 use dialogue::{Chosen, Dialogue, End};
@@ -88,6 +89,7 @@ pub async fn choose(worker: &Worker, inspected: Inspected, here: &Here) -> Resul
         unknown: accepted
             .facts
             .filter(|facts| seen.is_empty() && facts.known_as("protocol").is_none()),
+        treatment: Treatment::prescribed(chosen.asked.prescription),
         notice: Arc::clone(accepted.listener.notice(route)),
         route,
         seen,

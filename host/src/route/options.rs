@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use crate::config::TimeoutChanges;
 use crate::filter::{Attribute, Value};
+use crate::treatment::Prescription;
 use crate::upstream::Wish;
 use crate::upstream::balance::hash_key;
 
 /// What a choice has otherwise than its listener and its upstream.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Asked {
     pub timeouts: TimeoutChanges,
     pub wish: Wish,
+    pub prescription: Prescription,
 }
 
 /// What a proxy would have against these: for those who try a filter without one.
@@ -23,7 +25,8 @@ pub fn check(options: &[Attribute]) -> Result<(), String> {
     asked(options).map(|_| ())
 }
 
-/// Timeouts in whole milliseconds, 0 for none; a server by its address; a key for those that hash. Options of which we know
+/// Timeouts in whole milliseconds, 0 for none; a server by its address; a key for those that hash; a treatment in the words of a
+/// file, and a key for those who share one. Options of which we know
 /// nothing are for others, or for later versions (the contract says so).
 ///
 /// # Errors
@@ -41,6 +44,19 @@ pub(super) fn asked(options: &[Attribute]) -> Result<Asked, String> {
             "lifetime-ms" => &mut timeouts.lifetime,
             "hash-key" => {
                 asked.wish.key = Some(hash_key(&bytes(value)));
+                continue;
+            }
+            "treatment" => {
+                let Value::Text(typed) = value else {
+                    return Err("its option \"treatment\" is no text".to_owned());
+                };
+                let regimen = Prescription::regimen(typed);
+                let regimen = regimen.map_err(|why| format!("its option \"treatment\" cannot be done: {why}"))?;
+                asked.prescription.regimen = Some(regimen);
+                continue;
+            }
+            "treatment-key" => {
+                asked.prescription.key = Some(hash_key(&bytes(value)));
                 continue;
             }
             "server" => {
@@ -103,6 +119,25 @@ mod tests {
             assert!(asked(&[option("lifetime-ms", value)]).is_err());
         }
     }
+
+    #[test]
+    fn a_treatment_is_asked_for_as_a_file_has_it_and_the_same_is_shared() {
+        let of = |text: &str| asked(&[option("treatment", Value::Text(text.to_owned()))]);
+        let limit = "{ bandwidth = { down = \"1MiB/s\", per = \"all\" } }";
+        let [one, other] = [of(limit), of(limit)].map(|asked| asked.unwrap().prescription.regimen.unwrap());
+        assert!(std::sync::Arc::ptr_eq(&one, &other));
+        let why = of("{ bandwidth = { down = \"1MB/s\" } }").unwrap_err();
+        assert!(why.contains("10MiB/s"), "{why}");
+        assert!(
+            of("{ bandwith = 1 }")
+                .unwrap_err()
+                .contains("did you mean `bandwidth`?")
+        );
+        assert!(asked(&[option("treatment", Value::Integer(1))]).is_err());
+        let keyed = asked(&[option("treatment-key", Value::Text("tenant".to_owned()))]).unwrap();
+        assert_eq!(keyed.prescription.key, Some(hash_key(b"tenant")));
+    }
+
     #[test]
     fn a_server_is_named_by_its_address_and_a_key_is_any_value() {
         let address: SocketAddr = "10.0.0.1:5432".parse().unwrap();

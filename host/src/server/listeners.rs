@@ -13,6 +13,7 @@ use crate::observe::AccessLog;
 use crate::route::rules::Rules;
 use crate::tls::Terminator;
 use crate::transparent::Own;
+use crate::treatment::Regimen;
 use crate::upstream::{Upstream, Upstreams};
 
 /// What listeners are made with.
@@ -23,6 +24,8 @@ pub struct Common<'a> {
     pub all: &'a [Arc<Upstream>],
     /// Whether there is a server that is told who clients are.
     pub tells_servers: bool,
+    /// Whether somebody may ask for connections by what they are.
+    pub is_asked: bool,
     pub shared: &'a Shared,
 }
 
@@ -85,6 +88,11 @@ impl Common<'_> {
             Some(listener) => Arc::clone(&listener.rules),
             None => Arc::new(Rules::new(&config.routes)),
         };
+        // Whoever shares a bandwidth goes on sharing it.
+        let treatment = match same(|old, new| old.treatment == new.treatment) {
+            Some(listener) => listener.treatment.clone(),
+            None => Regimen::of(&config.treatment),
+        };
         let targets = rules.upstream_names().iter().filter_map(|name| self.find(name));
         let (notices, given) = notices(config, before);
         let Shared {
@@ -96,7 +104,7 @@ impl Common<'_> {
         let listener = Listener {
             name: config.name.as_str().into(),
             observers: observers.filter(|_| !filters.is_empty()),
-            tells: !filters.is_empty() || access_log.is_some() || self.tells_servers,
+            tells: !filters.is_empty() || access_log.is_some() || self.tells_servers || self.is_asked,
             with_ja4: !filters.is_empty() || access_log.as_ref().is_some_and(AccessLog::wants_ja4),
             targets: targets.collect(),
             transparent: config.transparent,
@@ -115,6 +123,8 @@ impl Common<'_> {
             counters: before
                 .map(|before| Arc::clone(&before.listener.counters))
                 .unwrap_or_default(),
+            treatment,
+            treatments: treatments(config, before),
             notices,
         };
         Ok(Made {
@@ -125,6 +135,21 @@ impl Common<'_> {
 
     fn find(&self, name: &str) -> Option<Arc<Upstream>> {
         self.all.iter().find(|upstream| **upstream.name() == *name).cloned()
+    }
+}
+
+/// Of each route. One that stays as it was keeps what its connections share.
+fn treatments(config: &ListenerConfig, before: Option<&Before<'_>>) -> Box<[Option<Arc<Regimen>>]> {
+    let known = |route: &RouteConfig| {
+        let before = before?;
+        let same = |old: &RouteConfig| old.name == route.name && old.treatment == route.treatment;
+        let place = before.config.routes.iter().position(same)?;
+        before.listener.treatments.get(place)?.clone()
+    };
+    let of = |route: &RouteConfig| known(route).or_else(|| Regimen::of(&route.treatment));
+    match config.routes.iter().all(|route| route.treatment.is_nothing()) {
+        true => Box::default(),
+        false => config.routes.iter().map(of).collect(),
     }
 }
 

@@ -38,6 +38,7 @@ use crate::listener::{self, Crew, Listener, Post};
 use crate::observe::{AccessLog, Telemetry, Vitals};
 use crate::reload::Plan;
 use crate::supervisor;
+use crate::treatment::Measures;
 use crate::upstream::{self, Keeper};
 use crate::watch::watch;
 use crate::{http, metrics, sockets, tls};
@@ -84,6 +85,7 @@ pub struct Server {
     /// Present where there are workers.
     desk: Option<Desk>,
     orders: Option<Orders>,
+    measures: Measures,
 }
 
 /// How a server that was told to stop has ended.
@@ -143,7 +145,11 @@ async fn serve(config: &Config, file: Option<&Path>, predecessor: Option<Predece
     }
     wishes.take_orders(server.orders.take());
     let mut upgraded = pin!(upgrades.run(|| present.load().sockets()));
-    let mut guarded = pin!(supervisor::guard(async || answers(&workers).await));
+    let measures = server.measures.clone();
+    // Whatever else there is to do.
+    let mut guarded = pin!(async {
+        tokio::join!(supervisor::guard(async || answers(&workers).await), measures.expire());
+    });
     let mut is_first = true;
     let end = loop {
         let wish = tokio::select! {
@@ -179,6 +185,8 @@ async fn serve(config: &Config, file: Option<&Path>, predecessor: Option<Predece
         }
     };
     wishes.refuse_orders();
+    // Nobody could take them back any more.
+    measures.clear();
     let in_force = present.load_full();
     match end {
         End::Told(reply) => {
@@ -267,6 +275,7 @@ impl Server {
             upstreams: &upstreams,
             all: &upstreams.all(),
             tells_servers: tells_servers(config),
+            is_asked: config.admin.is_some(),
             shared: &shared,
         };
         let mut places = Vec::new();
@@ -312,7 +321,15 @@ impl Server {
         let members = crews.into_iter().enumerate();
         let workers = members.map(start).collect::<anyhow::Result<Vec<WorkerThread>>>()?;
         let commands: Vec<_> = workers.iter().map(WorkerThread::commands).collect();
-        let (desk, orders) = crew.map(|crew| Desk::new(commands.clone(), crew)).unzip();
+        let measures = Measures::default();
+        let told = commands.clone();
+        measures.tell(move |in_force| {
+            for worker in &told {
+                let _ = worker.send(Command::Measure(Arc::clone(&in_force)));
+            }
+        });
+        let desk = |crew| Desk::new(commands.clone(), crew, measures.clone());
+        let (desk, orders) = crew.map(desk).unzip();
         let keeper = Keeper::start(&upstreams, move || {
             // A worker that has ended already needs no waking.
             commands.iter().for_each(|worker| _ = worker.send(Command::Wake));
@@ -358,6 +375,7 @@ impl Server {
             admin,
             desk,
             orders,
+            measures,
         })
     }
 

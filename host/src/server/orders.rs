@@ -11,6 +11,7 @@ use super::thread::Command;
 use crate::connection::{Query, Shown, Survey};
 use crate::listener::Crew;
 use crate::reload::{Amendment, Plan, Unfit};
+use crate::treatment::Measures;
 
 /// Orders that wait while one is carried out. Each of them has somebody who waits for it.
 const WAITING: usize = 16;
@@ -40,6 +41,7 @@ pub struct Desk {
     orders: mpsc::Sender<Order>,
     workers: Arc<[mpsc::UnboundedSender<Command>]>,
     crew: Crew,
+    measures: Measures,
 }
 
 /// The process is about to end: it takes no more orders.
@@ -53,12 +55,13 @@ pub struct Ending;
 pub struct Silent;
 
 impl Desk {
-    pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Command>>, crew: Crew) -> (Self, Orders) {
+    pub(super) fn new(workers: Vec<mpsc::UnboundedSender<Command>>, crew: Crew, measures: Measures) -> (Self, Orders) {
         let (orders, received) = mpsc::channel(WAITING);
         let desk = Self {
             orders,
             workers: workers.into(),
             crew,
+            measures,
         };
         (desk, received)
     }
@@ -70,6 +73,11 @@ impl Desk {
     /// How many connections there are now.
     pub fn open(&self) -> usize {
         self.crew.connections()
+    }
+
+    /// What is done to connections besides what the configuration says.
+    pub fn measures(&self) -> &Measures {
+        &self.measures
     }
 
     pub fn is_draining(&self) -> bool {

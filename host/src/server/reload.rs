@@ -171,11 +171,13 @@ impl Server {
             upstreams: &in_force.upstreams,
             all: changes.all(),
             tells_servers: tells_servers(config),
+            is_asked: config.admin.is_some(),
             shared: &shared,
         };
         let all_anew = old.access_log != config.access_log
             || old.limits != config.limits
             || self.shared.observers.is_none() && shared.observers.is_some()
+            || old.admin.is_some() != common.is_asked
             || tells_servers(old) != common.tells_servers;
         let places = self.prepare_places(in_force, config, &common, all_anew, &mut problems);
         if !problems.is_empty() {

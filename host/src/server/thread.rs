@@ -17,6 +17,7 @@ use crate::connection::{Query, Shown, Survey};
 use crate::listener::{Crew, Handed, Post, accept, serve_handed};
 use crate::observe::Vitals;
 use crate::sys::Coarse;
+use crate::treatment::InForce;
 use crate::upstream::Upstreams;
 use crate::worker::{Draining, Worker, beat};
 
@@ -38,6 +39,8 @@ pub enum Command {
     Finish,
     /// The same, and connections have an end in sight.
     Drain(Drain),
+    /// That is to be done to connections from now on.
+    Measure(InForce),
     /// Remember connections: somebody may ask which there are.
     Remember,
     /// Say which connections there are.
@@ -148,6 +151,7 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
                         worker.drain(draining(drain));
                         ending = true;
                     }
+                    Some(Command::Measure(measures)) => worker.measure(measures),
                     Some(Command::Remember) => worker.live().begin(),
                     // They wait for others' turns.
                     Some(Command::List(query, reply)) => {

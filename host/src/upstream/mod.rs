@@ -51,6 +51,7 @@ use crate::notice::Notice;
 use crate::observe::Ledger;
 use crate::sys::Peer;
 use crate::tls::Originator;
+use crate::treatment::Regimen;
 use balance::{Lineup, Seat};
 use budget::Budget;
 use discover::Name;
@@ -92,6 +93,8 @@ pub struct Terms {
     pub config: UpstreamConfig,
     /// Where its servers are spoken to in TLS.
     pub tls: Option<Arc<Originator>>,
+    /// What is done to the bytes of its connections.
+    pub treatment: Option<Arc<Regimen>>,
     /// To the connections that came under these, or under those before that have made no difference to them.
     pub notice: Arc<Notice>,
 }
@@ -153,6 +156,7 @@ impl Upstream {
             terms: ArcSwap::from_pointee(Terms {
                 config: config.clone(),
                 tls,
+                treatment: Regimen::of(&config.treatment),
                 notice: Arc::default(),
             }),
             ledger: Ledger::default(),

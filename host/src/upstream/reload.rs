@@ -13,6 +13,7 @@ use super::roster::{Life, Member};
 use super::{Terms, Upstream, Upstreams};
 use crate::config::{Config, OnChange, UpstreamConfig};
 use crate::tls::Originator;
+use crate::treatment::Regimen;
 
 /// What a new configuration makes of upstreams: found out, and not yet in force.
 pub struct Changes {
@@ -183,7 +184,17 @@ impl Upstream {
         }
         let limits: Vec<_> = config.servers.iter().map(|server| server.max_connections).collect();
         let (is_asked, ejects) = (config.health.is_some(), config.passive.is_some());
-        self.terms.store(Arc::new(Terms { config, tls, notice }));
+        // Whoever shares a bandwidth goes on sharing it.
+        let treatment = match config.treatment == old.treatment {
+            true => before.treatment.clone(),
+            false => Regimen::of(&config.treatment),
+        };
+        self.terms.store(Arc::new(Terms {
+            config,
+            tls,
+            treatment,
+            notice,
+        }));
         if are_meant {
             // Those who come from now on are not: they have another one.
             before.notice.give_by(fate);

@@ -11,6 +11,7 @@ use crate::connection::Live;
 use crate::filter::{Instances, Passed};
 use crate::observe::Traffic;
 use crate::sys::{Coarse, Pipes};
+use crate::treatment::InForce;
 use crate::upstream::Spares;
 pub use pulse::beat;
 pub use timers::{Elapsed, Timers};
@@ -29,6 +30,9 @@ pub struct Worker {
     live: Live,
     traffic: Arc<Traffic>,
     draining: Cell<Option<Draining>>,
+    measures: RefCell<InForce>,
+    /// How often they have changed.
+    measured: Cell<u32>,
 }
 
 /// The process is about to end: when, for its connections.
@@ -56,6 +60,8 @@ impl Worker {
             live: Live::new(is_asked),
             traffic,
             draining: Cell::new(None),
+            measures: RefCell::default(),
+            measured: Cell::new(0),
         }
     }
 
@@ -93,6 +99,24 @@ impl Worker {
     #[inline]
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
+    }
+
+    /// What operators ask to be done to connections.
+    pub fn measures(&self) -> InForce {
+        Arc::clone(&self.measures.borrow())
+    }
+
+    /// Another number whenever there are other measures. Looked at in each turn of each connection.
+    #[inline]
+    pub fn measured(&self) -> u32 {
+        self.measured.get()
+    }
+
+    /// From now on it is these.
+    pub fn measure(&self, measures: InForce) {
+        *self.measures.borrow_mut() = measures;
+        self.measured.set(self.measured.get().wrapping_add(1));
+        self.live.wake_all();
     }
 
     pub fn draining(&self) -> Option<Draining> {

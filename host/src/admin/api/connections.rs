@@ -129,7 +129,7 @@ fn missing(id: u64) -> Refused {
 }
 
 /// An address is a network of one.
-fn network(text: &str) -> Result<IpNet, &str> {
+pub(super) fn network(text: &str) -> Result<IpNet, &str> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     network.map_err(|_| text)
 }

@@ -5,6 +5,7 @@ mod connections;
 mod filters;
 mod limits;
 mod listeners;
+mod measures;
 mod overview;
 mod process;
 mod servers;
@@ -70,6 +71,8 @@ pub fn routes(has_token: bool) -> (Router<State>, OpenApi) {
         .routes(routes!(servers::add))
         .routes(routes!(limits::limits, limits::change))
         .routes(routes!(limits::of_listener, limits::change_of_listener))
+        .routes(routes!(measures::measures, measures::add))
+        .routes(routes!(measures::remove))
         .routes(routes!(filters::filters))
         .routes(routes!(filters::reload))
         .routes(routes!(filters::load))
@@ -140,7 +143,7 @@ mod tests {
         let description = serde_json::to_value(description).unwrap();
         assert_eq!(description["openapi"], "3.1.0");
         let paths = description["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), 23);
+        assert_eq!(paths.len(), 25);
         for (path, methods) in paths {
             assert!(path.starts_with("/v1/"), "{path}");
             for (method, operation) in methods.as_object().unwrap() {

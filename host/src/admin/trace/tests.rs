@@ -1,7 +1,7 @@
 use super::routes::tried;
 use super::ways::way;
 use super::*;
-use crate::config::{OnChange, Pattern, RouteConfig};
+use crate::config::{OnChange, Pattern, RouteConfig, TreatmentConfig};
 use crate::filter::{Role, View};
 use crate::observe::Moved;
 use crate::protocol::Protocol;
@@ -190,6 +190,7 @@ fn route(name: &str) -> RouteConfig {
         tlvs: Vec::new(),
         subject: Vec::new(),
         target: RouteTarget::Upstream("only".to_owned()),
+        treatment: TreatmentConfig::default(),
         on_change: OnChange::Keep,
     }
 }

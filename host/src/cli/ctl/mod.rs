@@ -1,5 +1,6 @@
 //! `spliceway ctl`: asks a proxy that runs what it does, and tells it what to do.
 
+mod measures;
 pub(super) mod table;
 
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use crate::admin::said::{
     Reloaded, Server, ServerChange, ServerMode, Status, Upstream, Upstreams,
 };
 use crate::config::SCHEME;
+use measures::{OfMeasures, measures};
 
 #[derive(Debug, Args)]
 pub struct Ctl {
@@ -58,6 +60,8 @@ enum Command {
     Server(OnServer),
     /// What clients may have, or change it
     Limits(OfLimits),
+    /// What is done to connections besides what the configuration says, or change it
+    Measures(OfMeasures),
     /// Change which generation of a filter serves
     #[command(subcommand)]
     Filter(OnFilter),
@@ -257,6 +261,7 @@ fn question(command: Command) -> Question {
         ),
         Command::Server(change) => on_server(change),
         Command::Limits(of) => limits(of),
+        Command::Measures(of) => measures(of),
         Command::Filter(change) => {
             let (filter, what, body) = match change {
                 OnFilter::Reload { filter } => (filter, "reload", None),

@@ -42,7 +42,7 @@ fn report(listener: &ListenerConfig, said: &Said) -> Result<Report, String> {
 
 use crate::config::{
     Address, Balance, ClientAuth, OnChange, Pattern, ProxyIn, Refusal, RouteConfig, RouteTarget, ServerConfig,
-    TimeoutChanges, TlsIn, TlsOut, TlsStart, TlsVersion, TlvCondition, Trusted, UpstreamConfig,
+    TimeoutChanges, TlsIn, TlsOut, TlsStart, TlsVersion, TlvCondition, TreatmentConfig, Trusted, UpstreamConfig,
 };
 use crate::protocol::Protocol;
 
@@ -64,6 +64,7 @@ fn route(name: &str) -> RouteConfig {
         tlvs: Vec::new(),
         subject: Vec::new(),
         target: RouteTarget::Upstream(name.to_owned()),
+        treatment: TreatmentConfig::default(),
         on_change: OnChange::Keep,
     }
 }

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use super::timeouts::timeout;
 use super::{
     Detection, Fate, Keepalive, Limits, ListenerSocket, OnChange, ProxyIn, Route, SocketFile, Timeouts, TlsIn,
+    Treatment,
 };
 use crate::config::address::ListenAddress;
 use crate::config::diagnostics::{Problems, Reported};
@@ -57,6 +58,8 @@ pub struct Listener {
     pub detection: Option<Given<Detection>>,
     /// Whether clients speak TLS, which is decrypted here. Without this table it is passed on as it is.
     pub tls: Option<Given<TlsIn>>,
+    /// What is done to the bytes of its connections besides passing them on.
+    pub treatment: Option<Given<Treatment>>,
     /// What becomes of live connections when a reload changes or removes this listener: `keep` lets them go on as they
     /// began, `kill` ends them, `{ drain = "5m" }` gives them so long.
     #[schemars(extend("default" = Word::of(Fate::Keep)))]
@@ -82,6 +85,7 @@ impl Read for Listener {
             routes: table.optional("routes"),
             detection: table.optional("detection"),
             tls: table.optional("tls"),
+            treatment: table.optional("treatment"),
             on_change: table.optional("on-change"),
         })
     }

@@ -4,6 +4,7 @@
 
 mod access_log;
 mod admin;
+mod bandwidth;
 mod canary;
 mod certificate;
 mod client_auth;
@@ -31,12 +32,14 @@ mod retire;
 mod retries;
 mod route;
 mod server;
+mod several;
 mod socket;
 mod socket_file;
 mod source;
 mod telemetry;
 mod timeouts;
 mod tls;
+mod treatment;
 mod trust;
 mod upstream;
 
@@ -52,6 +55,7 @@ use super::ranges;
 use super::reader::{Given, read_entries};
 pub(super) use access_log::AccessLog;
 pub(super) use admin::Admin;
+pub(super) use bandwidth::{Bandwidth, Quota};
 pub(super) use canary::{Canary, CanaryTable};
 pub(super) use certificate::Certificate;
 pub(super) use client_auth::ClientAuth;
@@ -79,12 +83,14 @@ pub(super) use retire::Retire;
 pub(super) use retries::{Retries, RetriesTable};
 pub(super) use route::{Route, Share, SharedRoute, TlvCondition};
 pub(super) use server::{Server, ServerTable};
+pub(super) use several::Several;
 pub(super) use socket::{ListenerSocket, SocketOptions, UpstreamSocket};
 pub(super) use socket_file::SocketFile;
 pub(super) use source::Source;
 pub(super) use telemetry::Telemetry;
 pub(super) use timeouts::{TimeoutChanges, Timeouts};
 pub(super) use tls::{TlsIn, TlsOut, TlsOutTable};
+pub(super) use treatment::Treatment;
 pub(super) use trust::Trust;
 pub(super) use upstream::Upstream;
 

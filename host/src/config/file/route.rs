@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::json;
 
-use super::{Fate, OnChange};
+use super::{Fate, OnChange, Treatment};
 use crate::config::alpn_name::AlpnName;
 use crate::config::destination::Destination;
 use crate::config::diagnostics::{Problems, Reported};
@@ -67,6 +67,8 @@ pub struct Route {
     /// Connections are closed: `alert` says so in TLS where the client begins with it (`unrecognized_name`), `fin` closes
     /// without a word, `rst` resets.
     pub refuse: Option<Given<Word<Refusal>>>,
+    /// What is done to the bytes of its connections besides passing them on.
+    pub treatment: Option<Given<Treatment>>,
     /// What becomes of live connections when a reload changes or removes this route: `keep` lets them go on as they
     /// began, `kill` ends them, `{ drain = "5m" }` gives them so long.
     #[schemars(extend("default" = Word::of(Fate::Keep)))]
@@ -105,6 +107,7 @@ impl Route {
             upstream,
             split,
             refuse,
+            treatment: table.optional("treatment"),
             on_change: table.optional("on-change"),
         }
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::timeouts::timeout;
 use super::{
     Dns, Fate, Health, Keepalive, OnChange, OriginalDestination, Passive, ProxyOut, Queue, Retries, Server, Source,
-    TimeoutChanges, TlsOut, UpstreamSocket,
+    TimeoutChanges, TlsOut, Treatment, UpstreamSocket,
 };
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::percentage::Percentage;
@@ -87,6 +87,8 @@ pub struct Upstream {
     pub proxy_protocol: Option<Given<ProxyOut>>,
     /// Whether servers are spoken to in TLS: `true`, or a table. Without this key they are not.
     pub tls: Option<Given<TlsOut>>,
+    /// What is done to the bytes of its connections besides passing them on.
+    pub treatment: Option<Given<Treatment>>,
 }
 
 impl Read for Upstream {
@@ -121,6 +123,7 @@ impl Upstream {
             dns: table.optional("dns"),
             proxy_protocol: table.optional("proxy-protocol"),
             tls: table.optional("tls"),
+            treatment: table.optional("treatment"),
         }
     }
 }

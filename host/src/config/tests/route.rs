@@ -1,6 +1,6 @@
 //! Routes of a listener, and of several.
 
-use super::super::{OnChange, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition, Trusted};
+use super::super::{OnChange, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition, TreatmentConfig, Trusted};
 use super::{COMPLETE, accepted, refused, with_upstream};
 use crate::protocol::Protocol;
 
@@ -47,6 +47,7 @@ fn every_key_arrives() {
                 expression(&routes[0].subject[2]),
             ],
             target: RouteTarget::Upstream("a-second".to_owned()),
+            treatment: TreatmentConfig::default(),
             on_change: OnChange::Keep,
         }
     );

@@ -7,7 +7,7 @@ use super::super::schema;
 use super::refused;
 
 /// Where each object of the schema stands in a file, with a key that no object has.
-const PLACES: [(&str, &str); 44] = [
+const PLACES: [(&str, &str); 47] = [
     ("", "zzzzzzzz = 1"),
     ("Limits", "[limits]\nzzzzzzzz = 1"),
     ("Drain", "[drain]\nzzzzzzzz = 1"),
@@ -36,6 +36,15 @@ const PLACES: [(&str, &str); 44] = [
     ("Dns", "[upstreams.x]\n[upstreams.x.dns]\nzzzzzzzz = 1"),
     ("TimeoutChanges", "[upstreams.x]\n[upstreams.x.timeouts]\nzzzzzzzz = 1"),
     ("Listener", "[[listeners]]\nzzzzzzzz = 1"),
+    ("Treatment", "[[listeners]]\n[listeners.treatment]\nzzzzzzzz = 1"),
+    (
+        "Bandwidth",
+        "[[listeners]]\n[listeners.treatment]\n[listeners.treatment.bandwidth]\nzzzzzzzz = 1",
+    ),
+    (
+        "Quota",
+        "[[listeners]]\n[listeners.treatment]\n[listeners.treatment.quota]\nzzzzzzzz = 1",
+    ),
     ("ProxyIn", "[[listeners]]\n[listeners.proxy-protocol]\nzzzzzzzz = 1"),
     (
         "ProxyOutTable",

@@ -215,7 +215,7 @@ error: unknown key `retry`
 3 | retry = 2
   | ^^^^^
   |
-  = note: known keys: `balance`, `servers`, `original-destination`, `timeouts`, `keepalive`, `user-timeout`, `socket`, `connect`, `retries`, `queue`, `preconnect`, `source`, `health`, `passive`, `slow-start`, `panic`, `on-down`, `on-change`, `dns`, `proxy-protocol`, `tls`
+  = note: known keys: `balance`, `servers`, `original-destination`, `timeouts`, `keepalive`, `user-timeout`, `socket`, `connect`, `retries`, `queue`, `preconnect`, `source`, `health`, `passive`, `slow-start`, `panic`, `on-down`, `on-change`, `dns`, `proxy-protocol`, `tls`, `treatment`
 ",
     );
 }

@@ -16,6 +16,7 @@ use super::socket::listener_socket;
 use super::socket_file::socket_file;
 use super::timeouts::timeouts;
 use super::tls::tls_in;
+use super::treatment::treatment;
 use super::vigilance::vigilance;
 use crate::config::diagnostics::{Problem, Problems, Reported, Span, all};
 use crate::config::name::Name;
@@ -121,6 +122,7 @@ pub fn listeners(
             relays: known.relays,
             tls: tls.as_ref().ok().map(Option::as_ref),
         };
+        let treatment = treatment(typed.treatment, problems);
         let on_change = on_change(typed.on_change, problems);
         let routes = routes(typed.routes, &place, shared, known.upstreams, problems);
         Ok(ListenerConfig {
@@ -142,6 +144,7 @@ pub fn listeners(
             routes: routes?,
             detection: detection?,
             tls: tls?,
+            treatment: treatment?,
             on_change: on_change?,
         })
     }))

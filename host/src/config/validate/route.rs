@@ -5,6 +5,7 @@ use toml::Spanned;
 use super::given::{apart, count_or_default, place};
 use super::names::{FirstUse, Names};
 use super::on_change::on_change;
+use super::treatment::treatment;
 use crate::config::alpn_name::AlpnName;
 use crate::config::diagnostics::{Problem, Problems, Reported, Span, all};
 use crate::config::network::Network;
@@ -60,6 +61,7 @@ pub fn route(
     let subject = condition(typed.subject, problems, |typed, problems| {
         patterns(typed, |pattern: TextPattern| pattern.0, problems)
     });
+    let treatment = treatment(typed.treatment, problems);
     let on_change = on_change(typed.on_change, problems);
     let target = target(typed.upstream, typed.split, typed.refuse, upstreams, problems);
     Ok(Route {
@@ -73,6 +75,7 @@ pub fn route(
             tlvs: tlvs?,
             subject: subject?,
             target: target?,
+            treatment: treatment?,
             on_change: on_change?,
         },
         at: name_at.clone().unwrap_or(at),

@@ -20,6 +20,7 @@ use super::socket::{Circumstances, upstream_socket};
 use super::source::source;
 use super::timeouts::timeout_changes;
 use super::tls::tls_out;
+use super::treatment::treatment;
 use super::vigilance::vigilance;
 use crate::config::diagnostics::{Problem, Problems, Reported, Span};
 use crate::config::named::{Entry, Named};
@@ -66,6 +67,7 @@ pub fn upstream(
     let slow_start = or_default(typed.slow_start, &ranges::SLOW_START, Period(Duration::ZERO), problems);
     let panic = or_default(typed.panic, &ranges::PANIC, Percentage(0), problems);
     let on_down = word_or_default(typed.on_down);
+    let treatment = treatment(typed.treatment, problems);
     let on_change = on_change(typed.on_change, problems);
     let discovery = table_or_default(typed.dns).and_then(|typed| dns(typed, problems));
     let proxy_protocol = typed.proxy_protocol.map(|typed| proxy_out(typed, problems)).transpose();
@@ -93,6 +95,7 @@ pub fn upstream(
         panic: panic.map(|share| u8::try_from(share.0).unwrap_or(u8::MAX))?,
         on_down: on_down?,
         discovery: discovery?,
+        treatment: treatment?,
         on_change: on_change?,
         proxy_protocol: proxy_protocol?,
         tls: tls?.flatten(),

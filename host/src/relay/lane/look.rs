@@ -119,7 +119,8 @@ impl Lane {
         let fed = self.feed(tools, bytes, false, &mut passed);
         if fed.is_ok() && passed.is_unchanged(bytes) {
             self.cleared += bytes.len() as u64;
-            self.seen += bytes.len() as u64;
+            // Both are bounded: no more is cleared than is looked ahead.
+            self.seen += bytes.len() as u32;
             if let Path::Copy(_) = self.path {
                 self.expect_bulk();
             }
@@ -134,6 +135,7 @@ impl Lane {
             return ControlFlow::Break(self.failed(error));
         }
         self.moved.filtered += bytes.len() as u64;
+        self.took(bytes.len());
         tools.worker.traffic().of(self.direction).filtered(bytes.len() as u64);
         // The next ones are read, until a full buffer of them goes on as it is.
         if let Path::Splice { small, .. } = &mut self.path {

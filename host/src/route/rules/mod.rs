@@ -14,7 +14,7 @@ mod tests;
 
 pub use regex::Regex as Expression;
 
-pub use crate::config::{OnChange, Pattern, RouteConfig, RouteTarget};
+pub use crate::config::{OnChange, Pattern, RouteConfig, RouteTarget, TreatmentConfig};
 pub use explain::{Awaited, Explanation, Finding, Step};
 pub use known::{First, Known, Tls};
 pub use target::Target;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use regex::RegexBuilder;
 
 use super::*;
-use crate::config::{OnChange, Pattern, Refusal, RouteTarget, TlvCondition, Trusted};
+use crate::config::{OnChange, Pattern, Refusal, RouteTarget, TlvCondition, TreatmentConfig, Trusted};
 use crate::protocol::Protocol;
 use crate::proxy_header::Tlvs;
 
@@ -86,6 +86,7 @@ fn route() -> RouteConfig {
         tlvs: Vec::new(),
         subject: Vec::new(),
         target: RouteTarget::Upstream("blue".to_owned()),
+        treatment: TreatmentConfig::default(),
         on_change: OnChange::Keep,
     }
 }
@@ -429,7 +430,7 @@ prop_compose! {
         over in any::<bool>(),
     ) -> Connection {
         let sent = sent.map(|all| Tlvs::of_values(all.iter().map(|(kind, value)| (*kind, value.as_bytes()))));
-        Connection { client, tlvs: sent, subject, bytes: bytes.to_vec(), tls, over }
+        Connection { client, destination: None, tlvs: sent, subject, bytes: bytes.to_vec(), tls, over }
     }
 }
 

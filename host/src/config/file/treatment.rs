@@ -1,0 +1,31 @@
+//! `treatment` of a listener, a route and an upstream.
+
+use schemars::JsonSchema;
+
+use super::{Bandwidth, Quota, Several};
+use crate::config::diagnostics::{Problems, Reported};
+use crate::config::reader::{Given, Read, Value, read_table};
+
+/// What is done to bytes besides passing them on. What the listener, the route and the upstream of a connection ask for adds up.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Treatment {
+    /// How fast bytes may go: a table, or several that all hold.
+    pub bandwidth: Option<Given<Several<Bandwidth>>>,
+    /// How much there may be in a length of time: a table, or several that all hold.
+    pub quota: Option<Given<Several<Quota>>>,
+}
+
+impl Read for Treatment {
+    fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
+        read_table(
+            value,
+            "a table, as in `{ bandwidth = { down = \"10MiB/s\" } }`",
+            problems,
+            |table| Self {
+                bandwidth: table.optional("bandwidth"),
+                quota: table.optional("quota"),
+            },
+        )
+    }
+}

@@ -1,0 +1,95 @@
+//! A treatment as it is configured, and what the connections share that have it.
+
+use std::sync::Arc;
+
+use super::bucket::Bucket;
+use super::clock::{self, Nanos};
+use super::quota::Allowance;
+use super::sharing::{Shared, Sharing, Whose};
+use crate::config::{Bandwidth, Quota, TreatmentConfig};
+use crate::flow::Direction;
+
+#[derive(Debug)]
+pub struct Regimen {
+    config: TreatmentConfig,
+    bandwidth: Vec<Pace>,
+    quotas: Vec<Sharing<Allowance>>,
+}
+
+#[derive(Debug)]
+struct Pace {
+    up: Sharing<Bucket>,
+    down: Sharing<Bucket>,
+}
+
+impl PartialEq for Regimen {
+    /// Two that are shared by different connections are two, whatever they say.
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Regimen {
+    pub fn new(config: TreatmentConfig) -> Self {
+        let pace = |bandwidth: &Bandwidth| Pace {
+            up: Sharing::new(bandwidth.per),
+            down: Sharing::new(bandwidth.per),
+        };
+        Self {
+            bandwidth: config.bandwidth.iter().map(pace).collect(),
+            quotas: config.quotas.iter().map(|quota| Sharing::new(quota.per)).collect(),
+            config,
+        }
+    }
+
+    /// `None` where nothing is to be done.
+    pub fn of(config: &TreatmentConfig) -> Option<Arc<Self>> {
+        (!config.is_nothing()).then(|| Arc::new(Self::new(config.clone())))
+    }
+
+    pub fn config(&self) -> &TreatmentConfig {
+        &self.config
+    }
+
+    /// Counts a connection; false where there are to be no more of them.
+    pub fn admits(&self, whose: &Whose) -> bool {
+        let now = clock::now();
+        self.allowances(whose).all(|(_, allowance)| allowance.admits(now))
+    }
+
+    /// Of a new connection.
+    pub fn buckets(&self, direction: Direction, whose: &Whose) -> Vec<Arc<Bucket>> {
+        let paces = self.config.bandwidth.iter().zip(&self.bandwidth);
+        let bucket = |(bandwidth, pace): (&Bandwidth, &Pace)| {
+            let (rate, sharing) = match direction {
+                Direction::Up => (bandwidth.up?, &pace.up),
+                Direction::Down => (bandwidth.down?, &pace.down),
+            };
+            sharing.part(whose, || Bucket::new(rate, bandwidth.burst, clock::now()))
+        };
+        paces.filter_map(bucket).collect()
+    }
+
+    /// Those in which bytes are counted.
+    pub fn byte_quotas(&self, whose: &Whose) -> Vec<Arc<Allowance>> {
+        let of_bytes = self.allowances(whose).filter(|(quota, _)| quota.bytes.is_some());
+        of_bytes.map(|(_, allowance)| allowance).collect()
+    }
+
+    fn allowances(&self, whose: &Whose) -> impl Iterator<Item = (&Quota, Arc<Allowance>)> {
+        let quotas = self.config.quotas.iter().zip(&self.quotas);
+        quotas.filter_map(|(quota, sharing)| Some((quota, sharing.part(whose, || Allowance::new(quota))?)))
+    }
+}
+
+impl Shared for Bucket {
+    fn is_fresh(&self, now: Nanos) -> bool {
+        self.next() <= now
+    }
+}
+
+impl Shared for Allowance {
+    fn is_fresh(&self, now: Nanos) -> bool {
+        Self::is_fresh(self, now)
+    }
+}

@@ -1,0 +1,87 @@
+//! The connection that something may be done to: all that it is chosen by.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use super::measure::Measure;
+use super::regimen::Regimen;
+use crate::config::part;
+use crate::filter::{Facts, Value};
+use crate::listener::Listener;
+use crate::upstream::Upstream;
+use crate::worker::Worker;
+
+pub struct Subject<'a> {
+    pub id: u64,
+    pub listener: &'a Listener,
+    /// The route that it took.
+    pub route: Option<usize>,
+    pub upstream: &'a Upstream,
+    /// `None` on a unix socket.
+    pub client: Option<SocketAddr>,
+    pub facts: Option<&'a Facts>,
+    /// What a filter has asked for.
+    pub prescribed: Option<&'a Prescription>,
+}
+
+/// What a filter asks for with the upstream that it chooses.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Prescription {
+    pub regimen: Option<Arc<Regimen>>,
+    /// The hash of the key that it gives the connection.
+    pub key: Option<u64>,
+}
+
+/// Connections whose filters ask for the same, in the same words, share it.
+static PRESCRIBED: LazyLock<Mutex<HashMap<String, Weak<Regimen>>>> = LazyLock::new(Mutex::default);
+
+/// How many words are remembered before those are forgotten that no connection has.
+const REMEMBERED: usize = 1024;
+
+impl Prescription {
+    /// A treatment in the words of a file, on one line: `{ bandwidth = { down = "1MiB/s" } }`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn regimen(typed: &str) -> Result<Arc<Regimen>, String> {
+        let known = || PRESCRIBED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(regimen) = known().get(typed).and_then(Weak::upgrade) {
+            return Ok(regimen);
+        }
+        let config = part::typed_treatment(typed).map_err(|problems| problems.to_string())?;
+        let regimen = Arc::new(Regimen::new(config));
+        let mut known = known();
+        if known.len() >= REMEMBERED {
+            known.retain(|_, regimen| regimen.strong_count() > 0);
+        }
+        known.insert(typed.to_owned(), Arc::downgrade(&regimen));
+        Ok(regimen)
+    }
+}
+
+impl Subject<'_> {
+    /// All that are for it: the listener's, the route's, the upstream's, the filter's, and what operators have asked for.
+    pub fn regimens(&self, worker: &Worker) -> Vec<Arc<Regimen>> {
+        let terms = self.upstream.terms();
+        let configured = [
+            self.listener.treatment.as_ref(),
+            self.route
+                .and_then(|route| self.listener.treatments.get(route)?.as_ref()),
+            terms.treatment.as_ref(),
+            self.prescribed.and_then(|prescribed| prescribed.regimen.as_ref()),
+        ];
+        let measures = worker.measures();
+        let measures = measures.iter().filter(|measure| measure.scope.has(self));
+        let measured = measures.map(|measure: &Arc<Measure>| &measure.regimen);
+        configured.into_iter().flatten().chain(measured).cloned().collect()
+    }
+
+    /// The name that it has asked for in TLS.
+    pub fn sni(&self) -> Option<String> {
+        match self.facts?.known_as("tls.sni")? {
+            Value::Text(name) => Some(name),
+            _ => None,
+        }
+    }
+}
