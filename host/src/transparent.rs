@@ -4,6 +4,7 @@
 //! A circle is noticed where it closes. A connection whose destination is a place where we listen would come back to us; and one
 //! that comes from a socket of ours has done so.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,17 +18,19 @@ use crate::config::{Transparent, may_be};
 use crate::connection::{Accepted, Cause, Outcome, Stage};
 use crate::filter::{Attributes, Value};
 use crate::flow::Side;
-use crate::sys::{Coarse, Stream, is_local};
+use crate::sys::{self, Begun, Coarse, Manner, Peer, Stream, is_local};
 use crate::upstream::Upstream;
 
 /// What a connection has of its beginning when a server is connected to.
 #[derive(Debug)]
 pub struct Through {
+    /// What it is known by while it lives, once it has begun to connect.
+    dialled: RefCell<Option<Dialled>>,
     /// Where it goes, whatever servers there are.
     pub destination: Option<SocketAddr>,
     /// Whose address it comes from.
     pub client: Option<IpAddr>,
-    pub own: Arc<Own>,
+    own: Arc<Own>,
 }
 
 /// Which sockets are ours, of a whole process.
@@ -45,7 +48,7 @@ pub struct Own {
 
 /// A connection of ours, for as long as this lives.
 #[derive(Debug)]
-pub struct Dialled {
+struct Dialled {
     own: Arc<Own>,
     from: Option<SocketAddr>,
 }
@@ -96,7 +99,7 @@ pub fn learn(accepted: &Accepted) {
 ///
 /// # Errors
 /// Why there can be no connection.
-pub fn through(accepted: &Accepted, upstream: &Upstream) -> Result<Option<Box<Through>>, Cause> {
+pub fn through(accepted: &Accepted, upstream: &Upstream) -> Result<Option<Through>, Cause> {
     let terms = upstream.terms();
     let allowed = terms.config.original_destination.as_deref();
     let as_client = terms.config.as_client;
@@ -114,11 +117,12 @@ pub fn through(accepted: &Accepted, upstream: &Upstream) -> Result<Option<Box<Th
         true => Some(accepted.client.ok_or(Cause::NoSource)?.ip()),
         false => None,
     };
-    Ok(Some(Box::new(Through {
+    Ok(Some(Through {
+        dialled: RefCell::default(),
         destination,
         client,
         own: Arc::clone(own),
-    })))
+    }))
 }
 
 fn check(
@@ -155,6 +159,22 @@ impl Through {
     pub fn is_for_one(&self) -> bool {
         self.destination.is_some() || self.client.is_some()
     }
+
+    /// Whether a server that would see the client's address is ourselves.
+    pub fn comes_back(&self, server: &Peer) -> bool {
+        let is_ours = |server| self.own.is_where_we_listen(server);
+        self.client.is_some() && server.address().is_some_and(is_ours)
+    }
+
+    /// Begins to connect, and keeps in mind where from for as long as the connection lives, or until it tries elsewhere.
+    ///
+    /// # Errors
+    /// As those of [`sys::begin`].
+    pub fn begin(&self, peer: &Peer, manner: Manner<'_>) -> io::Result<Begun> {
+        let (begun, dialled) = self.own.dial(|| sys::begin(peer, manner), Begun::local)?;
+        self.dialled.replace(Some(dialled));
+        Ok(begun)
+    }
 }
 
 impl Own {
@@ -181,7 +201,7 @@ impl Own {
 
     /// Connects, and keeps in mind where from. Whoever asks meanwhile waits: what comes back to us may be accepted before we
     /// know where it came from.
-    pub fn dial<T>(
+    fn dial<T>(
         self: &Arc<Self>,
         begin: impl FnOnce() -> io::Result<T>,
         from: impl FnOnce(&T) -> Option<SocketAddr>,

@@ -13,9 +13,9 @@ use crate::listener::Listener;
 use crate::notice::Notice;
 use crate::proxy_header::Proxied;
 use crate::sys::Stream;
-use crate::transparent::{Through, destination};
+use crate::transparent::destination;
 use crate::treatment::Treatment;
-use crate::upstream::{Upstream, Wish};
+use crate::upstream::{Aim, Upstream};
 
 /// A client that has connected.
 pub struct Accepted {
@@ -42,10 +42,8 @@ pub struct Routed {
     pub id: u64,
     pub client: Channel,
     pub upstream: Arc<Upstream>,
-    /// Which of its servers, where there is a preference.
-    pub wish: Option<Box<Wish>>,
-    /// Where it goes, and as whom, where that is not its upstream's to say.
-    pub through: Option<Box<Through>>,
+    /// Which of its servers, or where else, where that is not the upstream's alone to say.
+    pub aim: Option<Box<Aim>>,
     /// Read from the client while its route was looked for; not yet forwarded.
     pub seen: Vec<u8>,
     /// The filters that watch it.

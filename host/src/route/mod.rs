@@ -17,9 +17,9 @@ use crate::listener::Listener;
 use crate::protocol::Protocol;
 use crate::proxy_header::outgoing;
 use crate::tls::unrecognized_name;
-use crate::transparent;
+use crate::transparent::{self, Through};
 use crate::treatment::Treatment;
-use crate::upstream::{Upstream, Wish, key_of};
+use crate::upstream::{Aim, Upstream, Wish, key_of};
 use crate::worker::Worker;
 use dialogue::{Chosen, Dialogue, End};
 pub use dialogue::{MOST_EXCHANGES, WINDOW};
@@ -82,8 +82,7 @@ pub async fn choose(worker: &Worker, inspected: Inspected, here: &Here) -> Resul
     Ok(Routed {
         id: accepted.id,
         timeouts: timeouts(&accepted.listener, &chosen),
-        wish: wish(&accepted, &chosen),
-        through,
+        aim: aim(wish(&accepted, &chosen), through),
         client: accepted.socket,
         upstream: chosen.upstream,
         unknown: accepted
@@ -134,12 +133,16 @@ fn timeouts(listener: &Listener, chosen: &Chosen) -> Arc<Timeouts> {
 
 /// A client's connections go to the same server where the upstream hashes, whatever ports they come from, unless a router
 /// has a key of its own.
-fn wish(accepted: &Accepted, chosen: &Chosen) -> Option<Box<Wish>> {
+fn wish(accepted: &Accepted, chosen: &Chosen) -> Wish {
     let Wish { key, server } = chosen.asked.wish;
     let of_client = || Some(key_of(accepted.client.filter(|_| chosen.upstream.hashes())?.ip()));
     let key = key.or_else(of_client);
-    // Boxed: few have one, and every connection keeps what it was routed by.
-    key.or(server).map(|_| Box::new(Wish { key, server }))
+    Wish { key, server }
+}
+
+/// Boxed: few have one, and every connection keeps what it was routed by.
+fn aim(wish: Wish, through: Option<Through>) -> Option<Box<Aim>> {
+    (wish != Wish::default() || through.is_some()).then(|| Box::new(Aim { wish, through }))
 }
 
 /// The same in a word, for who asks.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::balance::Seat;
 use super::greet::greet;
 use super::queue::{NoPlace, place};
-use super::{Counted, Place, Upstream, Wish};
+use super::{Aim, Counted, Place, Upstream, Wish};
 use crate::channel::Channel;
 use crate::config::Connect;
 use crate::connection::{Cause, Doing, Here, Note, Outcome, Routed, Stage, Tried};
@@ -115,14 +115,17 @@ async fn wait_for_client(worker: &Worker, routed: &Routed) -> Result<(), Failure
 
 async fn dial(worker: &Worker, routed: &Routed, here: &Here) -> Result<(Channel, Place), Failure> {
     let upstream = &routed.upstream;
-    let wish = &routed.wish.as_deref().copied().unwrap_or_default();
+    let anywhere = Wish::default();
+    let (wish, through) = match routed.aim.as_deref() {
+        Some(Aim { wish, through }) => (wish, through.as_ref()),
+        None => (&anywhere, None),
+    };
     let alpn = routed.client.session().and_then(|session| session.established().alpn());
     let greet =
         async |place: &Place, socket| greet(upstream, place.server(), socket, routed.header.as_deref(), alpn).await;
     let deadline = routed.timeouts.connect.map(|limit| Coarse::now() + limit);
     let left = |shares| deadline.map(|deadline| deadline.since(Coarse::now()) / shares);
     // Who wants a certain server does not want any connection that happens to be there.
-    let through = routed.through.as_deref();
     let is_any = *wish == Wish::default() && through.is_none_or(|through| !through.is_for_one());
     let spare = is_any.then(|| worker.spares().take(upstream));
     if let Some((socket, place)) = spare.flatten() {
@@ -147,7 +150,7 @@ async fn dial(worker: &Worker, routed: &Routed, here: &Here) -> Result<(Channel,
             Ok(place) => place,
             Err(why) => return Err(last.map_or(Failure::NoPlace(why), Failure::Server)),
         };
-        if comes_back(&place, through) {
+        if through.is_some_and(|through| through.comes_back(place.server().peer())) {
             return Err(Failure::Loop);
         }
         tried.push(place.server().id());
@@ -179,13 +182,6 @@ async fn dial(worker: &Worker, routed: &Routed, here: &Here) -> Result<(Channel,
     }
 }
 
-/// Whether a server that would see the client's address is ourselves.
-fn comes_back(place: &Place, through: Option<&Through>) -> bool {
-    let as_client = through.filter(|through| through.client.is_some());
-    let ours = |through: &Through| Some(through.own.is_where_we_listen(place.server().peer().address()?));
-    as_client.and_then(ours).unwrap_or(false)
-}
-
 /// From the client's address, where that is wanted, or else from the one whose turn it is; from the next one where the first has
 /// no port left.
 pub(super) async fn from_a_source(upstream: &Upstream, place: &Place, through: Option<&Through>) -> io::Result<Stream> {
@@ -194,11 +190,10 @@ pub(super) async fn from_a_source(upstream: &Upstream, place: &Place, through: O
     let options = terms.config.socket.as_ref();
     let dial = async |source| {
         let manner = Manner { source, options };
-        let Some(through) = through else {
-            return sys::connect(peer, manner).await;
+        let begun = match through {
+            Some(through) => through.begin(peer, manner)?,
+            None => sys::begin(peer, manner)?,
         };
-        let (begun, dialled) = through.own.dial(|| sys::begin(peer, manner), sys::Begun::local)?;
-        place.keep(dialled);
         begun.answered().await
     };
     if let Some(client) = through.and_then(|through| through.client) {

@@ -1,6 +1,5 @@
 //! One server: where it is, and how many connections it has. All threads share it, and so do the lineups before and after.
 
-use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -11,7 +10,6 @@ use crate::notice::Notice;
 use crate::observe::Ledger;
 use crate::relay::Limit;
 use crate::sys::Peer;
-use crate::transparent::Dialled;
 use crate::worker::Draining;
 
 #[derive(Debug)]
@@ -46,8 +44,6 @@ pub struct Place {
     upstream: Arc<Upstream>,
     /// To the connections that came under the same terms.
     notice: Arc<Notice>,
-    /// Present where it might come back to us: boxed, since few do.
-    dialled: OnceCell<Box<Dialled>>,
 }
 
 impl Server {
@@ -194,7 +190,6 @@ impl Place {
             server: Arc::clone(server),
             upstream: Arc::clone(upstream),
             notice: Arc::clone(&upstream.terms().notice),
-            dialled: OnceCell::new(),
         })
     }
 
@@ -208,14 +203,7 @@ impl Place {
             },
             upstream: Arc::clone(upstream),
             notice: Arc::clone(&upstream.terms().notice),
-            dialled: OnceCell::new(),
         }
-    }
-
-    /// Keeps in mind where its connection comes from, for as long as it lives.
-    pub(super) fn keep(&self, dialled: Dialled) {
-        // There is one connection, so that nothing was there.
-        let _ = self.dialled.set(Box::new(dialled));
     }
 
     pub fn server(&self) -> &Arc<Server> {

@@ -571,7 +571,7 @@ servers = ["a:1"]
 source = 10
 "#,
         r#"
-error: expected an IP address, as in "10.0.0.5", or an array of them
+error: expected an IP address, as in "10.0.0.5", or an array of them, or "client"
  --> proxy.toml:3:10
   |
 3 | source = 10
