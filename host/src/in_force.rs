@@ -33,6 +33,7 @@ pub struct InForce {
     pub listeners: Vec<Arc<Listening>>,
     /// The sockets of whoever else is asked.
     pub metrics: Option<Offer>,
+    pub toxiproxy: Option<Offer>,
     pub admin: Option<Offer>,
     /// The process's: the next configuration has the same ones.
     pub vitals: Arc<Vitals>,
@@ -92,6 +93,7 @@ impl InForce {
         let sockets: std::io::Result<Vec<_>> = listeners
             .chain(&self.metrics)
             .chain(&self.admin)
+            .chain(&self.toxiproxy)
             .map(Offer::sockets)
             .collect();
         Ok(sockets?.into_iter().flatten().collect())

@@ -27,7 +27,6 @@ mod proxy_header;
 mod detect;
 
 mod tls;
-mod treatment;
 
 mod route;
 /// For `benches/routes.rs`.
@@ -40,6 +39,8 @@ mod upstream;
 pub use upstream::balance;
 
 mod relay;
+
+mod treatment;
 
 mod channel;
 

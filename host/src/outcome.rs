@@ -85,6 +85,8 @@ pub enum Cause {
     Reconfigured,
     /// It had as many bytes as it may have, or there were as many connections, for now.
     QuotaOver,
+    /// An operator asked for a fault, which ended it.
+    Fault,
     /// An operator ended it.
     Killed,
     /// The process stopped.
@@ -181,6 +183,7 @@ impl fmt::Display for Outcome {
             Cause::ServerDown => "server-down",
             Cause::Reconfigured => "reconfigured",
             Cause::QuotaOver => "quota-over",
+            Cause::Fault => "fault",
             Cause::Killed => "killed",
             Cause::Interrupted => "interrupted",
             Cause::Panicked => "panicked",

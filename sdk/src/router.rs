@@ -102,6 +102,7 @@ impl Choice {
     /// | `connect-timeout-ms`, `first-byte-timeout-ms`, `idle-timeout-ms`, `half-closed-timeout-ms`, `stall-timeout-ms`, `lifetime-ms` | whole milliseconds; 0 is none |
     /// | `hash-key` | any: connections with the same value go to the same server, where the upstream balances by hashing |
     /// | `treatment` | text: what is done to its bytes, as a configuration file has it: `{ bandwidth = { down = "1MiB/s", per = "key" } }` |
+    /// | `mirror` | the name of an upstream that is sent a copy of what goes up |
     /// | `treatment-key` | any: connections with the same value share what is `per = "key"` |
     /// | `server` | the address of a server, which is taken while it is up and has room |
     ///

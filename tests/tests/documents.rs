@@ -52,6 +52,7 @@ documents! {
     routing_by_name: "examples/10-sni-routing/README.md",
     tls: "examples/11-tls/README.md",
     admin: "docs/admin.md",
+    faults: "docs/faults.md",
     filters_in_production: "docs/filters-in-production.md",
     filter_commands: "docs/filter-cli.md",
     the_guide: "docs/filters.md",
@@ -60,6 +61,7 @@ documents! {
     transparent: "docs/transparent.md",
     reload: "docs/reload.md",
     shaping: "docs/shaping.md",
+    mirroring: "docs/mirroring.md",
     upgrade: "docs/upgrade.md",
     filter_access_log: "filters/access-log/README.md",
     filter_connect_rate: "filters/connect-rate/README.md",
@@ -79,13 +81,16 @@ fn no_document_is_forgotten() {
     let mut found = [
         "README.md",
         "docs/admin.md",
+        "docs/faults.md",
         "docs/filter-cli.md",
         "docs/filters-in-production.md",
         "docs/filters.md",
+        "docs/mirroring.md",
         "docs/sharing.md",
         "docs/sockets.md",
         "docs/transparent.md",
         "docs/reload.md",
+        "docs/shaping.md",
         "docs/upgrade.md",
     ]
     .map(str::to_owned)

@@ -307,7 +307,8 @@ fn queries_of_the_dashboard() -> Vec<(String, String)> {
 #[test]
 fn the_document_has_every_family_and_no_other() {
     let scene = Scene::whole();
-    let page = scene.page_after(scene.traffic());
+    let mut page = scene.page_after(scene.traffic());
+    page.families.extend(of_mirrors(&scene.echo));
     let of_page: BTreeMap<String, (String, BTreeSet<String>)> = page
         .families
         .iter()
@@ -322,6 +323,32 @@ fn the_document_has_every_family_and_no_other() {
     for (name, family) in of_page.into_iter().filter(|(name, _)| name != "spliceway_custom_NAME") {
         assert_eq!(family, documented[&name], "{name}");
     }
+}
+
+/// What a page has where connections are mirrored.
+fn of_mirrors(echo: &Upstream) -> BTreeMap<String, Family> {
+    let echo = echo.address();
+    let proxy = Proxy::run(&format!(
+        "[metrics]\naddress = \"127.0.0.1:0\"\n[upstreams.a]\nservers = [{echo:?}]\n[upstreams.b]\nservers = [{echo:?}]\n\
+         [[listeners]]\nname = \"front\"\naddress = \"127.0.0.1:0\"\nupstream = \"a\"\n\
+         treatment.mirror = {{ upstream = \"b\", compare = true }}\n"
+    ));
+    let proxy = proxy.start();
+    let mut client = Client::connect(proxy.address());
+    client.send(b"hello");
+    client.expect(b"hello");
+    client.half_close();
+    client.expect_eof();
+    proxy.wait_for("mirror ended", |_| true);
+    let metrics = proxy
+        .wait_for("metrics are served", |_| true)
+        .text("address")
+        .to_owned();
+    let families = page(&metrics).families;
+    families
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("spliceway_mirror_"))
+        .collect()
 }
 
 /// As a query calls it.
@@ -501,11 +528,7 @@ impl Scene {
 
     #[track_caller]
     fn page(&self) -> Page {
-        let mut client = Client::connect(&self.metrics);
-        client.send(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n");
-        let answer = String::from_utf8(client.receive_all()).expect("an answer in UTF-8");
-        let (_, page) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        Page::parse(page).unwrap_or_else(|error| panic!("{error}\n{page}"))
+        page(&self.metrics)
     }
 
     /// Once so many connections have ended: the log is told of each when it has been counted everywhere.
@@ -527,6 +550,15 @@ impl Scene {
             (lines.len() == connections).then_some(lines)
         })
     }
+}
+
+#[track_caller]
+fn page(metrics: &str) -> Page {
+    let mut client = Client::connect(metrics);
+    client.send(b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n");
+    let answer = String::from_utf8(client.receive_all()).expect("an answer in UTF-8");
+    let (_, page) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    Page::parse(page).unwrap_or_else(|error| panic!("{error}\n{page}"))
 }
 
 fn config(echo: &str, bulk: &str, nobody: &str, filters: bool) -> String {

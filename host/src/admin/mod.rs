@@ -3,6 +3,7 @@
 //! ```text
 //! listener of [admin] -> browser -> token -> api::{status, listeners, ...} -> in_force (read), Desk (workers and the main loop)
 //!                                -> page (its files: they hold no secrets)
+//! listener of [toxiproxy] -> browser -> toxiproxy    Toxiproxy's API, which has no token
 //! ```
 //!
 //! What is said is in [`said`], which `spliceway ctl` and the page read too. Nothing here is on the way of the bytes.
@@ -14,6 +15,7 @@ mod refused;
 pub mod said;
 mod take;
 mod token;
+pub mod toxiproxy;
 mod trace;
 mod watching;
 

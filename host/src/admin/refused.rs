@@ -40,6 +40,11 @@ impl Refused {
         )
     }
 
+    /// For who says it otherwise.
+    pub fn apart(self) -> (StatusCode, String) {
+        (self.status, self.failure.error)
+    }
+
     pub fn conflict(error: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, error, hint)
     }

@@ -51,7 +51,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
     }
 }
 
-async fn read<S: Send + Sync>(mut request: Request, state: &S, longest: usize) -> Result<Bytes, Refused> {
+/// All of the body.
+///
+/// # Errors
+/// It has more bytes than `longest`, or does not come in time.
+pub async fn read<S: Send + Sync>(mut request: Request, state: &S, longest: usize) -> Result<Bytes, Refused> {
     let too_long = |status| {
         let hint = format!("a body has up to {longest} bytes here");
         Refused::new(status, "the body cannot be read", hint)

@@ -1,5 +1,6 @@
 //! Every default, with the reason for its number.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
@@ -14,6 +15,10 @@ pub const CONFIG_FILE: &str = "spliceway.toml";
 pub const ADMIN_SOCKET: &str = "/run/spliceway/admin.sock";
 pub const ADMIN_ADDRESS: &str = "unix:/run/spliceway/admin.sock";
 
+/// Where Toxiproxy's clients look for it.
+pub const TOXIPROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8474);
+pub const TOXIPROXY_ADDRESS: &str = "127.0.0.1:8474";
+
 /// Whoever gives orders can end every connection: that is the owner of the process, and root, unless the file says more.
 pub const ADMIN_SOCKET_MODE: u32 = 0o600;
 /// Where the package's unit makes a directory for it (RuntimeDirectory, systemd.exec(5)).
@@ -27,6 +32,13 @@ pub const UPGRADE_LINGER: Option<Duration> = None;
 
 /// Of a hundred connections, where a collector is told of them.
 pub const TRACES: u32 = 100;
+
+/// Of a hundred connections that are to be mirrored.
+pub const MIRROR_SHARE: u32 = 100;
+
+/// What a bulk transfer of 10 Gbit/s is in the 3 ms that a busy machine may need to run a program, and what a thousand
+/// connections may keep without taking all of a small machine.
+pub const MIRROR_LAG: usize = 4 << 20;
 
 pub const TIMEOUTS: Timeouts = Timeouts {
     // Long enough for one lost SYN (retransmitted after 1 s) and a second one (after 3 s); far from the kernel's own 127 s.

@@ -11,6 +11,7 @@ pub mod defaults;
 mod destination;
 mod diagnostics;
 mod dscp;
+mod faults;
 mod file;
 mod filter_source;
 mod in_force;
@@ -18,6 +19,7 @@ mod json;
 mod load;
 mod log_field;
 mod log_format;
+mod mirror;
 mod name;
 mod name_server;
 mod named;
@@ -61,11 +63,13 @@ use crate::digest::Digest;
 pub use address::{Address, AddressError, ListenAddress};
 pub use destination::{Destination, may_be};
 pub use diagnostics::Problems;
+pub use faults::{Distribution, FaultConfig, FaultKind, WHOLE};
 pub use file::schema;
 pub use filter_source::{Pull, Source};
 pub use load::{LoadError, load, parse};
 pub use log_field::LogField;
 pub use log_format::TemplatePart;
+pub use mirror::MirrorConfig;
 pub use on_change::OnChange;
 pub use process::{Account, ProcessConfig, UpgradeSocket};
 pub use proxy_protocol::{ProxyIn, ProxyOut, ProxyVersion, SentTlv, Trusted};
@@ -75,7 +79,7 @@ pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondit
 pub use shown::shown_treatment;
 pub use socket::{ListenerSocket, SocketOptions, UpstreamSocket};
 pub use tls::{CertificateFiles, ClientAuth, TlsIn, TlsOut, TlsStart, TlsVersion};
-pub use treatment::{Bandwidth, Per, Quota, TreatmentConfig};
+pub use treatment::{Bandwidth, Directions, Per, Quota, TreatmentConfig};
 pub use trust::{KeySource, Scope, TrustConfig};
 pub use units::{parse_period, period};
 pub use upstream::{
@@ -101,12 +105,21 @@ pub struct Config {
     pub telemetry: Option<TelemetryConfig>,
     /// `None`: nobody asks anything, and nobody gives orders but by signals.
     pub admin: Option<AdminConfig>,
+    /// Where the clients of Toxiproxy ask and give orders; `None`: nowhere.
+    pub toxiproxy: Option<ListenAddress>,
     pub process: ProcessConfig,
     pub registries: Registries,
     /// Whether the file is read again whenever it changes.
     pub watch: bool,
     /// Where filters need a signature. Elsewhere they need none.
     pub trust: Vec<TrustConfig>,
+}
+
+impl Config {
+    /// Whether somebody may ask about connections, and have something done to them, while the process runs.
+    pub fn is_asked(&self) -> bool {
+        self.admin.is_some() || self.toxiproxy.is_some()
+    }
 }
 
 impl Default for Config {
@@ -124,6 +137,7 @@ impl Default for Config {
             metrics: None,
             telemetry: None,
             admin: None,
+            toxiproxy: None,
             process: ProcessConfig::default(),
             registries: Registries::default(),
             watch: false,

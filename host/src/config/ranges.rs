@@ -74,6 +74,24 @@ pub(super) const QUOTA_BYTES: RangeInclusive<Size> = Size(1 << 10)..=Size(1 << 5
 /// Shorter, it is a rate; and no longer than a year.
 pub(super) const QUOTA_TIME: RangeInclusive<Period> = milliseconds(1_000)..=milliseconds(365 * 24 * 3_600_000);
 
+/// From nothing at all to what no machine moves.
+pub(super) const FAULT_RATE: RangeInclusive<Rate> = Rate(0)..=*RATE.end();
+
+/// From no time to more than anybody waits to see what becomes of it.
+pub(super) const FAULT_TIME: RangeInclusive<Period> = milliseconds(0)..=milliseconds(3_600_000);
+
+/// From none to what nobody moves in a year.
+pub(super) const FAULT_BYTES: RangeInclusive<Size> = Size(0)..=Size(1 << 50);
+
+/// From a byte to more than is written at once anyway.
+pub(super) const SLICE: RangeInclusive<Size> = Size(1)..=Size(1 << 20);
+
+/// From every byte to one in a gigabyte.
+pub(super) const CORRUPT: RangeInclusive<i64> = 1..=1_000_000_000;
+
+/// TOML has no larger ones.
+pub(super) const SEED: RangeInclusive<i64> = 0..=i64::MAX;
+
 /// From none to all of them.
 pub(super) const SHARE_OF_CONNECTIONS: RangeInclusive<Percentage> = Percentage(0)..=Percentage(100);
 
@@ -201,6 +219,15 @@ pub(super) const ALPN_NAME: RangeInclusive<usize> = 1..=255;
 
 /// Down to one in a thousand, and to none for an upstream that is being emptied.
 pub(super) const SHARE: RangeInclusive<i64> = 0..=1_000;
+
+/// Less than one is none; a hundred is everybody.
+pub(super) const MIRROR_SHARE: RangeInclusive<Percentage> = Percentage(1)..=Percentage(100);
+
+/// From what one splice moves, which is the least that a mirror is behind at times, to a gibibyte for each connection.
+pub(super) const MIRROR_LAG: RangeInclusive<Size> = Size(1 << 20)..=Size(1 << 30);
+
+/// Mirrors of one connection. Each may have a connection for both directions.
+pub(super) const MIRRORS: usize = 4;
 
 const fn milliseconds(count: u64) -> Period {
     Period(Duration::from_millis(count))

@@ -9,9 +9,9 @@ use super::rate::Rate;
 use super::units::{Size, period};
 use super::word::{Word, Words};
 use super::{
-    AccessLogConfig, AdminConfig, Config, FilterConfig, Health, Limits, ListenerConfig, ListenerSocket, LogFormat,
-    Pull, RouteConfig, RouteTarget, ServerConfig, ServerPlace, SocketFile, SocketOptions, TemplatePart, TimeoutChanges,
-    Timeouts, TlsIn, TlsOut, TreatmentConfig, Trusted, UpstreamConfig, Vigilance,
+    AccessLogConfig, AdminConfig, Config, FaultConfig, FaultKind, FilterConfig, Health, Limits, ListenerConfig,
+    ListenerSocket, LogFormat, Pull, RouteConfig, RouteTarget, ServerConfig, ServerPlace, SocketFile, SocketOptions,
+    TemplatePart, TimeoutChanges, Timeouts, TlsIn, TlsOut, TreatmentConfig, Trusted, UpstreamConfig, Vigilance, WHOLE,
 };
 
 impl Config {
@@ -50,6 +50,7 @@ impl Config {
                 "logs": config.logs,
             })),
             "admin": self.admin.as_ref().map(admin),
+            "toxiproxy": self.toxiproxy.as_ref().map(|address| json!({ "listen": address.to_string() })),
             "registries": {
                 "cache": self.registries.cache,
                 "insecure": self.registries.insecure,
@@ -263,12 +264,68 @@ fn treatment(config: &TreatmentConfig) -> Option<Json> {
             "per": word(quota.per),
         }))
     });
+    let mirrors = config.mirrors.iter().map(|mirror| {
+        json!({
+            "upstream": mirror.upstream,
+            "direction": word(mirror.directions),
+            "share": percent(mirror.share),
+            "seed": mirror.seed,
+            "lag": size(mirror.lag),
+            "compare": mirror.compare,
+        })
+    });
     (!config.is_nothing()).then(|| {
         there(json!({
             "bandwidth": several(bandwidth),
             "quota": several(quotas),
+            "faults": several(config.faults.iter().map(fault)),
+            "mirror": several(mirrors),
         }))
     })
+}
+
+fn fault(config: &FaultConfig) -> Json {
+    let mut shown = json!({
+        "kind": config.kind.name(),
+        "direction": config.direction.map_or_else(|| "both".to_owned(), |direction| direction.to_string()),
+        "share": millionths(config.share),
+        "seed": config.seed,
+    });
+    let own = match config.kind {
+        FaultKind::Latency {
+            latency,
+            jitter,
+            distribution,
+        } => json!({
+            "latency": period(latency),
+            "jitter": period(jitter),
+            "distribution": word(distribution),
+        }),
+        FaultKind::Bandwidth { rate } => json!({ "rate": Rate(rate).to_string() }),
+        FaultKind::SlowClose { delay } => json!({ "delay": period(delay) }),
+        FaultKind::Timeout { timeout: after } => json!({ "timeout": timeout(after) }),
+        FaultKind::ResetPeer { timeout: after, bytes } => json!({
+            "timeout": timeout(Some(after).filter(|after| !after.is_zero())),
+            "bytes": Size(bytes).to_string(),
+        }),
+        FaultKind::Slicer {
+            average,
+            variation,
+            delay,
+        } => json!({
+            "average-size": Size(average).to_string(),
+            "size-variation": Size(variation).to_string(),
+            "delay": period(delay),
+        }),
+        FaultKind::LimitData { bytes } => json!({ "bytes": Size(bytes).to_string() }),
+        FaultKind::Corrupt { one_in } => json!({ "one-in": one_in }),
+        FaultKind::Refuse { reset } => json!({ "with": if reset { "rst" } else { "fin" } }),
+        FaultKind::Down => json!({}),
+    };
+    if let (Json::Object(shown), Json::Object(own)) = (&mut shown, own) {
+        shown.extend(own);
+    }
+    there(shown)
 }
 
 /// `None` where there is none.
@@ -444,6 +501,11 @@ fn timeout(timeout: Option<Duration>) -> String {
 
 fn size(bytes: usize) -> String {
     Size(bytes as u64).to_string()
+}
+
+/// What a file cannot say Toxiproxy's clients can: a part of a hundredth.
+fn millionths(share: u32) -> String {
+    format!("{}%", f64::from(share) * 100.0 / f64::from(WHOLE))
 }
 
 fn percent(hundredths: u32) -> String {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::{FaultConfig, MirrorConfig};
+
 /// What a listener, a route, an upstream or an operator asks for. All that apply to a connection add up; the default is nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TreatmentConfig {
@@ -9,6 +11,10 @@ pub struct TreatmentConfig {
     pub bandwidth: Vec<Bandwidth>,
     /// All of them hold.
     pub quotas: Vec<Quota>,
+    /// Bytes go through all of them, in this order.
+    pub faults: Vec<FaultConfig>,
+    /// Of connections that begin: what is there already is not copied.
+    pub mirrors: Vec<MirrorConfig>,
 }
 
 impl TreatmentConfig {
@@ -53,4 +59,15 @@ pub enum Per {
     Key,
     /// All connections that are treated so.
     All,
+}
+
+/// Which of the two directions of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Directions {
+    /// What clients say.
+    Up,
+    /// What servers reply.
+    Down,
+    /// Each for itself.
+    Both,
 }

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::diagnostics::{Problem, Problems, Reported};
-use super::file::{Fate, When};
+use super::file::{Close, Fate, Kind, When};
 use super::reader::{Read, Value};
 use super::suggest;
 use super::{
-    Accept, AtBudget, Balance, Connect, Grant, OnDown, OnError, Per, ProxyVersion, Refusal, SentTlv, TlsStart,
-    TlsVersion, Transparent,
+    Accept, AtBudget, Balance, Connect, Directions, Distribution, Grant, OnDown, OnError, Per, ProxyVersion, Refusal,
+    SentTlv, TlsStart, TlsVersion, Transparent,
 };
 use crate::protocol::Protocol;
 
@@ -77,6 +77,33 @@ impl Words for Per {
         ("key", Self::Key),
         ("all", Self::All),
     ];
+}
+
+impl Words for Kind {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("latency", Self::Latency),
+        ("bandwidth", Self::Bandwidth),
+        ("slow-close", Self::SlowClose),
+        ("timeout", Self::Timeout),
+        ("reset-peer", Self::ResetPeer),
+        ("slicer", Self::Slicer),
+        ("limit-data", Self::LimitData),
+        ("corrupt", Self::Corrupt),
+        ("refuse", Self::Refuse),
+        ("down", Self::Down),
+    ];
+}
+
+impl Words for Directions {
+    const WORDS: &'static [(&'static str, Self)] = &[("up", Self::Up), ("down", Self::Down), ("both", Self::Both)];
+}
+
+impl Words for Close {
+    const WORDS: &'static [(&'static str, Self)] = &[("rst", Self::Rst), ("fin", Self::Fin)];
+}
+
+impl Words for Distribution {
+    const WORDS: &'static [(&'static str, Self)] = &[("uniform", Self::Uniform), ("normal", Self::Normal)];
 }
 
 impl Words for Fate {

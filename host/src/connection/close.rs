@@ -43,6 +43,13 @@ pub(super) fn close(connected: Connected, transfer: Transfer) -> Outcome {
             }
             expired(limit)
         }
+        Ending::Cut { reset } => {
+            if reset {
+                client.reset_on_close();
+                upstream.reset_on_close();
+            }
+            outcome(Cause::Fault, None)
+        }
         Ending::Stopped(Stop::Refused(refused)) => {
             tracing::debug!(filter = %refused.filter, reason = refused.reason, "refused by a filter");
             if refused.reset {

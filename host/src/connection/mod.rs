@@ -52,7 +52,7 @@ pub async fn serve(worker: Rc<Worker>, mut accepted: Box<Accepted>, counted: Cou
 
 /// The way to a server is boxed: what it needs is given back when it is over, and an idle connection is nearly nothing but its
 /// relay.
-async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) -> Outcome {
+async fn journey(worker: &Rc<Worker>, accepted: Box<Accepted>, record: &mut Record) -> Outcome {
     let (mut connected, _admitted) = match Box::pin(reach(worker, accepted, record)).await {
         Ok(reached) => reached,
         Err(outcome) => return outcome,
@@ -66,7 +66,7 @@ async fn journey(worker: &Worker, accepted: Box<Accepted>, record: &mut Record) 
 
 /// Every stage until there are two sockets, and what the connection holds of its limits.
 async fn reach(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     accepted: Box<Accepted>,
     record: &mut Record,
 ) -> Result<(Connected, Box<[Admission]>), Outcome> {
@@ -96,12 +96,20 @@ async fn reach(
     match treatment::begin(worker, &record.subject(&routed)) {
         Ok(courses) if courses.are_none() => {}
         Ok(courses) => routed.treatment.get_or_insert_default().courses = courses,
-        Err(treatment::Refused) => {
+        Err(treatment::Refused::Quota) => {
             linger::end(worker, &routed.client).await;
             return Err(Outcome::new(Stage::Route, Cause::QuotaOver, None));
         }
+        Err(treatment::Refused::Fault { reset }) => {
+            match reset {
+                true => routed.client.reset_on_close(),
+                false => linger::end(worker, &routed.client).await,
+            }
+            return Err(Outcome::new(Stage::Route, Cause::Fault, None));
+        }
     }
-    let connected = upstream::connect(worker, routed, record.here()).await?;
+    let mut connected = upstream::connect(worker, routed, record.here()).await?;
+    treatment::mirror::begin(worker, &mut connected);
     record.connected(&connected);
     record.here().connected(&connected, record.connect());
     Ok((connected, admitted))

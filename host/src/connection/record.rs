@@ -362,6 +362,7 @@ fn end(outcome: Outcome, answered: bool) -> End {
         | Cause::Interrupted
         | Cause::Killed
         | Cause::QuotaOver
+        | Cause::Fault
         | Cause::Reconfigured
         | Cause::ServerDown => End::Usual,
         Cause::Finished | Cause::IdleTimeout | Cause::HalfClosedTimeout | Cause::LifetimeOver | Cause::Stalled

@@ -7,6 +7,7 @@ mod custom;
 mod family;
 mod filters;
 mod listeners;
+mod mirrors;
 mod page;
 mod process;
 mod serve;

@@ -8,7 +8,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
 use super::family::Families;
-use super::{Snapshot, custom, filters, listeners, process, upstreams};
+use super::{Snapshot, custom, filters, listeners, mirrors, process, upstreams};
 
 /// What a page is, as HTTP calls it.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -28,6 +28,7 @@ impl Collector for Snapshot {
         let mut families = Families(&mut encoder);
         listeners::write(&self.listeners, &mut families)?;
         upstreams::write(&self.upstreams, self.left_out, &mut families)?;
+        mirrors::write(&self.upstreams, &mut families)?;
         filters::write(&self.filters, &mut families)?;
         custom::write(&self.filters, &mut families)?;
         process::write(self.process.as_ref(), &mut families)

@@ -1,5 +1,6 @@
 //! One direction of a connection.
 
+mod faults;
 mod look;
 mod way;
 
@@ -17,9 +18,11 @@ use crate::filter::{Chain, Facts, MUCH, Passed, Stop, View};
 use crate::flow::Direction;
 use crate::observe::{Moved, Ways};
 use crate::sys::Lent;
+use crate::treatment::mirror::Mirrors;
 use crate::treatment::{Course, Exhausted};
 use crate::worker::{BUFFER, Worker};
 
+use faults::{Let, SENDS};
 pub use way::{Way, Where};
 
 /// What a lane works with; it owns none of it.
@@ -105,6 +108,8 @@ pub enum Copying {
     NoPipe,
     /// The kernel refused to splice these sockets, or TLS did; it stays so.
     Refused,
+    /// Faults do something to them.
+    Faults,
 }
 
 /// What one splice asks for: a whole pipe.
@@ -127,7 +132,7 @@ const WORTH_LEAVING: u64 = MUCH;
 
 impl Lane {
     pub(super) fn new(direction: Direction, course: Option<Box<Course>>) -> Self {
-        Self {
+        let mut lane = Self {
             direction,
             phase: Phase::Open,
             path: Path::Copy(Copying::Small),
@@ -139,7 +144,9 @@ impl Lane {
             failing: None,
             added: 0,
             held_up: false,
-        }
+        };
+        lane.go_by_faults();
+        lane
     }
 
     pub(super) fn moved(&self) -> Moved {
@@ -149,6 +156,7 @@ impl Lane {
     /// What is done to its bytes from now on.
     pub(super) fn follow(&mut self, course: Option<Box<Course>>) {
         self.course = course;
+        self.go_by_faults();
     }
 
     pub(super) fn leave_course(&mut self) -> Option<Box<Course>> {
@@ -169,7 +177,7 @@ impl Lane {
         // Copied and filtered bytes are counted when they are read, spliced ones when they are written.
         let unsent = (self.backlog.len() + owed) as u64;
         Progress {
-            delivered: (self.moved.total() + self.added).saturating_sub(unsent),
+            delivered: (self.moved.total() + self.added).saturating_sub(unsent + self.held_by_faults()),
             owes: unsent > 0 || in_pipe > 0,
             ended: !matches!(self.phase, Phase::Open),
         }
@@ -200,6 +208,7 @@ impl Lane {
         if let Phase::Open = self.phase {
             self.phase = Phase::Ended;
         }
+        self.release_faults();
     }
 
     /// Takes what is to be written before all else. It is not the source's, so it is not counted.
@@ -212,7 +221,7 @@ impl Lane {
         match self.phase {
             Phase::Open | Phase::Ended => {
                 self.added += bytes.len() as u64;
-                self.backlog.push(bytes);
+                self.owe(bytes);
             }
             Phase::Finishing | Phase::Closed | Phase::Broken(_) => {}
         }
@@ -220,7 +229,7 @@ impl Lane {
 
     /// Whether its sink has so much to take that nothing is to be added.
     fn is_clogged(&self) -> bool {
-        self.backlog.len() >= CLOGGED
+        self.backlog.len() >= CLOGGED || self.is_full_of_faults()
     }
 
     /// Whether it waits for nothing but the other lane, which has room again.
@@ -242,7 +251,7 @@ impl Lane {
         let Some(chain) = filters.as_mut().filter(|chain| chain.watches(self.direction)) else {
             self.moved.copied += seen.len() as u64;
             worker.traffic().of(self.direction).copied(seen.len() as u64);
-            self.backlog.push(&seen);
+            self.owe(&seen);
             return Ok(());
         };
         self.moved.filtered += seen.len() as u64;
@@ -254,20 +263,42 @@ impl Lane {
         }
         let onward = passed.onward(self.direction, &seen);
         self.added += onward.len().saturating_sub(seen.len()) as u64;
-        self.backlog.push(onward);
+        self.owe(onward);
         other.answer(passed.back(self.direction));
         fed
+    }
+
+    fn mirror(&mut self, bytes: &[u8]) {
+        if let Some(course) = &mut self.course {
+            course.mirrors.push(bytes);
+        }
     }
 
     /// Goes on until the lane is through (`Ok`), its source fails (`Err`), or there is nothing to do now.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, mut tools: Tools<'_>) -> Poll<Result<(), Ending>> {
         let start = self.moved.total();
+        let mut sent = 0;
         self.held_up = false;
         loop {
             match self.poll_flush(cx, tools.worker, tools.sink) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => self.give_up(error),
                 Poll::Pending => return Poll::Pending,
+            }
+            if self.course.is_some() {
+                match self.poll_faults(cx) {
+                    Let::Pass => {}
+                    Let::Send if sent == SENDS => {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Let::Send => {
+                        sent += 1;
+                        continue;
+                    }
+                    Let::Wait => return Poll::Pending,
+                    Let::Cut { reset } => return Poll::Ready(Err(Ending::Cut { reset })),
+                }
             }
             match self.phase {
                 Phase::Open => {}
@@ -279,7 +310,7 @@ impl Lane {
                         false => ready!(tools.sink.poll_finish(cx, tools.source.is_truncated())).err(),
                     };
                     match gone {
-                        None => self.phase = Phase::Closed,
+                        None => self.close(tools.source.is_truncated()),
                         Some(error) => self.give_up(error),
                     }
                     return Poll::Ready(Ok(()));
@@ -298,6 +329,16 @@ impl Lane {
             if let ControlFlow::Break(ending) = ready!(self.poll_move(cx, &mut tools)) {
                 return Poll::Ready(Err(ending));
             }
+        }
+    }
+
+    /// The sink was sent everything, and the end. Nobody is told the end of a stream that was cut off.
+    fn close(&mut self, is_truncated: bool) {
+        self.phase = Phase::Closed;
+        match &mut self.course {
+            Some(course) if is_truncated => course.mirrors = Mirrors::default(),
+            Some(course) => course.mirrors.end(),
+            None => {}
         }
     }
 
@@ -332,6 +373,9 @@ impl Lane {
     fn give_up(&mut self, error: io::Error) {
         self.path = Path::Copy(Copying::Refused);
         self.backlog = Backlog::default();
+        if let Some(course) = &mut self.course {
+            course.mirrors = Mirrors::default();
+        }
         self.phase = Phase::Broken(Some(error));
     }
 
@@ -432,7 +476,7 @@ impl Lane {
     /// From here on it splices, where it may.
     fn expect_bulk(&mut self) {
         match &mut self.path {
-            Path::Copy(Copying::Refused) => {}
+            Path::Copy(Copying::Refused | Copying::Faults) => {}
             Path::Copy(Copying::Small | Copying::NoPipe) => self.path = Path::Splice { pipe: None, small: 0 },
             Path::Splice { small, .. } => *small = 0,
         }
@@ -458,8 +502,8 @@ impl Lane {
         if bytes.is_empty() {
             return;
         }
-        if !self.backlog.is_empty() {
-            return self.backlog.push(bytes);
+        if !self.backlog.is_empty() || self.has_faults() {
+            return self.owe(bytes);
         }
         let polled = match last {
             true => tools.sink.poll_send_last(cx, bytes),
@@ -471,6 +515,8 @@ impl Lane {
             Poll::Pending => 0,
         };
         self.backlog.push(&bytes[sent..]);
+        // Behind the primary's, which waits for no copy.
+        self.mirror(bytes);
     }
 
     fn poll_splice(&mut self, cx: &mut Context<'_>, tools: &Tools<'_>, most: usize) -> Poll<io::Result<usize>> {
@@ -492,18 +538,29 @@ impl Lane {
             }
         };
         let pipe = held.insert(lent);
+        if let Some(course) = &mut self.course
+            && !course.mirrors.take_pipes(tools.worker.pipes(), pipe)
+        {
+            *held = None;
+            return self.poll_copy(cx, tools, most);
+        }
         match tools.source.poll_fill(cx, pipe, most.min(SPLICE)) {
             Poll::Ready(Ok(bytes @ 1..)) => {
                 *small = if bytes < SMALL { *small + 1 } else { 0 };
+                if let Some(course) = &mut self.course {
+                    course.mirrors.tee(pipe);
+                }
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(Err(error)) if refuses_splice(&error) => {
                 self.path = Path::Copy(Copying::Refused);
+                self.give_mirrors_pipes_back();
                 self.poll_copy(cx, tools, most)
             }
             // The end, an error, or nothing there now: an idle lane owns no pipe.
             nothing => {
                 *held = None;
+                self.give_mirrors_pipes_back();
                 nothing
             }
         }
@@ -549,6 +606,13 @@ impl Lane {
     fn give_pipe_back(&mut self) {
         if let Path::Splice { pipe, .. } = &mut self.path {
             *pipe = None;
+        }
+    }
+
+    /// The same of those that were for what mirrors are sent.
+    fn give_mirrors_pipes_back(&mut self) {
+        if let Some(course) = &mut self.course {
+            course.mirrors.give_pipes_back();
         }
     }
 
@@ -623,7 +687,7 @@ fn reset() -> io::Error {
 
 /// The kernel does not splice between these two, and nothing was moved: EINVAL for a socket without splice support, ENOSYS
 /// and EOPNOTSUPP where something forbids or lacks it (splice(2); gVisor and seccomp profiles answer so).
-fn refuses_splice(error: &io::Error) -> bool {
+pub fn refuses_splice(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP)

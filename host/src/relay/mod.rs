@@ -38,7 +38,7 @@ use deadlines::{Deadlines, Due};
 use lane::{Lane, Tools};
 
 pub use deadlines::Limit;
-pub use lane::{Copying, Way, Where};
+pub use lane::{Copying, Way, Where, refuses_splice};
 pub use standing::Standing;
 
 /// What has become of the bytes of one connection, and why it ended.
@@ -62,6 +62,8 @@ pub enum Ending {
     Failed { side: Side, error: io::Error },
     /// Its time was over.
     Expired(Limit),
+    /// A fault ends it, with RST or with FIN.
+    Cut { reset: bool },
     /// A filter refused the connection, or failed and its policy is to close.
     Stopped(Stop),
 }
@@ -314,6 +316,11 @@ impl<'a> Relay<'a> {
         {
             self.down.answer(&refused.reply);
         }
+        if let Ending::Cut { .. } = ending {
+            // What faults hold is behind the cut.
+            self.up.forget_faults();
+            self.down.forget_faults();
+        }
         if self.owes_an_end(&ending) {
             // Boxed: it happens once, and every connection would carry its state.
             Box::pin(self.wind_down()).await;
@@ -333,6 +340,7 @@ impl<'a> Relay<'a> {
         match ending {
             Ending::Expired(Limit::Stalled(_) | Limit::Killed) => false,
             Ending::Expired(_) => true,
+            Ending::Cut { reset } => !reset,
             Ending::Stopped(Stop::Refused(refused)) => !refused.reset,
             Ending::Failed { side: Side::Client, .. } => self.up.is_complete(),
             Ending::Failed {

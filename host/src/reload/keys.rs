@@ -14,7 +14,7 @@ macro_rules! differing {
 }
 
 /// What is there once, and whether it differs.
-pub fn settings(old: &Config, new: &Config) -> [(&'static str, bool); 9] {
+pub fn settings(old: &Config, new: &Config) -> [(&'static str, bool); 10] {
     [
         ("limits", old.limits != new.limits),
         ("drain", old.drain != new.drain),
@@ -22,6 +22,7 @@ pub fn settings(old: &Config, new: &Config) -> [(&'static str, bool); 9] {
         ("resolver", old.resolver != new.resolver),
         ("metrics", old.metrics != new.metrics),
         ("admin", old.admin != new.admin),
+        ("toxiproxy", old.toxiproxy != new.toxiproxy),
         ("registries", old.registries != new.registries),
         ("trust", old.trust != new.trust),
         ("reload", old.watch != new.watch),

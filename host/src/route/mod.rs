@@ -5,6 +5,7 @@ mod dialogue;
 mod options;
 pub mod rules;
 
+use std::mem;
 use std::sync::Arc;
 
 use crate::config::{Refusal, TimeoutChanges, Timeouts};
@@ -18,7 +19,7 @@ use crate::protocol::Protocol;
 use crate::proxy_header::outgoing;
 use crate::tls::unrecognized_name;
 use crate::transparent::{self, Through};
-use crate::treatment::Treatment;
+use crate::treatment::{Subject, Treatment, mirror};
 use crate::upstream::{Aim, Upstream, Wish, key_of};
 use crate::worker::Worker;
 use dialogue::{Chosen, Dialogue, End};
@@ -54,7 +55,7 @@ pub async fn choose(worker: &Worker, inspected: Inspected, here: &Here) -> Resul
         Ok(by_filter) => (by_filter, None),
         Err(end) => return Err(close(worker, &accepted, end).await),
     };
-    let Some(chosen) = chosen else {
+    let Some(mut chosen) = chosen else {
         turn_away(worker, &accepted, &seen, Refusal::default()).await;
         return Err(Outcome::new(Stage::Route, Cause::NoUpstream, None));
     };
@@ -79,6 +80,10 @@ pub async fn choose(worker: &Worker, inspected: Inspected, here: &Here) -> Resul
     let header = terms.config.proxy_protocol.as_ref();
     let header = header.map(|protocol| outgoing(protocol, &accepted));
     drop(terms);
+    let mirrors = mirror::plan(worker, &subject(&accepted, route, &chosen), |protocol| {
+        outgoing(protocol, &accepted)
+    });
+    let treatment = Treatment::of(mem::take(&mut chosen.asked.prescription), mirrors);
     Ok(Routed {
         id: accepted.id,
         timeouts: timeouts(&accepted.listener, &chosen),
@@ -88,7 +93,7 @@ pub async fn choose(worker: &Worker, inspected: Inspected, here: &Here) -> Resul
         unknown: accepted
             .facts
             .filter(|facts| seen.is_empty() && facts.known_as("protocol").is_none()),
-        treatment: Treatment::prescribed(chosen.asked.prescription),
+        treatment,
         notice: Arc::clone(accepted.listener.notice(route)),
         route,
         seen,
@@ -143,6 +148,19 @@ fn wish(accepted: &Accepted, chosen: &Chosen) -> Wish {
 /// Boxed: few have one, and every connection keeps what it was routed by.
 fn aim(wish: Wish, through: Option<Through>) -> Option<Box<Aim>> {
     (wish != Wish::default() || through.is_some()).then(|| Box::new(Aim { wish, through }))
+}
+
+/// By what it is found out who is sent a copy.
+fn subject<'a>(accepted: &'a Accepted, route: Option<usize>, chosen: &'a Chosen) -> Subject<'a> {
+    Subject {
+        id: accepted.id,
+        listener: &accepted.listener,
+        route,
+        upstream: &chosen.upstream,
+        client: accepted.client,
+        facts: accepted.facts.as_deref(),
+        prescribed: Some(&chosen.asked.prescription),
+    }
 }
 
 /// The same in a word, for who asks.

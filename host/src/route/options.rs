@@ -55,6 +55,13 @@ pub(super) fn asked(options: &[Attribute]) -> Result<Asked, String> {
                 asked.prescription.regimen = Some(regimen);
                 continue;
             }
+            "mirror" => {
+                let Value::Text(upstream) = value else {
+                    return Err("its option \"mirror\" is no upstream's name".to_owned());
+                };
+                asked.prescription.mirror = Some(upstream.as_str().into());
+                continue;
+            }
             "treatment-key" => {
                 asked.prescription.key = Some(hash_key(&bytes(value)));
                 continue;

@@ -27,6 +27,7 @@ use tokio::sync::mpsc;
 use tokio::sync::oneshot::Sender as Reply;
 use tokio::time::{sleep, timeout};
 
+use crate::admin::toxiproxy;
 use crate::admin::{Admin, Interface};
 use crate::artifact::Library;
 use crate::config::Config;
@@ -82,6 +83,8 @@ pub struct Server {
     exporter: Option<http::Service>,
     /// The same for whoever gives orders.
     admin: Option<Interface>,
+    /// And for Toxiproxy's clients.
+    toxiproxy: Option<http::Service>,
     /// Present where there are workers.
     desk: Option<Desk>,
     orders: Option<Orders>,
@@ -263,6 +266,7 @@ impl Server {
         };
         let (access_log, writing) = AccessLog::start(config.access_log.as_ref())?.unzip();
         let admin = config.admin.as_ref().map(Admin::bind).transpose()?;
+        let toxiproxy = config.toxiproxy.as_ref().map(toxiproxy::bind).transpose()?;
         let page = config.metrics.as_ref().map(metrics::bind).transpose()?;
         let shared = Shared {
             limiter: Limiter::new(config.limits).map(Arc::new),
@@ -275,7 +279,7 @@ impl Server {
             upstreams: &upstreams,
             all: &upstreams.all(),
             tells_servers: tells_servers(config),
-            is_asked: config.admin.is_some(),
+            is_asked: config.is_asked(),
             shared: &shared,
         };
         let mut places = Vec::new();
@@ -310,7 +314,7 @@ impl Server {
                 crew,
                 inbox,
                 pipes,
-                is_asked: config.admin.is_some(),
+                is_asked: config.is_asked(),
                 upstreams: Arc::clone(&upstreams),
                 workers,
                 vitals: Arc::clone(&vitals),
@@ -348,11 +352,15 @@ impl Server {
             listeners: listeners.collect(),
             metrics: page.as_ref().map(|bound| bound.offer().clone()),
             admin: admin.as_ref().map(|admin| admin.offer().clone()),
+            toxiproxy: toxiproxy.as_ref().map(|bound| bound.offer().clone()),
             vitals,
         }));
         let exporter = page
             .map(|bound| metrics::serve(bound, Arc::clone(&present)))
             .transpose()?;
+        let toxiproxy = toxiproxy.zip(desk.clone());
+        let toxiproxy = toxiproxy.map(|(bound, desk)| toxiproxy::serve(bound, desk, Arc::clone(&present)));
+        let toxiproxy = toxiproxy.transpose()?;
         let admin = admin.zip(desk.clone());
         let admin = admin.map(|(admin, desk)| admin.start(desk, Arc::clone(&present)));
         let admin = admin.transpose()?;
@@ -373,6 +381,7 @@ impl Server {
             narrators: observing.into_iter().chain(writing).collect(),
             exporter,
             admin,
+            toxiproxy,
             desk,
             orders,
             measures,
@@ -386,6 +395,7 @@ impl Server {
         // Who asks, too: between two processes, counters would go up and down.
         self.exporter = None;
         self.admin = None;
+        self.toxiproxy = None;
     }
 
     /// Returns when the connections that it has have ended, once it accepts no more; or when it has waited for them for so long.

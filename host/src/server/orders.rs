@@ -136,6 +136,15 @@ impl Desk {
         self.tell(|| Command::Wake);
     }
 
+    /// Returns when all workers have done what they were told before: measures hold for every byte from then on.
+    ///
+    /// # Errors
+    /// A worker does not answer.
+    pub async fn settled(&self) -> Result<(), Silent> {
+        let answered = timeout(PATIENCE, super::answers(&self.workers)).await;
+        answered.map(|_| ()).map_err(|_| Silent)
+    }
+
     /// The connections of all workers, in the order of their numbers.
     ///
     /// # Errors

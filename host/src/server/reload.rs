@@ -15,7 +15,7 @@ use super::listeners::{Before, Common, Made, Shared, tells_servers};
 use super::orders::Planned;
 use super::thread::Command;
 use super::{Server, hand_out, say_listening, say_served};
-use crate::admin::Interface;
+use crate::admin::{Interface, toxiproxy};
 use crate::artifact::Library;
 use crate::config::{self, Config, ListenAddress, ListenerConfig, ListenerSocket, OnChange};
 use crate::filter::{Engine, Filter, Observers, Reloaded, Revision};
@@ -152,6 +152,18 @@ impl Server {
                 Some(note(started, &mut problems))
             }
         };
+        let toxiproxy = match (&config.toxiproxy, old.toxiproxy == config.toxiproxy) {
+            (_, true) => None,
+            (None, false) => Some(None),
+            (Some(address), false) => {
+                let started = self.desk.clone().map(|desk| {
+                    let bound = toxiproxy::bind(address)?;
+                    let offer = bound.offer().clone();
+                    Ok((toxiproxy::serve(bound, desk, Arc::clone(&self.present))?, offer))
+                });
+                Some(note(started.transpose(), &mut problems).flatten())
+            }
+        };
         let admin = self.prepare_interface(in_force, config);
         let admin = note(admin, &mut problems).flatten();
         let limiter = match old.limits == config.limits {
@@ -171,13 +183,13 @@ impl Server {
             upstreams: &in_force.upstreams,
             all: changes.all(),
             tells_servers: tells_servers(config),
-            is_asked: config.admin.is_some(),
+            is_asked: config.is_asked(),
             shared: &shared,
         };
         let all_anew = old.access_log != config.access_log
             || old.limits != config.limits
             || self.shared.observers.is_none() && shared.observers.is_some()
-            || old.admin.is_some() != common.is_asked
+            || old.is_asked() != common.is_asked
             || tells_servers(old) != common.tells_servers;
         let places = self.prepare_places(in_force, config, &common, all_anew, &mut problems);
         if !problems.is_empty() {
@@ -191,6 +203,7 @@ impl Server {
             shared,
             narrators,
             metrics,
+            toxiproxy,
             admin,
             places,
         })
@@ -370,6 +383,11 @@ impl Server {
         if let Some(page) = prepared.metrics {
             (self.exporter, metrics) = page.unzip();
         }
+        let mut toxiproxy = in_force.toxiproxy.clone();
+        if let Some(service) = prepared.toxiproxy {
+            (self.toxiproxy, toxiproxy) = service.unzip();
+            self.workers.iter().for_each(|worker| worker.tell(Command::Remember));
+        }
         let mut admin = in_force.admin.clone();
         if let Some(interface) = prepared.admin {
             admin = interface.as_ref().map(|interface| interface.offer().clone());
@@ -381,6 +399,7 @@ impl Server {
             upstreams: Arc::clone(&in_force.upstreams),
             vitals: Arc::clone(&in_force.vitals),
             metrics,
+            toxiproxy,
             admin,
             listeners,
             config,
@@ -410,7 +429,9 @@ struct Prepared {
     narrators: Vec<JoinHandle<()>>,
     /// `None`: the page of metrics stays where it is, or is not.
     metrics: Option<Option<(http::Service, Offer)>>,
-    /// The same of where orders are given.
+    /// The same of where Toxiproxy's clients ask.
+    toxiproxy: Option<Option<(http::Service, Offer)>>,
+    /// And of where orders are given.
     admin: Option<Option<Interface>>,
     /// In the order of the configuration.
     places: Vec<Place>,

@@ -132,6 +132,7 @@ fn run(runtime: &LocalRuntime, start: Start, mut commands: mpsc::UnboundedReceiv
             let served = async {
                 while accepting.join_next().await.is_some() {}
                 start.crew.leave().await;
+                worker.mirrors().over().await;
             };
             tokio::select! {
                 () = served, if ending => return,

@@ -1,4 +1,4 @@
-//! Pipes for splice(2), lent by a worker's pool for as long as bytes are in flight.
+//! Pipes for splice(2) and tee(2), lent by a worker's pool for as long as bytes are in flight.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, tee};
 
 use super::Coarse;
 
@@ -29,6 +29,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
+    /// What the kernel has made of [`WANTED`].
+    size: usize,
     owed: usize,
 }
 
@@ -44,7 +46,12 @@ impl Pipe {
         if size < USEFUL {
             return Err(Errno::PERM);
         }
-        Ok(Self { read, write, owed: 0 })
+        Ok(Self {
+            read,
+            write,
+            size,
+            owed: 0,
+        })
     }
 
     /// The bytes that were put in and not taken out.
@@ -67,6 +74,38 @@ impl Pipe {
         }
         self.owed = 0;
         Ok(bytes)
+    }
+
+    /// Has `other`, which must be empty, hold the same bytes: they share their pages, and nothing is copied (tee(2)).
+    ///
+    /// # Errors
+    /// What tee(2) says, or `WriteZero` where not all of them fit: what `other` has then is of no use. They do fit where it is
+    /// [as large](Self::is_as_large_as): a pipe is full when its slots are, and each of these takes one in both.
+    pub fn tee(&self, other: &mut Self) -> io::Result<()> {
+        debug_assert_eq!(other.owed, 0, "its slots are wanted");
+        let bytes = loop {
+            match tee(&self.read, &other.write, self.owed, SpliceFlags::NONBLOCK) {
+                Err(Errno::INTR) => {}
+                teed => break teed?,
+            }
+        };
+        other.owed += bytes;
+        match bytes == self.owed {
+            true => Ok(()),
+            false => Err(io::ErrorKind::WriteZero.into()),
+        }
+    }
+
+    /// Whether it has as many slots.
+    pub fn is_as_large_as(&self, other: &Self) -> bool {
+        self.size >= other.size
+    }
+
+    #[cfg(test)]
+    pub fn put(&mut self, bytes: &[u8]) {
+        let written = rustix::io::write(&self.write, bytes).unwrap();
+        assert_eq!(written, bytes.len());
+        self.owed += written;
     }
 
     pub(super) fn read_end(&self) -> BorrowedFd<'_> {
@@ -94,6 +133,8 @@ pub struct Pipes(Rc<RefCell<Pool>>);
 struct Pool {
     idle: Vec<Pipe>,
     lent: usize,
+    /// Those of them that are for bytes which others have, too.
+    teed: usize,
     cap: usize,
     refused: Option<Coarse>,
     refusals: u64,
@@ -115,6 +156,7 @@ pub struct PipeUse {
 pub struct Lent {
     pipe: Option<Pipe>,
     pool: Rc<RefCell<Pool>>,
+    is_teed: bool,
 }
 
 impl Pipes {
@@ -122,6 +164,7 @@ impl Pipes {
         Self(Rc::new(RefCell::new(Pool {
             idle: Vec::new(),
             lent: 0,
+            teed: 0,
             cap,
             refused: None,
             refusals: 0,
@@ -152,7 +195,21 @@ impl Pipes {
         Some(Lent {
             pipe: Some(pipe),
             pool: Rc::clone(&self.0),
+            is_teed: false,
         })
+    }
+
+    /// An empty pipe for what is in `original`, too. Half of the pipes are lent for this at the most: the originals come first.
+    pub fn lend_beside(&self, original: &Pipe) -> Option<Lent> {
+        let has_room = {
+            let pool = self.0.borrow();
+            pool.teed < pool.cap / 2
+        };
+        let lent = has_room.then(|| self.lend()).flatten();
+        let mut lent = lent.filter(|lent| lent.is_as_large_as(original))?;
+        self.0.borrow_mut().teed += 1;
+        lent.is_teed = true;
+        Some(lent)
     }
 }
 
@@ -194,6 +251,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let mut pool = self.pool.borrow_mut();
         pool.lent -= 1;
+        pool.teed -= usize::from(self.is_teed);
         // One with bytes in it belonged to a connection that ended early: it is closed, never lent again.
         if let Some(pipe) = self.pipe.take_if(|pipe| pipe.owed == 0) {
             pool.idle.push(pipe);
@@ -226,19 +284,45 @@ mod tests {
     fn a_pipe_with_bytes_in_it_is_never_lent_again() {
         let pipes = Pipes::new(2);
         let mut pipe = pipes.lend().unwrap();
-        rustix::io::write(pipe.write_end(), b"left").unwrap();
-        pipe.filled(4);
+        pipe.put(b"left");
         drop(pipe);
         assert!(pipes.0.borrow().idle.is_empty());
         assert_eq!(pipes.0.borrow().lent, 0);
     }
 
     #[test]
+    fn what_is_in_a_full_pipe_is_in_another_one_too() {
+        let pipes = Pipes::new(2);
+        let mut pipe = pipes.lend().unwrap();
+        // Each takes a slot.
+        let slots = pipe.size / 4096;
+        for slot in 0..slots {
+            pipe.put(&[u8::try_from(slot % 251).unwrap(); 4096]);
+        }
+        let mut other = pipes.lend_beside(&pipe).unwrap();
+        pipe.tee(&mut other).unwrap();
+        assert_eq!(other.owed(), slots * 4096);
+        assert_eq!(other.take().unwrap(), pipe.take().unwrap());
+    }
+
+    #[test]
+    fn half_of_the_pipes_are_for_originals() {
+        let pipes = Pipes::new(4);
+        let original = pipes.lend().unwrap();
+        let others = [pipes.lend_beside(&original), pipes.lend_beside(&original)];
+        assert!(others.iter().all(Option::is_some));
+        assert!(pipes.lend_beside(&original).is_none());
+        assert!(pipes.lend().is_some());
+        drop(others);
+        assert!(pipes.lend_beside(&original).is_some());
+        assert_eq!(pipes.0.borrow().teed, 0);
+    }
+
+    #[test]
     fn what_is_in_a_pipe_can_be_had_without_a_socket() {
         let pipes = Pipes::new(1);
         let mut pipe = pipes.lend().unwrap();
-        rustix::io::write(pipe.write_end(), b"owed").unwrap();
-        pipe.filled(4);
+        pipe.put(b"owed");
         assert_eq!(pipe.take().unwrap(), b"owed");
         assert_eq!(pipe.owed(), 0);
     }

@@ -39,6 +39,11 @@ impl Bucket {
         }
     }
 
+    /// Bytes a second.
+    pub fn rate(&self) -> u64 {
+        self.rate
+    }
+
     /// When somebody has his turn who comes now.
     pub fn next(&self) -> Nanos {
         self.paid.load(Ordering::Relaxed)
@@ -52,6 +57,11 @@ impl Bucket {
             .paid
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |paid| Some(after(paid)));
         after(paid.unwrap_or_else(|paid| paid))
+    }
+
+    /// How long so many bytes take.
+    pub fn time(&self, bytes: u64) -> Nanos {
+        cost(bytes, self.rate)
     }
 
     /// How much may go in one turn, of so many who share it.

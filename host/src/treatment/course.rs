@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use tokio::time::{Sleep, sleep_until};
 
 use super::clock::{self, Nanos};
+use super::faults::{Faulted, Hit};
 use super::meter::Meter;
+use super::mirror::Mirrors;
 use super::quota::Allowance;
 use super::regimen::Regimen;
 use super::sharing::Whose;
@@ -20,7 +22,11 @@ pub struct Course {
     /// Of which regimen each of these is.
     meters: Vec<(Arc<Regimen>, Meter)>,
     quotas: Vec<(Arc<Regimen>, Arc<Allowance>)>,
+    /// What faults do to bytes on their way.
+    pub faulted: Option<Box<Faulted>>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Who is sent the same as the lane's sink. They stay for as long as the connection does.
+    pub mirrors: Mirrors,
 }
 
 /// A quota has no byte left.
@@ -35,6 +41,7 @@ impl Course {
         regimens: &[Arc<Regimen>],
         direction: Direction,
         whose: &Whose,
+        hits: &[Hit],
     ) -> Option<Box<Self>> {
         let mut course = before.unwrap_or_default();
         let had = course.regimens();
@@ -50,6 +57,7 @@ impl Course {
             let quotas = regimen.byte_quotas(whose).into_iter();
             course.quotas.extend(quotas.map(|quota| (Arc::clone(regimen), quota)));
         }
+        course.faulted = Faulted::follow(course.faulted.take(), hits, direction);
         (!course.is_nothing()).then_some(course)
     }
 
@@ -81,6 +89,11 @@ impl Course {
         turns.chain(quotas).min().unwrap_or(u64::MAX)
     }
 
+    /// Bytes a second: of the slowest of its rates, which others may share.
+    pub fn rate(&self) -> Option<u64> {
+        self.meters.iter().map(|(_, meter)| meter.rate()).min()
+    }
+
     pub fn took(&mut self, bytes: u64) {
         if bytes == 0 {
             return;
@@ -94,8 +107,8 @@ impl Course {
         }
     }
 
-    fn is_nothing(&self) -> bool {
-        self.meters.is_empty() && self.quotas.is_empty()
+    pub fn is_nothing(&self) -> bool {
+        self.meters.is_empty() && self.quotas.is_empty() && self.faulted.is_none() && self.mirrors.is_empty()
     }
 
     fn regimens(&self) -> Vec<Arc<Regimen>> {

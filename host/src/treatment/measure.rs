@@ -108,7 +108,7 @@ impl Measures {
         let measure = Arc::new(Measure {
             id,
             scope: place.scope.clone(),
-            regimen: Arc::new(Regimen::new(treatment)),
+            regimen: Arc::new(place.regimen.changed(treatment)),
             until: place.until,
         });
         *place = Arc::clone(&measure);

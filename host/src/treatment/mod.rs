@@ -12,8 +12,10 @@
 mod bucket;
 mod clock;
 mod course;
+pub mod faults;
 mod measure;
 mod meter;
+pub mod mirror;
 mod quota;
 mod regimen;
 mod sharing;
@@ -28,6 +30,7 @@ pub use subject::{Prescription, Subject};
 
 use crate::flow::Direction;
 use crate::worker::Worker;
+use faults::Hit;
 use sharing::Whose;
 
 /// What is done to each direction of a connection.
@@ -36,6 +39,8 @@ pub struct Treatment {
     /// What a filter has asked for.
     pub prescription: Prescription,
     pub courses: Courses,
+    /// Who is sent a copy of them.
+    pub mirrors: Vec<mirror::Planned>,
 }
 
 /// Of the two directions; `None` where nothing is done.
@@ -45,16 +50,23 @@ pub struct Courses {
     pub down: Option<Box<Course>>,
 }
 
-/// A quota has no connection left.
+/// Why a connection is to go no further.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refused;
+pub enum Refused {
+    /// A quota has no connection left.
+    Quota,
+    /// A fault refuses it, with RST or with FIN.
+    Fault { reset: bool },
+}
 
 impl Treatment {
     /// Boxed, since few connections have any.
-    pub fn prescribed(prescription: Prescription) -> Option<Box<Self>> {
-        (prescription != Prescription::default()).then(|| {
+    pub fn of(prescription: Prescription, mirrors: Vec<mirror::Planned>) -> Option<Box<Self>> {
+        let is_nothing = prescription == Prescription::default() && mirrors.is_empty();
+        (!is_nothing).then(|| {
             Box::new(Self {
                 prescription,
+                mirrors,
                 courses: Courses::default(),
             })
         })
@@ -75,19 +87,30 @@ pub fn begin(worker: &Worker, subject: &Subject<'_>) -> Result<Courses, Refused>
     let regimens = subject.regimens(worker);
     let whose = Whose::of(subject);
     if !regimens.iter().all(|regimen| regimen.admits(&whose)) {
-        return Err(Refused);
+        return Err(Refused::Quota);
     }
-    Ok(courses(&regimens, &whose, Courses::default()))
+    let hits = hits(&regimens, subject);
+    if let Some(reset) = hits.iter().find_map(|hit| hit.fault.config().kind.refuses()) {
+        return Err(Refused::Fault { reset });
+    }
+    Ok(courses(&regimens, &whose, &hits, Courses::default()))
 }
 
 /// What is done to it from now on, where measures have changed: what stays goes on as it is.
 pub fn renew(worker: &Worker, subject: &Subject<'_>, before: Courses) -> Courses {
-    courses(&subject.regimens(worker), &Whose::of(subject), before)
+    let regimens = subject.regimens(worker);
+    let hits = hits(&regimens, subject);
+    courses(&regimens, &Whose::of(subject), &hits, before)
 }
 
-fn courses(regimens: &[Arc<Regimen>], whose: &Whose, before: Courses) -> Courses {
+/// Of all faults.
+fn hits(regimens: &[Arc<Regimen>], subject: &Subject<'_>) -> Vec<Hit> {
+    regimens.iter().flat_map(|regimen| regimen.hits(subject.id)).collect()
+}
+
+fn courses(regimens: &[Arc<Regimen>], whose: &Whose, hits: &[Hit], before: Courses) -> Courses {
     Courses {
-        up: Course::follow(before.up, regimens, Direction::Up, whose),
-        down: Course::follow(before.down, regimens, Direction::Down, whose),
+        up: Course::follow(before.up, regimens, Direction::Up, whose, hits),
+        down: Course::follow(before.down, regimens, Direction::Down, whose, hits),
     }
 }

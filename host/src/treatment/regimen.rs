@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::bucket::Bucket;
 use super::clock::{self, Nanos};
+use super::faults::{Fault, Hit};
 use super::quota::Allowance;
 use super::sharing::{Shared, Sharing, Whose};
 use crate::config::{Bandwidth, Quota, TreatmentConfig};
@@ -14,6 +15,7 @@ pub struct Regimen {
     config: TreatmentConfig,
     bandwidth: Vec<Pace>,
     quotas: Vec<Sharing<Allowance>>,
+    faults: Vec<Arc<Fault>>,
 }
 
 #[derive(Debug)]
@@ -37,9 +39,24 @@ impl Regimen {
         };
         Self {
             bandwidth: config.bandwidth.iter().map(pace).collect(),
+            faults: config.faults.iter().cloned().map(Fault::new).map(Arc::new).collect(),
             quotas: config.quotas.iter().map(|quota| Sharing::new(quota.per)).collect(),
             config,
         }
+    }
+
+    /// In the place of this one: faults at the same place are the same, and do something else. What is shared is shared anew.
+    pub fn changed(&self, config: TreatmentConfig) -> Self {
+        let mut changed = Self::new(config);
+        for ((fault, before), config) in changed.faults.iter_mut().zip(&self.faults).zip(&changed.config.faults) {
+            *fault = Arc::new(before.changed(config.clone()));
+        }
+        changed
+    }
+
+    /// What its faults do to the connection of that number.
+    pub fn hits(&self, connection: u64) -> impl Iterator<Item = Hit> {
+        self.faults.iter().filter_map(move |fault| fault.hits(connection))
     }
 
     /// `None` where nothing is to be done.

@@ -31,6 +31,8 @@ pub struct Prescription {
     pub regimen: Option<Arc<Regimen>>,
     /// The hash of the key that it gives the connection.
     pub key: Option<u64>,
+    /// The upstream that is sent a copy.
+    pub mirror: Option<Arc<str>>,
 }
 
 /// Connections whose filters ask for the same, in the same words, share it.

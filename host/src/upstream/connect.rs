@@ -2,6 +2,8 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::balance::Seat;
 use super::greet::greet;
@@ -39,7 +41,7 @@ pub async fn connect(worker: &Worker, mut routed: Routed, here: &Here) -> Result
             here.does(Doing::Client);
             wait_for_client(worker, &routed).await?;
         }
-        dial(worker, &routed, here).await
+        dial(worker, &Call::of(&routed), here).await
     };
     let dialled = tokio::select! {
         dialled = connecting => dialled,
@@ -113,17 +115,87 @@ async fn wait_for_client(worker: &Worker, routed: &Routed) -> Result<(), Failure
     spoke.map_err(|Elapsed| Failure::SilentClient)
 }
 
-async fn dial(worker: &Worker, routed: &Routed, here: &Here) -> Result<(Channel, Place), Failure> {
-    let upstream = &routed.upstream;
-    let anywhere = Wish::default();
-    let (wish, through) = match routed.aim.as_deref() {
-        Some(Aim { wish, through }) => (wish, through.as_ref()),
-        None => (&anywhere, None),
-    };
-    let alpn = routed.client.session().and_then(|session| session.established().alpn());
-    let greet =
-        async |place: &Place, socket| greet(upstream, place.server(), socket, routed.header.as_deref(), alpn).await;
-    let deadline = routed.timeouts.connect.map(|limit| Coarse::now() + limit);
+/// A connection to one of an upstream's servers, as it is to be.
+pub struct Call<'a> {
+    pub upstream: &'a Arc<Upstream>,
+    pub wish: Wish,
+    /// Present where it was led here, or is to be seen as its client's.
+    pub through: Option<&'a Through>,
+    /// Said in front of TLS, where that is spoken.
+    pub header: Option<&'a [u8]>,
+    /// What has been negotiated with the client.
+    pub alpn: Option<&'a str>,
+    /// How long all attempts may take together.
+    pub limit: Option<Duration>,
+}
+
+impl<'a> Call<'a> {
+    fn of(routed: &'a Routed) -> Self {
+        let aim: Option<&Aim> = routed.aim.as_deref();
+        Self {
+            upstream: &routed.upstream,
+            wish: aim.map(|aim| aim.wish).unwrap_or_default(),
+            through: aim.and_then(|aim| aim.through.as_ref()),
+            header: routed.header.as_deref(),
+            alpn: routed.client.session().and_then(|session| session.established().alpn()),
+            limit: routed.timeouts.connect,
+        }
+    }
+}
+
+/// Connects for nobody who waits: a server that is sent a copy.
+///
+/// # Errors
+/// No server answered, or there is none to ask.
+pub async fn call(worker: &Worker, call: &Call<'_>) -> io::Result<Called> {
+    let counted = call.upstream.count();
+    match dial(worker, call, &Here::default()).await {
+        Ok((channel, place)) => {
+            place.server().count_connected();
+            Ok(Called {
+                channel,
+                place,
+                counted,
+            })
+        }
+        Err(Failure::Server(error)) => Err(error),
+        Err(Failure::NoPlace(_) | Failure::SilentClient | Failure::Loop) => {
+            Err(io::Error::other("no server has a place"))
+        }
+    }
+}
+
+/// A connection that nobody has waited for.
+pub struct Called {
+    pub channel: Channel,
+    pub place: Place,
+    counted: Counted,
+}
+
+impl Called {
+    /// What became of it is told to those who judge the server: it has said something, or else its connection failed.
+    pub fn judge(&self, heard: bool, failed: bool) {
+        let Counted(upstream) = &self.counted;
+        match (heard, failed) {
+            (true, _) => upstream.succeeded(self.place.server()),
+            (false, true) => upstream.failed(self.place.server()),
+            (false, false) => {}
+        }
+    }
+}
+
+async fn dial(worker: &Worker, call: &Call<'_>, here: &Here) -> Result<(Channel, Place), Failure> {
+    let Call {
+        upstream,
+        wish,
+        through,
+        header,
+        alpn,
+        limit,
+    } = call;
+    let through = *through;
+    let greet = async |place: &Place, socket| greet(upstream, place.server(), socket, *header, *alpn).await;
+    let deadline = limit.map(|limit| Coarse::now() + limit);
     let left = |shares| deadline.map(|deadline| deadline.since(Coarse::now()) / shares);
     // Who wants a certain server does not want any connection that happens to be there.
     let is_any = *wish == Wish::default() && through.is_none_or(|through| !through.is_for_one());

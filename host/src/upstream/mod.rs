@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::Notify;
 
-pub use connect::{Connected, connect};
+pub use connect::{Call, Called, Connected, call, connect};
 pub use imagine::{imagine, key_of, method};
 pub use keeper::Keeper;
 pub use operator::{Mode, Operation};
@@ -53,6 +53,7 @@ use crate::sys::Peer;
 use crate::tls::Originator;
 use crate::transparent::Through;
 use crate::treatment::Regimen;
+use crate::treatment::mirror::Tally;
 use balance::{Lineup, Seat};
 use budget::Budget;
 use discover::Name;
@@ -87,6 +88,8 @@ pub struct Upstream {
     connections: AtomicU64,
     /// Of its connections that have ended.
     ledger: Ledger,
+    /// Of those that are copies of others, which the ledger has not.
+    mirrored: Tally,
 }
 
 /// What its connections are subject to from now on.
@@ -169,6 +172,7 @@ impl Upstream {
                 notice: Arc::default(),
             }),
             ledger: Ledger::default(),
+            mirrored: Tally::default(),
         };
         upstream.publish(&upstream.roster());
         upstream
@@ -186,6 +190,11 @@ impl Upstream {
     /// What it changes of a listener's timeouts.
     pub fn timeouts(&self) -> TimeoutChanges {
         self.terms().config.timeouts
+    }
+
+    /// Where connections are counted that are copies of others.
+    pub fn mirrored(&self) -> &Tally {
+        &self.mirrored
     }
 
     pub fn vigilance(&self) -> Vigilance {

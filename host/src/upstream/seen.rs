@@ -10,6 +10,7 @@ use super::budget::Retries;
 use super::roster::{Life, Member};
 use super::{Mode, Server, Upstream};
 use crate::observe::{Ledger, Sums};
+use crate::treatment::mirror::Mirrored;
 
 #[derive(Debug, Default)]
 pub struct UpstreamSeen {
@@ -21,6 +22,8 @@ pub struct UpstreamSeen {
     pub waiting: u32,
     pub retries: Retries,
     pub servers: Vec<ServerSeen>,
+    /// Present where connections were mirrored to it.
+    pub mirrored: Option<Mirrored>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -171,6 +174,7 @@ impl Upstream {
             waiting: self.queue.length(),
             retries: self.budget.retries(),
             servers: self.servers_seen(),
+            mirrored: self.mirrored.read(),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::filter::{Instances, Passed};
 use crate::observe::Traffic;
 use crate::sys::{Coarse, Pipes};
 use crate::treatment::InForce;
+use crate::treatment::mirror::Carried;
 use crate::upstream::Spares;
 pub use pulse::beat;
 pub use timers::{Elapsed, Timers};
@@ -26,6 +27,7 @@ pub struct Worker {
     pipes: Pipes,
     instances: Instances,
     timers: Timers,
+    mirrors: Carried,
     spares: Spares,
     live: Live,
     traffic: Arc<Traffic>,
@@ -56,6 +58,7 @@ impl Worker {
             pipes: Pipes::new(pipes),
             instances: Instances::default(),
             timers: Timers::default(),
+            mirrors: Carried::default(),
             spares: Spares::default(),
             live: Live::new(is_asked),
             traffic,
@@ -85,6 +88,10 @@ impl Worker {
 
     pub fn timers(&self) -> &Timers {
         &self.timers
+    }
+
+    pub fn mirrors(&self) -> &Carried {
+        &self.mirrors
     }
 
     pub fn spares(&self) -> &Spares {

@@ -18,6 +18,7 @@ fn plain() -> Way {
         view: View::Nothing,
         in_place: false,
         encrypted: [false; 2],
+        rate: None,
     }
 }
 
@@ -74,6 +75,14 @@ fn a_way_that_nobody_watches_says_why_it_is_not_spliced() {
             at(Where::Copies(Copying::Refused)),
             false,
             "copied: the kernel refused to splice these sockets",
+        ),
+        (
+            Way {
+                rate: Some(10 << 20),
+                ..at(Where::Splices)
+            },
+            true,
+            "spliced; held to 10.0 MiB/s",
         ),
         (at(Where::Ended), false, "over: the client has finished"),
         (at(Where::Broken), false, "over: the server takes nothing more"),

@@ -5,12 +5,17 @@ use crate::connection::Relaying;
 use crate::filter::{Attention, View, Watcher};
 use crate::flow::{Direction, Side};
 use crate::relay::{Copying, Way, Where};
+use crate::words::size;
 
 pub(super) fn way(direction: Direction, relaying: &Relaying) -> said::Way {
     let way = &relaying.ways[direction as usize];
+    let why = why(direction, way, &relaying.watchers);
     said::Way {
         zero_copy: way.is_spliced(),
-        why: why(direction, way, &relaying.watchers),
+        why: match way.rate {
+            Some(rate) => format!("{why}; held to {}/s", size(rate)),
+            None => why,
+        },
     }
 }
 
@@ -54,6 +59,7 @@ fn unwatched(way: &Way, tls: Option<String>) -> String {
         Where::Copies(Copying::Small) => "copied: transfers have become small",
         Where::Copies(Copying::NoPipe) => "copied: there was no pipe to be had",
         Where::Copies(Copying::Refused) => "copied: the kernel refused to splice these sockets",
+        Where::Copies(Copying::Faults) => "copied: faults do something to the bytes",
         Where::Splices | Where::Ended | Where::Broken => "spliced",
     }
     .to_owned()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::filters::{Met, Says};
 use crate::config::{
     Balance, Config, Connect, Limits, ListenerConfig, OnChange, RouteConfig, TimeoutChanges, Timeouts, UpstreamConfig,
-    defaults, period,
+    defaults, period, shown_treatment,
 };
 use crate::flow::Direction;
 use crate::upstream::{self, method};
@@ -32,7 +32,29 @@ pub(super) fn write_terms(text: &mut String, of: &Of<'_>) -> fmt::Result {
     for (direction, index) in [(Direction::Up, 0), (Direction::Down, 1)] {
         writeln!(text, "{direction}: {}", way(direction, index, of))?;
     }
+    write_treatments(text, of)?;
     writeln!(text, "on change: {}", on_change(of))
+}
+
+/// What is done to its bytes besides passing them on, as it is typed; no line where nothing is.
+fn write_treatments(text: &mut String, of: &Of<'_>) -> fmt::Result {
+    let treatments = [
+        (
+            format!("listener \"{}\"", of.listener.name),
+            Some(&of.listener.treatment),
+        ),
+        ("route".to_owned(), of.route.map(|route| &route.treatment)),
+        (
+            format!("upstream \"{}\"", of.upstream.name),
+            Some(&of.upstream.treatment),
+        ),
+    ];
+    for (whose, treatment) in treatments {
+        if let Some(treatment) = treatment.filter(|treatment| !treatment.is_nothing()) {
+            writeln!(text, "treatment: {} ({whose})", shown_treatment(treatment))?;
+        }
+    }
+    Ok(())
 }
 
 /// Where the upstream hashes, the one; elsewhere how it is chosen.

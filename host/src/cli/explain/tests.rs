@@ -41,8 +41,9 @@ fn report(listener: &ListenerConfig, said: &Said) -> Result<Report, String> {
 }
 
 use crate::config::{
-    Address, Balance, ClientAuth, OnChange, Pattern, ProxyIn, Refusal, RouteConfig, RouteTarget, ServerConfig,
-    TimeoutChanges, TlsIn, TlsOut, TlsStart, TlsVersion, TlvCondition, TreatmentConfig, Trusted, UpstreamConfig,
+    Address, Balance, Bandwidth, ClientAuth, OnChange, Pattern, Per, ProxyIn, Refusal, RouteConfig, RouteTarget,
+    ServerConfig, TimeoutChanges, TlsIn, TlsOut, TlsStart, TlsVersion, TlvCondition, TreatmentConfig, Trusted,
+    UpstreamConfig,
 };
 use crate::protocol::Protocol;
 
@@ -451,6 +452,31 @@ fn each_upstream_of_a_split_has_its_terms() {
         ],
     );
     assert!(!lines.contains(&"with \"old\":".to_owned()), "{lines:#?}");
+}
+
+#[test]
+fn what_is_done_to_its_bytes_is_shown_with_who_wants_it() {
+    let mut listener = edge(vec![route("blue")]);
+    let mut config = with_upstreams(&["blue"]);
+    let pace = |rate| TreatmentConfig {
+        bandwidth: vec![Bandwidth {
+            up: None,
+            down: Some(rate),
+            per: Per::Client,
+            burst: None,
+        }],
+        ..TreatmentConfig::default()
+    };
+    listener.routes[0].treatment = pace(1 << 20);
+    config.upstreams[0].treatment = pace(1 << 30);
+    let (lines, _) = explained(&config, &listener, &asking_for("a.example"), &[]);
+    expect(
+        &lines,
+        &[
+            r#"treatment: {"bandwidth":[{"down":"1MiB/s","per":"client"}]} (route)"#,
+            r#"treatment: {"bandwidth":[{"down":"1GiB/s","per":"client"}]} (upstream "blue")"#,
+        ],
+    );
 }
 
 #[test]

@@ -11,12 +11,14 @@ mod client_auth;
 mod detection;
 mod dns;
 mod drain;
+mod faults;
 mod filter;
 mod health;
 mod keepalive;
 mod limits;
 mod listener;
 mod metrics;
+mod mirror;
 mod on_change;
 mod original_destination;
 mod passive;
@@ -39,6 +41,7 @@ mod source;
 mod telemetry;
 mod timeouts;
 mod tls;
+mod toxiproxy;
 mod treatment;
 mod trust;
 mod upstream;
@@ -62,12 +65,14 @@ pub(super) use client_auth::ClientAuth;
 pub(super) use detection::Detection;
 pub(super) use dns::{AtStart, Dns};
 pub(super) use drain::Drain;
+pub(super) use faults::{Close, Fault, Kind};
 pub(super) use filter::{Filter, FilterLimits};
 pub(super) use health::{Health, Start};
 pub(super) use keepalive::{Keepalive, KeepaliveTable};
 pub(super) use limits::Limits;
 pub(super) use listener::Listener;
 pub(super) use metrics::Metrics;
+pub(super) use mirror::Mirror;
 pub(super) use on_change::{Fate, OnChange};
 pub(super) use original_destination::OriginalDestination;
 pub(super) use passive::Passive;
@@ -90,6 +95,7 @@ pub(super) use source::Source;
 pub(super) use telemetry::Telemetry;
 pub(super) use timeouts::{TimeoutChanges, Timeouts};
 pub(super) use tls::{TlsIn, TlsOut, TlsOutTable};
+pub(super) use toxiproxy::Toxiproxy;
 pub(super) use treatment::Treatment;
 pub(super) use trust::Trust;
 pub(super) use upstream::Upstream;
@@ -138,6 +144,8 @@ pub(super) struct File {
     pub(super) reload: Option<Given<Reload>>,
     /// Where the proxy is asked and told what to do. Without this table there is no such place.
     pub(super) admin: Option<Given<Admin>>,
+    /// Where the clients of Toxiproxy do faults to the listeners. Without this table there is no such place.
+    pub(super) toxiproxy: Option<Given<Toxiproxy>>,
     /// Who the process is, and how another one takes its place.
     pub(super) process: Option<Given<Process>>,
     /// How filters are pulled from registries.
@@ -162,6 +170,7 @@ impl File {
             telemetry: table.optional("telemetry"),
             reload: table.optional("reload"),
             admin: table.optional("admin"),
+            toxiproxy: table.optional("toxiproxy"),
             process: table.optional("process"),
             registries: table.optional("registries"),
             trust: table.optional("trust"),

@@ -15,7 +15,7 @@ error: unknown key `worker`
 1 | worker = 2
   | ^^^^^^ did you mean `workers`?
   |
-  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`, `metrics`, `telemetry`, `reload`, `admin`, `process`, `registries`, `trust`
+  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`, `metrics`, `telemetry`, `reload`, `admin`, `toxiproxy`, `process`, `registries`, `trust`
 ",
     );
 }
@@ -34,7 +34,7 @@ error: unknown key `tls`
 1 | [tls]
   |  ^^^
   |
-  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`, `metrics`, `telemetry`, `reload`, `admin`, `process`, `registries`, `trust`
+  = note: known keys: `workers`, `filters`, `upstreams`, `listeners`, `routes`, `limits`, `drain`, `access-log`, `resolver`, `metrics`, `telemetry`, `reload`, `admin`, `toxiproxy`, `process`, `registries`, `trust`
 ",
     );
 }

@@ -7,7 +7,7 @@ use super::super::schema;
 use super::refused;
 
 /// Where each object of the schema stands in a file, with a key that no object has.
-const PLACES: [(&str, &str); 47] = [
+const PLACES: [(&str, &str); 50] = [
     ("", "zzzzzzzz = 1"),
     ("Limits", "[limits]\nzzzzzzzz = 1"),
     ("Drain", "[drain]\nzzzzzzzz = 1"),
@@ -16,6 +16,7 @@ const PLACES: [(&str, &str); 47] = [
     ("Metrics", "[metrics]\nzzzzzzzz = 1"),
     ("Telemetry", "[telemetry]\nzzzzzzzz = 1"),
     ("Admin", "[admin]\nzzzzzzzz = 1"),
+    ("Toxiproxy", "[toxiproxy]\nzzzzzzzz = 1"),
     ("Process", "[process]\nzzzzzzzz = 1"),
     ("Registries", "[registries]\nzzzzzzzz = 1"),
     ("Trust", "[[trust]]\nzzzzzzzz = 1"),
@@ -44,6 +45,14 @@ const PLACES: [(&str, &str); 47] = [
     (
         "Quota",
         "[[listeners]]\n[listeners.treatment]\n[listeners.treatment.quota]\nzzzzzzzz = 1",
+    ),
+    (
+        "Fault",
+        "[[listeners]]\n[listeners.treatment]\n[listeners.treatment.faults]\nzzzzzzzz = 1",
+    ),
+    (
+        "Mirror",
+        "[[listeners]]\n[listeners.treatment]\n[listeners.treatment.mirror]\nzzzzzzzz = 1",
     ),
     ("ProxyIn", "[[listeners]]\n[listeners.proxy-protocol]\nzzzzzzzz = 1"),
     (

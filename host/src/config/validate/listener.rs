@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::detection::detection;
 use super::given::{apart, table_or_default, word_or_default};
 use super::limits::limits;
+use super::mirror::check_mirrors;
 use super::names::{FirstUse, Names};
 use super::on_change::on_change;
 use super::proxy_protocol::proxy_in;
@@ -122,7 +123,9 @@ pub fn listeners(
             relays: known.relays,
             tls: tls.as_ref().ok().map(Option::as_ref),
         };
-        let treatment = treatment(typed.treatment, problems);
+        let primary = upstream.as_ref().ok().and_then(|upstream| upstream.as_deref());
+        let mirrors = check_mirrors(&typed.treatment, known.upstreams, primary, problems);
+        let treatment = treatment(typed.treatment, problems).and_then(|treatment| mirrors.map(|()| treatment));
         let on_change = on_change(typed.on_change, problems);
         let routes = routes(typed.routes, &place, shared, known.upstreams, problems);
         Ok(ListenerConfig {

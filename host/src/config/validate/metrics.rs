@@ -19,7 +19,7 @@ pub fn metrics(typed: file::Metrics, problems: &mut Problems) -> Result<ListenAd
 }
 
 /// Whether nobody but this machine reaches it. What a name leads to is known later, `localhost` apart (RFC 6761, 6.3).
-fn stays_here(address: &ListenAddress) -> bool {
+pub fn stays_here(address: &ListenAddress) -> bool {
     match address {
         ListenAddress::Socket(address) => address.ip().to_canonical().is_loopback(),
         ListenAddress::Host { host, .. } => host == "localhost" || host.ends_with(".localhost"),

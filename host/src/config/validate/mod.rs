@@ -7,12 +7,14 @@ mod certificate;
 mod detection;
 mod dns;
 mod drain;
+mod faults;
 mod filter;
 pub(super) mod given;
 mod health;
 pub(super) mod limits;
 mod listener;
 mod metrics;
+mod mirror;
 mod names;
 pub(super) mod on_change;
 mod order;
@@ -35,6 +37,7 @@ mod source;
 mod telemetry;
 mod timeouts;
 mod tls;
+mod toxiproxy;
 pub(super) mod treatment;
 mod trust;
 mod upstream;
@@ -60,6 +63,7 @@ use registries::registries;
 use resolver::resolver;
 use routes::shared_routes;
 use telemetry::telemetry;
+use toxiproxy::toxiproxy;
 use trust::trust;
 use upstream::upstream;
 
@@ -72,7 +76,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
 
     let workers = workers(file.workers, problems);
     let filters = all(entries(file.filters).map(|entry| filter(entry?, directory, problems)));
-    let upstreams = all(entries(file.upstreams).map(|entry| upstream(entry?, directory, problems)));
+    let upstreams = all(entries(file.upstreams).map(|entry| upstream(entry?, &upstream_names, directory, problems)));
     let mut shared = shared_routes(file.routes, &listener_names, &upstream_names, problems);
     let known = listener::Known {
         filters: &filter_names,
@@ -97,6 +101,10 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         .admin
         .map(|given| admin(given.value()?, directory, problems))
         .transpose();
+    let toxiproxy = file
+        .toxiproxy
+        .map(|given| toxiproxy(given.value()?, problems))
+        .transpose();
     let process = table_or_default(file.process).and_then(|typed| process(typed, directory, problems));
     let registries = table_or_default(file.registries).and_then(|typed| registries(typed, directory, problems));
     let reload = table_or_default(file.reload);
@@ -117,6 +125,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
         metrics: metrics?,
         telemetry: telemetry?,
         admin: admin?,
+        toxiproxy: toxiproxy?,
         process: process?,
         registries: registries?,
         watch: watch?,

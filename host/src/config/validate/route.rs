@@ -3,6 +3,7 @@
 use toml::Spanned;
 
 use super::given::{apart, count_or_default, place};
+use super::mirror::check_mirrors;
 use super::names::{FirstUse, Names};
 use super::on_change::on_change;
 use super::treatment::treatment;
@@ -61,7 +62,10 @@ pub fn route(
     let subject = condition(typed.subject, problems, |typed, problems| {
         patterns(typed, |pattern: TextPattern| pattern.0, problems)
     });
-    let treatment = treatment(typed.treatment, problems);
+    let primary = typed.upstream.as_ref().and_then(|name| name.0.as_ref().ok());
+    let primary = primary.map(|name| &**name.get_ref());
+    let mirrors = check_mirrors(&typed.treatment, upstreams, primary, problems);
+    let treatment = treatment(typed.treatment, problems).and_then(|treatment| mirrors.map(|()| treatment));
     let on_change = on_change(typed.on_change, problems);
     let target = target(typed.upstream, typed.split, typed.refuse, upstreams, problems);
     Ok(Route {

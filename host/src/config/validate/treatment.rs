@@ -1,6 +1,8 @@
 //! `treatment` of a listener, a route and an upstream.
 
+use super::faults::fault;
 use super::given::{apart, in_range, within, word_or_default};
+use super::mirror::mirror;
 use crate::config::diagnostics::{Problem, Problems, Reported, Span, all};
 use crate::config::reader::Given;
 use crate::config::{Bandwidth, Per, Quota, TreatmentConfig, file, ranges};
@@ -12,9 +14,13 @@ pub fn treatment(given: Option<Given<file::Treatment>>, problems: &mut Problems)
     let typed = given.value()?;
     let bandwidth = several(typed.bandwidth, problems, bandwidth);
     let quotas = several(typed.quota, problems, quota);
+    let faults = several(typed.faults, problems, fault);
+    let mirrors = several(typed.mirror, problems, mirror);
     Ok(TreatmentConfig {
         bandwidth: bandwidth?,
         quotas: quotas?,
+        faults: faults?,
+        mirrors: mirrors?,
     })
 }
 

@@ -9,6 +9,8 @@ use toml::Spanned;
 use super::dns::dns;
 use super::given::{apart, count_or_default, or_default, place, table_or_default, word_or_default};
 use super::health::health;
+use super::mirror::check_mirrors;
+use super::names::Names;
 use super::on_change::on_change;
 use super::passive::passive;
 use super::proxy_protocol::proxy_out;
@@ -31,6 +33,7 @@ use crate::config::{Address, Balance, Connect, Destination, UpstreamConfig, file
 
 pub fn upstream(
     entry: Entry<file::Upstream>,
+    upstreams: &Names,
     directory: &Path,
     problems: &mut Problems,
 ) -> Result<UpstreamConfig, Reported> {
@@ -67,7 +70,8 @@ pub fn upstream(
     let slow_start = or_default(typed.slow_start, &ranges::SLOW_START, Period(Duration::ZERO), problems);
     let panic = or_default(typed.panic, &ranges::PANIC, Percentage(0), problems);
     let on_down = word_or_default(typed.on_down);
-    let treatment = treatment(typed.treatment, problems);
+    let mirrors = check_mirrors(&typed.treatment, upstreams, Some(&entry.key), problems);
+    let treatment = treatment(typed.treatment, problems).and_then(|treatment| mirrors.map(|()| treatment));
     let on_change = on_change(typed.on_change, problems);
     let discovery = table_or_default(typed.dns).and_then(|typed| dns(typed, problems));
     let proxy_protocol = typed.proxy_protocol.map(|typed| proxy_out(typed, problems)).transpose();

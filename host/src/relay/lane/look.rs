@@ -24,7 +24,10 @@ impl Lane {
     /// How many bytes filters are shown in the socket; `None` where they are read to be shown.
     pub(super) fn look(&self, tools: &Tools<'_>) -> Option<usize> {
         // What is encrypted is not what the peer means.
-        let chain = tools.filters.as_ref().filter(|_| tools.source.session().is_none())?;
+        let chain = tools
+            .filters
+            .as_ref()
+            .filter(|_| tools.source.session().is_none() && !self.has_faults())?;
         if chain.skims(self.direction) {
             return Some(GLANCE);
         }
@@ -33,7 +36,7 @@ impl Lane {
 
     /// Whether filters are shown bytes where they lie, which is not possible where they are encrypted.
     pub(super) fn looks_in_place(&self, chain: &Chain) -> bool {
-        chain.skims(self.direction) || (self.is_bulk() && !chain.answers())
+        !self.has_faults() && (chain.skims(self.direction) || (self.is_bulk() && !chain.answers()))
     }
 
     fn is_bulk(&self) -> bool {
@@ -154,7 +157,7 @@ impl Lane {
         let unseen = count_seen(&mut self.seen, &mut self.moved, ways, mem::take(&mut self.cleared));
         self.moved.copied += unseen;
         ways.copied(unseen);
-        self.backlog.push(&cleared);
+        self.owe(&cleared);
         Ok(())
     }
 }

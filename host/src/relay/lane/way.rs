@@ -17,6 +17,8 @@ pub struct Way {
     pub in_place: bool,
     /// With whom TLS is spoken: what is encrypted by us cannot be spliced.
     pub encrypted: [bool; 2],
+    /// Bytes a second that it is held to.
+    pub rate: Option<u64>,
 }
 
 /// How far a direction is, and how bytes go that no filter wants to see.
@@ -73,6 +75,7 @@ impl Lane {
             view,
             in_place: view == View::Next && may_stay,
             encrypted,
+            rate: self.course.as_ref().and_then(|course| course.rate()),
         }
     }
 }
