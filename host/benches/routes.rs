@@ -79,6 +79,7 @@ fn route(pattern: Pattern) -> RouteConfig {
         alpn: Vec::new(),
         protocol: Vec::new(),
         client: None,
+        destination: Vec::new(),
         tlvs: Vec::new(),
         subject: Vec::new(),
         target: RouteTarget::Upstream("blue".to_owned()),
@@ -100,6 +101,7 @@ fn decisions(rules: &Rules, names: &[String], is_found: bool) -> f64 {
             count += 1;
             let known = Known {
                 client: None,
+                destination: None,
                 tlvs: None,
                 subject: None,
                 first: First::Bytes(&[]),

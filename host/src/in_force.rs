@@ -1,5 +1,6 @@
 //! What a server serves now.
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -68,6 +69,12 @@ impl InForce {
         self.listeners
             .iter()
             .find(|listening| &*listening.listener.name == name)
+    }
+
+    /// Where clients connect, but for unix sockets.
+    pub fn places(&self) -> impl Iterator<Item = SocketAddr> {
+        let places = self.listeners.iter();
+        places.filter_map(|listening| listening.post.address().address())
     }
 
     /// Nobody connects to this process any more.

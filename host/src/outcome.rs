@@ -69,6 +69,14 @@ pub enum Cause {
     FilterFailed,
     /// Neither a filter nor a route chose an upstream, and the listener names none.
     NoUpstream,
+    /// It goes to where it was on its way, and that is not known: it was not led here.
+    NoDestination,
+    /// It goes to where it was on its way, and its upstream does not allow that.
+    NotAllowed,
+    /// It comes from ourselves, or would come back to us.
+    Loop,
+    /// There is no address to connect from: the client has none, or one of another family than the server's; or no port is left.
+    NoSource,
     /// None of the upstream's servers is up.
     NoServer,
     /// Its server went down, and the upstream's connections do not stay then.
@@ -167,6 +175,10 @@ impl fmt::Display for Outcome {
             Cause::FilterRefused => "filter-refused",
             Cause::FilterFailed => "filter-failed",
             Cause::NoUpstream => "no-upstream",
+            Cause::NoDestination => "no-destination",
+            Cause::NotAllowed => "not-allowed",
+            Cause::Loop => "loop",
+            Cause::NoSource => "no-source",
             Cause::NoServer => "no-server",
             Cause::ServerDown => "server-down",
             Cause::Reconfigured => "reconfigured",

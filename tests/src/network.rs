@@ -7,7 +7,7 @@
 //! The addresses (of the blocks that are kept for documentation, RFC 5737) exist in these namespaces alone. A namespace is held
 //! by a descriptor, so all of it is gone with the test, also when the test is killed.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::panic::resume_unwind;
@@ -23,6 +23,14 @@ use crate::is_root;
 /// Where the proxy listens, and where the upstream does.
 pub const PROXY: &str = "192.0.2.1";
 pub const UPSTREAM: &str = "198.51.100.2";
+
+/// Where the client is.
+pub const CLIENT: &str = "192.0.2.2";
+
+/// The same of IPv6 (RFC 3849), once the proxy's place is a router.
+pub const CLIENT_V6: &str = "2001:db8:1::2";
+pub const PROXY_V6: &str = "2001:db8:1::1";
+pub const UPSTREAM_V6: &str = "2001:db8:2::2";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -107,6 +115,31 @@ impl Network {
         }
     }
 
+    /// From now on the proxy's place is a router, too: the client and the upstream reach each other by it, of IPv6 as well.
+    pub fn route(&self) {
+        self.at(Place::Proxy, || {
+            for setting in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+                fs::write(format!("/proc/sys/net/{setting}"), "1").expect("a setting of this network");
+            }
+        });
+        let sides = [
+            (Place::Client, "client", ["2001:db8:1::2", "2001:db8:1::1"], "192.0.2.1"),
+            (
+                Place::Upstream,
+                "upstream",
+                ["2001:db8:2::2", "2001:db8:2::1"],
+                "198.51.100.1",
+            ),
+        ];
+        for (place, name, [here, there], router) in sides {
+            // Nobody else has the address: it is not asked for at first, which takes seconds.
+            self.ip(place, &format!("address add {here}/64 dev proxy nodad"));
+            self.ip(Place::Proxy, &format!("address add {there}/64 dev {name} nodad"));
+            self.ip(place, &format!("route add default via {router}"));
+            self.ip(place, &format!("-6 route add default via {there}"));
+        }
+    }
+
     /// One end of a pair of interfaces at this place, and the other one at the proxy's.
     fn link(&self, place: Place, [here, there]: &[&str; 2]) {
         let proxy = format!("/proc/{}/fd/{}", id(), self.proxy.as_raw_fd());
@@ -125,13 +158,15 @@ impl Network {
         }
     }
 
+    /// What `ip` (iproute2) does there.
     #[track_caller]
-    fn ip(&self, place: Place, arguments: &str) {
+    pub fn ip(&self, place: Place, arguments: &str) {
         self.command(place, "ip", &arguments.split(' ').collect::<Vec<_>>());
     }
 
+    /// What `nft` says there.
     #[track_caller]
-    fn nft(&self, place: Place, command: &str) -> String {
+    pub fn nft(&self, place: Place, command: &str) -> String {
         self.command(place, "nft", &[command])
     }
 

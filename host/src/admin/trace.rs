@@ -337,6 +337,7 @@ fn choice(traced: &Traced, is_first: bool) -> String {
         .unwrap_or_default();
     match traced.choice {
         Choice::Named if is_first => "as the filter wanted, while it is up".to_owned(),
+        Choice::Destination => "where it was to go before it was led here".to_owned(),
         Choice::Key => format!("by the filter's key ({})", method(balance)),
         Choice::Client => format!("by the client's address ({})", method(balance)),
         Choice::Named | Choice::Balance => format!("as the upstream balances ({})", method(balance)),

@@ -80,15 +80,18 @@ fn check_file(path: &Path, against: Option<&Against>, token_file: Option<&Path>)
         }
     }
     problems.extend(server::check_certificates(&config));
+    let of_files = problems.len();
+    problems.extend(server::check_sockets(&config));
     for problem in &problems {
         say_error(&format!("error: {problem}"));
     }
     if !problems.is_empty() {
+        let what = match problems.len() == of_files {
+            true => "the files that",
+            false => "what",
+        };
         let problems = count(problems.len(), "problem");
-        return complain(
-            FAILED,
-            &format!("{problems} with the files that {} names", path.display()),
-        );
+        return complain(FAILED, &format!("{problems} with {what} {} names", path.display()));
     }
     if let Some(against) = against {
         match planned(path, &config, against, token_file) {

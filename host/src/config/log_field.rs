@@ -34,6 +34,8 @@ fields! {
     Listener = "listener",
     /// The client's address.
     Client = "client",
+    /// Where it was to go before it was led here.
+    OriginalDestination = "original_destination",
     /// The upstream's name.
     Upstream = "upstream",
     /// The address of the server in it.

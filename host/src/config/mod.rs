@@ -8,7 +8,9 @@ mod address;
 mod alpn_name;
 mod at_limit;
 pub mod defaults;
+mod destination;
 mod diagnostics;
+mod dscp;
 mod faults;
 mod file;
 mod filter_source;
@@ -36,6 +38,7 @@ mod reference;
 mod route;
 mod server_name;
 mod shown;
+mod socket;
 mod source_address;
 mod srv_name;
 mod suggest;
@@ -58,6 +61,7 @@ use std::time::Duration;
 
 use crate::digest::Digest;
 pub use address::{Address, AddressError, ListenAddress};
+pub use destination::{Destination, may_be};
 pub use diagnostics::Problems;
 pub use faults::{Distribution, FaultConfig, FaultKind, WHOLE};
 pub use file::schema;
@@ -73,6 +77,7 @@ pub use ranges::WEIGHT as WEIGHTS;
 pub use reference::{Reference, ReferenceError, Repository, SCHEME, Version};
 pub use route::{Detection, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition};
 pub use shown::shown_treatment;
+pub use socket::{ListenerSocket, SocketOptions, UpstreamSocket};
 pub use tls::{CertificateFiles, ClientAuth, TlsIn, TlsOut, TlsStart, TlsVersion};
 pub use treatment::{Bandwidth, Directions, Per, Quota, TreatmentConfig};
 pub use trust::{KeySource, Scope, TrustConfig};
@@ -344,6 +349,10 @@ pub struct ListenerConfig {
     pub accept: Accept,
     /// Of the clients' connections.
     pub vigilance: Vigilance,
+    /// Whether clients were on their way to somebody else, and how they were led here.
+    pub transparent: Option<Transparent>,
+    /// What the sockets that clients come to are given.
+    pub socket: ListenerSocket,
     /// Of a unix socket.
     pub socket_file: SocketFile,
     /// Whether clients come through a proxy that says who they are.
@@ -370,6 +379,8 @@ impl ListenerConfig {
             limits: defaults::LIMITS,
             accept: Accept::default(),
             vigilance: defaults::VIGILANCE,
+            transparent: None,
+            socket: ListenerSocket::default(),
             socket_file: SocketFile::default(),
             proxy_protocol: None,
             routes: Vec::new(),
@@ -453,6 +464,15 @@ pub struct Keepalive {
     pub interval: Duration,
     /// Unanswered probes after which the peer is given up, 1 to 127 (TCP_KEEPCNT).
     pub count: u32,
+}
+
+/// How clients that were on their way to somebody else are led here by netfilter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transparent {
+    /// Their packets are sent here (REDIRECT, DNAT), and the kernel remembers where they were to go (SO_ORIGINAL_DST).
+    Redirect,
+    /// Their packets are given to our socket as they are (TPROXY): its address is where they were to go.
+    Tproxy,
 }
 
 /// How workers share a listener's address.

@@ -129,6 +129,24 @@ pub(super) const KEEPALIVE_COUNT: RangeInclusive<i64> = 1..=127;
 /// negative as an int: the whole days below 2 147 483 647 ms.
 pub(super) const USER_TIMEOUT: RangeInclusive<Period> = milliseconds(1)..=milliseconds(24 * 24 * 3_600_000);
 
+/// From a page to what the kernel takes: it doubles the number and keeps it in an int (net/core/sock.c).
+pub(super) const SOCKET_BUFFER: RangeInclusive<Size> = Size(4 << 10)..=Size(1 << 30);
+
+/// Less than a packet would send each by itself.
+pub(super) const NOTSENT_LOWAT: RangeInclusive<Size> = Size(1 << 10)..=Size(1 << 30);
+
+/// Of 32 bits, 0 is none.
+pub(super) const MARK: RangeInclusive<i64> = 1..=4_294_967_295;
+
+/// What the kernel takes (TCP_MIN_MSS, MAX_TCP_WINDOW).
+pub(super) const MSS: RangeInclusive<i64> = 88..=32_767;
+
+/// The kernel counts retransmissions of the SYN-ACK, and more than six of them are for nobody.
+pub(super) const DEFER_ACCEPT: RangeInclusive<Period> = milliseconds(1_000)..=milliseconds(60_000);
+
+/// As an accept queue, which it is a part of.
+pub(super) const FAST_OPEN: RangeInclusive<i64> = 1..=65_535;
+
 /// HAProxy's: a server that should get less than a 256th of another's is better left out.
 pub const WEIGHT: RangeInclusive<i64> = 1..=256;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::{OnChange, TreatmentConfig, Trusted};
+use super::{Destination, OnChange, TreatmentConfig, Trusted};
 use crate::protocol::Protocol;
 
 /// One of a listener's routes: the first one that matches decides. Each condition has to hold; a list that is not empty holds
@@ -22,6 +22,8 @@ pub struct RouteConfig {
     pub protocol: Vec<Protocol>,
     /// Who it comes from; `None`: anybody.
     pub client: Option<Trusted>,
+    /// Where it was to go, where the listener is transparent.
+    pub destination: Vec<Destination>,
     /// What the PROXY header says.
     pub tlvs: Vec<TlvCondition>,
     /// The subject of the client's certificate, as in RFC 4514.

@@ -10,8 +10,8 @@ use super::units::{Size, period};
 use super::word::{Word, Words};
 use super::{
     AccessLogConfig, AdminConfig, Config, FaultConfig, FaultKind, FilterConfig, Health, Limits, ListenerConfig,
-    LogFormat, Pull, RouteConfig, RouteTarget, ServerConfig, ServerPlace, SocketFile, TemplatePart, TimeoutChanges,
-    Timeouts, TlsIn, TlsOut, TreatmentConfig, Trusted, UpstreamConfig, Vigilance, WHOLE,
+    ListenerSocket, LogFormat, Pull, RouteConfig, RouteTarget, ServerConfig, ServerPlace, SocketFile, SocketOptions,
+    TemplatePart, TimeoutChanges, Timeouts, TlsIn, TlsOut, TreatmentConfig, Trusted, UpstreamConfig, Vigilance, WHOLE,
 };
 
 impl Config {
@@ -100,10 +100,17 @@ fn upstream(config: &UpstreamConfig) -> Json {
     there(json!({
         "balance": word(config.balance),
         "connect": word(config.connect),
-        "servers": config.servers.iter().map(server).collect::<Vec<_>>(),
+        "servers": (!config.servers.is_empty()).then(|| config.servers.iter().map(server).collect::<Vec<_>>()),
+        "original-destination": config.original_destination.as_ref().map(|allowed| match allowed.is_empty() {
+            true => json!(true),
+            false => json!(allowed.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        }),
         "timeouts": timeout_changes(&config.timeouts),
         "keepalive": keepalive(&config.vigilance),
         "user-timeout": timeout(config.vigilance.user_timeout),
+        "socket": config.socket.as_ref().map(|socket| {
+            socket_options(&socket.options, json!({ "fast-open": socket.fast_open.then_some(true) }))
+        }),
         "proxy-protocol": config.proxy_protocol.as_ref().map(|proxy| json!({
             "version": word(proxy.version),
             "tlvs": proxy.tlvs.iter().map(|tlv| word(*tlv)).collect::<Vec<_>>(),
@@ -113,7 +120,10 @@ fn upstream(config: &UpstreamConfig) -> Json {
         "retries": { "count": config.retries.count, "budget": percent(config.retries.budget) },
         "queue": { "length": config.queue.length, "timeout": period(config.queue.timeout) },
         "preconnect": config.preconnect,
-        "source": config.source,
+        "source": match config.as_client {
+            true => json!("client"),
+            false => json!(config.source),
+        },
         "health": config.health.as_ref().map(health),
         "passive": config.passive.map(|passive| json!({
             "failures": passive.failures,
@@ -171,6 +181,12 @@ fn listener(config: &ListenerConfig) -> Json {
         "accept": word(config.accept),
         "keepalive": keepalive(&config.vigilance),
         "user-timeout": timeout(config.vigilance.user_timeout),
+        "transparent": config.transparent.map(word),
+        "socket": has_options(&config.socket).then(|| {
+            let socket = &config.socket;
+            let own = json!({ "defer-accept": socket.defer_accept.map(period), "fast-open": socket.fast_open });
+            socket_options(&socket.options, own)
+        }),
         "socket-file": socket_file(config.socket_file),
         "proxy-protocol": config.proxy_protocol.as_ref().map(|proxy| json!({
             "required": proxy.required,
@@ -213,6 +229,7 @@ fn route(config: &RouteConfig) -> Json {
         "alpn": texts(config.alpn.clone()),
         "protocol": texts(config.protocol.iter().map(|protocol| word(*protocol).to_owned()).collect()),
         "client": config.client.as_ref().map(trusted),
+        "destination": texts(config.destination.iter().map(ToString::to_string).collect()),
         "proxy-tlv": (!tlvs.is_empty()).then_some(tlvs),
         "subject": texts(config.subject.iter().map(ToString::to_string).collect()),
         "upstream": upstream,
@@ -420,6 +437,35 @@ fn keepalive(vigilance: &Vigilance) -> Json {
             "count": keepalive.count,
         }),
     }
+}
+
+/// Whether its table says anything.
+fn has_options(socket: &ListenerSocket) -> bool {
+    let none = ListenerSocket {
+        is_transparent: socket.is_transparent,
+        ..ListenerSocket::default()
+    };
+    *socket != none
+}
+
+/// With what one end alone has.
+fn socket_options(options: &SocketOptions, own: Json) -> Json {
+    let size = |bytes: Option<u32>| bytes.map(|bytes| Size(bytes.into()).to_string());
+    let mut shown = json!({
+        "receive-buffer": size(options.receive_buffer),
+        "send-buffer": size(options.send_buffer),
+        "congestion-control": options.congestion_control,
+        "notsent-lowat": size(options.notsent_lowat),
+        "dscp": options.dscp,
+        "mark": options.mark,
+        "device": options.device,
+        "mss": options.mss,
+        "freebind": options.freebind.then_some(true),
+    });
+    if let (Json::Object(all), Json::Object(own)) = (&mut shown, own) {
+        all.extend(own);
+    }
+    there(shown)
 }
 
 fn socket_file(file: SocketFile) -> Option<Json> {

@@ -4,18 +4,25 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Address, OnChange, ProxyOut, TimeoutChanges, TlsOut, TreatmentConfig, Vigilance, defaults};
+use super::{
+    Address, Destination, OnChange, ProxyOut, TimeoutChanges, TlsOut, TreatmentConfig, UpstreamSocket, Vigilance,
+    defaults,
+};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpstreamConfig {
     pub name: String,
     pub balance: Balance,
-    /// At least one.
+    /// At least one, unless there is an `original_destination`.
     pub servers: Vec<ServerConfig>,
+    /// Connections go to where they were on their way: the ones that may be, none is any. `None`: to the servers.
+    pub original_destination: Option<Vec<Destination>>,
     /// What it changes of the listener's.
     pub timeouts: TimeoutChanges,
     /// Of the proxy's connections to the servers.
     pub vigilance: Vigilance,
+    /// What the sockets that lead to them are given; `None`: nothing.
+    pub socket: Option<UpstreamSocket>,
     /// Whether servers are told who the clients are.
     pub proxy_protocol: Option<ProxyOut>,
     /// Whether they are spoken to in TLS.
@@ -27,6 +34,8 @@ pub struct UpstreamConfig {
     pub preconnect: u32,
     /// The addresses to connect from, in turn; none is: as the system says.
     pub source: Vec<IpAddr>,
+    /// Whether they come from their clients' addresses.
+    pub as_client: bool,
     /// `None`: servers are not asked whether they live.
     pub health: Option<Health>,
     /// `None`: what becomes of connections says nothing of a server.
@@ -50,8 +59,10 @@ impl UpstreamConfig {
             name: name.to_owned(),
             balance: Balance::default(),
             servers,
+            original_destination: None,
             timeouts: TimeoutChanges::default(),
             vigilance: defaults::VIGILANCE,
+            socket: None,
             proxy_protocol: None,
             tls: None,
             connect: Connect::default(),
@@ -59,6 +70,7 @@ impl UpstreamConfig {
             queue: defaults::QUEUE,
             preconnect: 0,
             source: Vec::new(),
+            as_client: false,
             health: None,
             passive: None,
             slow_start: Duration::ZERO,

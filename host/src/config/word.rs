@@ -10,7 +10,7 @@ use super::reader::{Read, Value};
 use super::suggest;
 use super::{
     Accept, AtBudget, Balance, Connect, Directions, Distribution, Grant, OnDown, OnError, Per, ProxyVersion, Refusal,
-    SentTlv, TlsStart, TlsVersion,
+    SentTlv, TlsStart, TlsVersion, Transparent,
 };
 use crate::protocol::Protocol;
 
@@ -130,6 +130,10 @@ impl Words for SentTlv {
         ("unique-id", Self::UniqueId),
         ("crc32c", Self::Crc32c),
     ];
+}
+
+impl Words for Transparent {
+    const WORDS: &'static [(&'static str, Self)] = &[("redirect", Self::Redirect), ("tproxy", Self::Tproxy)];
 }
 
 impl Words for Refusal {

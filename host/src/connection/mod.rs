@@ -33,7 +33,7 @@ use crate::listener::Counted;
 use crate::proxy_header::{self, Identified};
 use crate::upstream::Connected;
 use crate::worker::Worker;
-use crate::{limit, linger, relay, route, treatment, upstream};
+use crate::{limit, linger, relay, route, transparent, treatment, upstream};
 use record::Record;
 
 /// Serves one connection from its first byte to its last. It is `counted` until its outcome is recorded.
@@ -70,10 +70,12 @@ async fn reach(
     accepted: Box<Accepted>,
     record: &mut Record,
 ) -> Result<(Connected, Box<[Admission]>), Outcome> {
+    transparent::admit(&accepted)?;
     let identified = match accepted.listener.proxy_protocol.is_some() {
         false => Identified::as_accepted(accepted),
         true => proxy_header::identify(worker, accepted).await?,
     };
+    transparent::learn(&identified.0);
     record.identified(&identified);
     record.here().identified(&identified);
     let admitted = match identified.0.listener.is_limited() {

@@ -45,6 +45,8 @@ pub enum Choice {
     /// As the upstream balances.
     #[default]
     Balance,
+    /// Where it was to go before it was led here.
+    Destination,
     /// By its client's address.
     Client,
     /// By a key that a filter has given.

@@ -15,6 +15,7 @@ use crate::proxy_header::Identified;
 use crate::relay::{Standing, Transfer, Watched};
 use crate::route::rules::Target;
 use crate::sys::{Peer, TcpInfo, tcp_info};
+use crate::transparent;
 use crate::treatment::Subject;
 use crate::upstream::{Connected, Server, Upstream};
 
@@ -65,6 +66,7 @@ struct Filtered {
 
 /// Fields of the access log that are attributes of a connection.
 const KNOWN: &[(LogField, &str)] = &[
+    (LogField::OriginalDestination, transparent::ATTRIBUTE),
     (LogField::Protocol, "protocol"),
     (LogField::Sni, "tls.sni"),
     (LogField::Alpn, "tls.alpn"),
@@ -268,6 +270,7 @@ impl Record {
         let Some(facts) = &self.facts else { return Vec::new() };
         let known = KNOWN.iter().filter_map(|(field, key)| match facts.known_as(key)? {
             Value::Text(text) => Some((*field, text)),
+            Value::Address(address) => Some((*field, address.to_string())),
             _ => None,
         });
         known.collect()

@@ -13,8 +13,9 @@ use crate::listener::Listener;
 use crate::notice::Notice;
 use crate::proxy_header::Proxied;
 use crate::sys::Stream;
+use crate::transparent::destination;
 use crate::treatment::Treatment;
-use crate::upstream::{Upstream, Wish};
+use crate::upstream::{Aim, Upstream};
 
 /// A client that has connected.
 pub struct Accepted {
@@ -22,6 +23,8 @@ pub struct Accepted {
     pub socket: Channel,
     /// Who has connected, until somebody who is trusted names another. `None` on a unix socket.
     pub client: Option<SocketAddr>,
+    /// Where it was to go before it was led here, where that is known.
+    pub destination: Option<SocketAddr>,
     pub listener: Arc<Listener>,
     pub started: Instant,
     /// The generations that this connection keeps, in the order of the configuration.
@@ -39,8 +42,8 @@ pub struct Routed {
     pub id: u64,
     pub client: Channel,
     pub upstream: Arc<Upstream>,
-    /// Which of its servers, where there is a preference.
-    pub wish: Option<Box<Wish>>,
+    /// Which of its servers, or where else, where that is not the upstream's alone to say.
+    pub aim: Option<Box<Aim>>,
     /// Read from the client while its route was looked for; not yet forwarded.
     pub seen: Vec<u8>,
     /// The filters that watch it.
@@ -63,14 +66,15 @@ impl Accepted {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let id = LAST.fetch_add(1, Ordering::Relaxed) + 1;
         let generations: Vec<_> = listener.filters.iter().map(|filter| filter.choose(client)).collect();
-        let has_facts =
-            (listener.inspects() && listener.tells) || generations.iter().any(|generation| generation.asks());
+        let finds_out = listener.inspects() || listener.transparent.is_some();
+        let has_facts = (finds_out && listener.tells) || generations.iter().any(|generation| generation.asks());
         let facts = has_facts.then(|| {
             let local = socket.local();
             Arc::new(Facts::new(id, client, local, Arc::clone(&listener.name)))
         });
         Self {
             id,
+            destination: listener.transparent.and_then(|how| destination(how, &socket)),
             socket: socket.into(),
             client,
             listener: Arc::clone(listener),

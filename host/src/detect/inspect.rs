@@ -185,6 +185,7 @@ impl Inspecting<'_> {
         let established = session.map(|session| &**session.established());
         Known {
             client: self.accepted.client.map(|client| client.ip()),
+            destination: self.accepted.destination,
             tlvs: self.accepted.proxied.as_ref().map(|proxied| proxied.tlvs()),
             subject: established.and_then(Established::subject).map(Subject::name),
             first: First::Bytes(&self.seen),

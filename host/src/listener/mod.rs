@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 
-use crate::config::{Detection, ListenAddress, ListenerConfig, ProxyIn, Timeouts};
+use crate::config::{Detection, ListenAddress, ListenerConfig, ProxyIn, Timeouts, Transparent};
 use crate::detect::Sight;
 use crate::filter::{Filter, Observers};
 use crate::handover;
@@ -19,8 +19,10 @@ use crate::limit::Limiter;
 use crate::notice::Notice;
 use crate::observe::{AccessLog, Counters};
 use crate::route::rules::Rules;
-use crate::sys::{Peer, adopt, listen_tcp, listen_unix};
+use crate::sockets;
+use crate::sys::{Peer, Refused, adopt, listen_tcp, listen_unix};
 use crate::tls::Terminator;
+use crate::transparent::Own;
 use crate::treatment::Regimen;
 use crate::upstream::{Upstream, Upstreams};
 pub use accept::{accept, serve_handed};
@@ -39,6 +41,10 @@ pub struct Listener {
     pub proxy_protocol: Option<ProxyIn>,
     /// Which of its connections go where, unless a filter decides otherwise.
     pub rules: Arc<Rules>,
+    /// Where clients were on their way to somebody else: how they were led here.
+    pub transparent: Option<Transparent>,
+    /// Which sockets are this process's.
+    pub own: Arc<Own>,
     /// What `Target::Upstream` of `rules` stands for.
     pub targets: Vec<Arc<Upstream>>,
     pub detection: Detection,
@@ -104,7 +110,9 @@ pub fn whom(config: &ListenerConfig) -> String {
 /// As those of [`bind`].
 pub fn bind_for(whom: &str, config: &ListenerConfig, workers: usize) -> anyhow::Result<(Vec<OwnedFd>, Peer)> {
     let failed = |error: io::Error| {
+        let refused = error.get_ref().and_then(|inside| inside.downcast_ref::<Refused>());
         let why = match error.kind() {
+            _ if refused.is_some() => refused.map(sockets::explained).unwrap_or_default(),
             io::ErrorKind::AddrInUse => "the address is in use by another process".to_owned(),
             io::ErrorKind::PermissionDenied => format!("{error}: ports below 1024 need CAP_NET_BIND_SERVICE"),
             _ => error.to_string(),
@@ -113,7 +121,7 @@ pub fn bind_for(whom: &str, config: &ListenerConfig, workers: usize) -> anyhow::
     };
     let inherited = |resolved| {
         let sockets = handover::take(whom, &config.address, resolved);
-        adopt(sockets, workers, &config.vigilance).map_err(failed)
+        adopt(sockets, workers, &config.vigilance, &config.socket).map_err(failed)
     };
     let tcp = |address: SocketAddr| {
         let inherited = inherited(Some(address))?;
@@ -124,7 +132,8 @@ pub fn bind_for(whom: &str, config: &ListenerConfig, workers: usize) -> anyhow::
                 .map_err(|_| failed(io::ErrorKind::InvalidInput.into()))?;
             return Ok((inherited, Peer::Tcp(bound)));
         }
-        let (sockets, bound) = listen_tcp(address, workers, config.accept, &config.vigilance).map_err(failed)?;
+        let listening = listen_tcp(address, workers, config.accept, &config.vigilance, &config.socket);
+        let (sockets, bound) = listening.map_err(failed)?;
         Ok((sockets, Peer::Tcp(bound)))
     };
     match &config.address {

@@ -38,6 +38,8 @@ pub fn listener_keys(old: &ListenerConfig, new: &ListenerConfig) -> Vec<String> 
         "timeouts" = timeouts;
         "limits" = limits;
         "keepalive or user-timeout" = vigilance;
+        "transparent" = transparent;
+        "socket" = socket;
         "proxy-protocol" = proxy_protocol;
         "detection" = detection;
         "tls" = tls;
@@ -74,6 +76,7 @@ pub fn route_keys(old: &RouteConfig, new: &RouteConfig) -> Vec<String> {
         "alpn" = alpn;
         "protocol" = protocol;
         "client" = client;
+        "destination" = destination;
         "proxy-tlv" = tlvs;
         "subject" = subject;
         "where it leads" = target;
@@ -104,13 +107,15 @@ pub fn upstream_keys(old: &UpstreamConfig, new: &UpstreamConfig) -> Vec<String> 
         "balance" = balance;
         "timeouts" = timeouts;
         "keepalive or user-timeout" = vigilance;
+        "socket" = socket;
         "proxy-protocol" = proxy_protocol;
         "tls" = tls;
         "connect" = connect;
         "retries" = retries;
         "queue" = queue;
         "preconnect" = preconnect;
-        "source" = source;
+        "original-destination" = original_destination;
+        "source" = source, as_client;
         "health" = health;
         "passive" = passive;
         "slow-start" = slow_start;

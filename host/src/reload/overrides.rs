@@ -230,6 +230,11 @@ impl Servers {
                 hint: "POST /v1/upstreams/{upstream}/servers/{address} changes what it gets",
             });
         }
+        if upstream.original_destination.is_some() {
+            return Err(Unfit::Wrong(vec![format!(
+                "{place}: `{name}` has no servers, it sends connections to where they were to go (`original-destination`)"
+            )]));
+        }
         let is_unix = matches!(place, ServerPlace::Address(Address::Unix(_)));
         if is_unix && upstream.tls.as_ref().is_some_and(|tls| tls.name.is_none()) {
             return Err(Unfit::Wrong(vec![format!(

@@ -18,8 +18,9 @@ use crate::listener::Listener;
 use crate::protocol::Protocol;
 use crate::proxy_header::outgoing;
 use crate::tls::unrecognized_name;
+use crate::transparent::{self, Through};
 use crate::treatment::{Subject, Treatment, mirror};
-use crate::upstream::{Upstream, Wish, key_of};
+use crate::upstream::{Aim, Upstream, Wish, key_of};
 use crate::worker::Worker;
 use dialogue::{Chosen, Dialogue, End};
 pub use dialogue::{MOST_EXCHANGES, WINDOW};
@@ -62,7 +63,19 @@ pub async fn choose(worker: &Worker, inspected: Inspected, here: &Here) -> Resul
         Ok(chain) => chain,
         Err(stop) => return Err(close(worker, &accepted, End::Stopped(stop)).await),
     };
-    here.chooses(|| choice(&accepted, &chosen));
+    let through = match transparent::through(&accepted, &chosen.upstream) {
+        Ok(through) => through,
+        Err(cause) => {
+            transparent::complain(&accepted, cause);
+            accepted.socket.reset_on_close();
+            return Err(Outcome::new(Stage::Route, cause, None));
+        }
+    };
+    let has_destination = through.as_ref().is_some_and(|through| through.destination.is_some());
+    here.chooses(|| match has_destination {
+        true => Choice::Destination,
+        false => choice(&accepted, &chosen),
+    });
     let terms = chosen.upstream.terms();
     let header = terms.config.proxy_protocol.as_ref();
     let header = header.map(|protocol| outgoing(protocol, &accepted));
@@ -74,7 +87,7 @@ pub async fn choose(worker: &Worker, inspected: Inspected, here: &Here) -> Resul
     Ok(Routed {
         id: accepted.id,
         timeouts: timeouts(&accepted.listener, &chosen),
-        wish: wish(&accepted, &chosen),
+        aim: aim(wish(&accepted, &chosen), through),
         client: accepted.socket,
         upstream: chosen.upstream,
         unknown: accepted
@@ -125,12 +138,16 @@ fn timeouts(listener: &Listener, chosen: &Chosen) -> Arc<Timeouts> {
 
 /// A client's connections go to the same server where the upstream hashes, whatever ports they come from, unless a router
 /// has a key of its own.
-fn wish(accepted: &Accepted, chosen: &Chosen) -> Option<Box<Wish>> {
+fn wish(accepted: &Accepted, chosen: &Chosen) -> Wish {
     let Wish { key, server } = chosen.asked.wish;
     let of_client = || Some(key_of(accepted.client.filter(|_| chosen.upstream.hashes())?.ip()));
     let key = key.or_else(of_client);
-    // Boxed: few have one, and every connection keeps what it was routed by.
-    key.or(server).map(|_| Box::new(Wish { key, server }))
+    Wish { key, server }
+}
+
+/// Boxed: few have one, and every connection keeps what it was routed by.
+fn aim(wish: Wish, through: Option<Through>) -> Option<Box<Aim>> {
+    (wish != Wish::default() || through.is_some()).then(|| Box::new(Aim { wish, through }))
 }
 
 /// By what it is found out who is sent a copy.

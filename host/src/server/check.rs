@@ -10,6 +10,7 @@ use crate::artifact::Library;
 use crate::config::{Config, FilterConfig};
 use crate::filter::{About, Engine, Filter};
 use crate::in_force::InForce;
+use crate::sockets;
 use crate::tls::{Originator, Terminator};
 use crate::upstream::{self, Upstreams};
 
@@ -40,6 +41,7 @@ pub fn rehearse(in_force: &InForce, config: &Config, engine: Option<Engine>) -> 
     if let Err(errors) = upstream::prepare(&in_force.upstreams, old, config) {
         problems.extend(errors.iter().map(|error| format!("{error:#}")));
     }
+    problems.extend(sockets::problems(Some(old), config));
     let token = config.admin.as_ref().and_then(|config| admin::token(config).err());
     problems.extend(token.map(|error| format!("{error:#}")));
     let same_library = (&old.registries, &old.trust) == (&config.registries, &config.trust);
@@ -73,6 +75,11 @@ pub fn check_certificates(config: &Config) -> Vec<String> {
         Some((format!("upstream \"{}\"", upstream.name), error))
     });
     said(listener_problems(config).chain(upstreams))
+}
+
+/// Everything that keeps their sockets from being what they are to be.
+pub fn check_sockets(config: &Config) -> Vec<String> {
+    sockets::problems(None, config)
 }
 
 fn listener_problems(config: &Config) -> impl Iterator<Item = (String, anyhow::Error)> {

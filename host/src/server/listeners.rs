@@ -12,6 +12,7 @@ use crate::notice::Notice;
 use crate::observe::AccessLog;
 use crate::route::rules::Rules;
 use crate::tls::Terminator;
+use crate::transparent::Own;
 use crate::treatment::Regimen;
 use crate::upstream::{Upstream, Upstreams};
 
@@ -35,6 +36,8 @@ pub struct Shared {
     /// Present once there was a filter.
     pub observers: Option<Observers>,
     pub access_log: Option<AccessLog>,
+    /// Which sockets are this process's.
+    pub own: Arc<Own>,
 }
 
 /// A listener that serves, and what it was made from.
@@ -96,6 +99,7 @@ impl Common<'_> {
             limiter: shared_limiter,
             observers,
             access_log,
+            own: sockets,
         } = self.shared.clone();
         let listener = Listener {
             name: config.name.as_str().into(),
@@ -103,6 +107,8 @@ impl Common<'_> {
             tells: !filters.is_empty() || access_log.is_some() || self.tells_servers || self.is_asked,
             with_ja4: !filters.is_empty() || access_log.as_ref().is_some_and(AccessLog::wants_ja4),
             targets: targets.collect(),
+            transparent: config.transparent,
+            own: sockets,
             rules,
             detection: config.detection,
             tls,

@@ -42,8 +42,8 @@ use crate::supervisor;
 use crate::treatment::Measures;
 use crate::upstream::{self, Keeper};
 use crate::watch::watch;
-use crate::{http, metrics, tls};
-pub use check::{check_certificates, check_filters};
+use crate::{http, metrics, sockets, tls};
+pub use check::{check_certificates, check_filters, check_sockets};
 use filters::load_filters;
 use listeners::{Common, Shared, tells_servers};
 pub use orders::{Desk, Ending, Orders, Planned, Silent};
@@ -248,7 +248,9 @@ impl Server {
     /// Whatever keeps it from serving what the configuration says; then nothing is left running.
     pub fn start(config: &Config) -> anyhow::Result<Self> {
         // Before anything else, so that whoever has to renew files hears of all of them at once.
-        let problems = check_certificates(config);
+        let mut problems = check_certificates(config);
+        // Those of listeners are tried where they are bound: sockets may be there already.
+        problems.extend(sockets::of_upstreams(None, config));
         anyhow::ensure!(problems.is_empty(), problems.join("\n"));
         let descriptors = raise_descriptor_limit();
         let upstreams = Arc::new(upstream::resolve(&config.upstreams, &config.resolver)?);
@@ -270,6 +272,7 @@ impl Server {
             limiter: Limiter::new(config.limits).map(Arc::new),
             observers,
             access_log,
+            own: Arc::default(),
         };
         let common = Common {
             filters: &filters,
@@ -286,6 +289,11 @@ impl Server {
             let listener = common.listener(config, None)?.listener;
             places.push((Listening::new(listener, address, offer), sockets));
         }
+        // Before anybody is accepted.
+        let addresses = places
+            .iter()
+            .filter_map(|(listening, _)| listening.post.address().address());
+        shared.own.listens_at(addresses);
         if let Some(account) = &config.process.user {
             privileges::give_away(account)?;
         }

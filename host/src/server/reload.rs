@@ -17,7 +17,7 @@ use super::thread::Command;
 use super::{Server, hand_out, say_listening, say_served};
 use crate::admin::{Interface, toxiproxy};
 use crate::artifact::Library;
-use crate::config::{self, Config, ListenAddress, ListenerConfig, OnChange};
+use crate::config::{self, Config, ListenAddress, ListenerConfig, ListenerSocket, OnChange};
 use crate::filter::{Engine, Filter, Observers, Reloaded, Revision};
 use crate::handover::{Offer, name_of_kept};
 use crate::in_force::{InForce, Listening};
@@ -26,9 +26,9 @@ use crate::listener;
 use crate::observe::AccessLog;
 use crate::reload::{Overrides, Plan};
 use crate::supervisor;
-use crate::sys::{Peer, watch_otherwise};
+use crate::sys::{Peer, change_listening, watch_otherwise};
 use crate::upstream::{self, Changes};
-use crate::{http, metrics};
+use crate::{http, metrics, sockets};
 
 impl Server {
     /// Reads the configuration again and serves it, if it can be served; what was wrong with it is said.
@@ -119,6 +119,7 @@ impl Server {
                 None
             }
         };
+        problems.extend(sockets::of_upstreams(Some(old), config));
         let filters = self
             .prepare_filters(in_force, config, engine.as_ref(), &library, &mut problems)
             .await;
@@ -174,6 +175,7 @@ impl Server {
             limiter,
             observers,
             access_log,
+            own: Arc::clone(&self.shared.own),
         };
         let all_filters: Vec<_> = filters.iter().map(|(filter, _)| Arc::clone(filter)).collect();
         let common = Common {
@@ -269,7 +271,11 @@ impl Server {
             });
             let at = stays(wanted).or_else(|| left.get(&wanted.address).copied());
             let ground = match at {
-                Some(at) => Ok(Ground::Known(Arc::clone(&in_force.listeners[at]))),
+                Some(at) => {
+                    let before = old[at].socket.clone();
+                    problems.extend(sockets::of_listener(&before, wanted));
+                    Ok(Ground::Known(Arc::clone(&in_force.listeners[at]), before))
+                }
                 None => self.bind(wanted),
             };
             let made = match &before {
@@ -315,12 +321,16 @@ impl Server {
             let Made { listener, notices } = made;
             listener.limiter.iter().for_each(|limiter| limiter.begin());
             listeners.push(match ground {
-                Ground::Known(known) => {
+                Ground::Known(known, before) => {
                     let post = Arc::clone(&known.post);
                     post.hand_to(Arc::clone(&listener));
                     // Accepted sockets inherit it from the one that listens.
                     for (_, socket) in post.offer().sockets().unwrap_or_default() {
                         watch_otherwise(&socket, &wanted.vigilance);
+                        for refused in change_listening(&socket, &before, &wanted.socket) {
+                            let error = sockets::explained(&refused);
+                            tracing::warn!(listener = %listener.name, error, "a socket stays as it was");
+                        }
                     }
                     Arc::new(Listening { listener, post })
                 }
@@ -396,6 +406,7 @@ impl Server {
             file,
             overrides,
         }));
+        self.shared.own.listens_at(self.present.load().places());
         for worker in &self.workers {
             if refills {
                 worker.tell(Command::Refill);
@@ -436,7 +447,8 @@ struct Place {
 }
 
 enum Ground {
-    Known(Arc<Listening>),
+    /// With the options that its sockets have.
+    Known(Arc<Listening>, ListenerSocket),
     New {
         sockets: Vec<OwnedFd>,
         address: Peer,

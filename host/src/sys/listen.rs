@@ -15,9 +15,10 @@ use rustix::net::{
 use tokio::io::unix::AsyncFd;
 
 use super::register::register;
+use super::socket::change_listening;
 use super::stream::{client_address, watch_over};
 use super::tcp_info::accept_queue;
-use crate::config::{Accept, SocketFile, Vigilance};
+use crate::config::{Accept, ListenerSocket, SocketFile, Vigilance};
 
 /// The length of the accept queue; the kernel cuts it to net.core.somaxconn (listen(2)), whose default is 4096.
 const BACKLOG: i32 = 4096;
@@ -33,15 +34,16 @@ const FLAGS: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 ///
 /// # Errors
 /// What bind(2) or listen(2) says; EADDRINUSE also where the other one is a Spliceway that shares its address between its
-/// own workers.
+/// own workers. [`Refused`](super::Refused) inside, where it is an option that is not taken.
 pub fn listen_tcp(
     address: SocketAddr,
     count: usize,
     accept: Accept,
     vigilance: &Vigilance,
+    socket: &ListenerSocket,
 ) -> io::Result<(Vec<OwnedFd>, SocketAddr)> {
     // The first one is bound without SO_REUSEPORT, so that nobody else's socket is joined, and allows it only then.
-    let first = tcp_socket(address, vigilance)?;
+    let first = tcp_socket(address, vigilance, socket)?;
     bind(&first, &address)?;
     let bound: SocketAddr = getsockname(&first)?.try_into()?;
     let group = match accept {
@@ -54,7 +56,7 @@ pub fn listen_tcp(
     }
     let mut sockets = vec![first];
     while sockets.len() < count.div_ceil(group) {
-        let next = tcp_socket(address, vigilance)?;
+        let next = tcp_socket(address, vigilance, socket)?;
         sockopt::set_socket_reuseport(&next, true)?;
         bind(&next, &bound)?;
         sockets.push(next);
@@ -68,7 +70,7 @@ pub fn listen_tcp(
     Ok((handles, bound))
 }
 
-fn tcp_socket(address: SocketAddr, vigilance: &Vigilance) -> io::Result<OwnedFd> {
+fn tcp_socket(address: SocketAddr, vigilance: &Vigilance, wanted: &ListenerSocket) -> io::Result<OwnedFd> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
@@ -83,7 +85,17 @@ fn tcp_socket(address: SocketAddr, vigilance: &Vigilance) -> io::Result<OwnedFd>
     // Accepted sockets inherit it: one system call less for each connection.
     sockopt::set_tcp_nodelay(&socket, true)?;
     watch_over(&socket, vigilance);
+    give(&socket, wanted)?;
     Ok(socket)
+}
+
+/// What it has otherwise stays: a service manager may have given it that.
+fn give(socket: &OwnedFd, wanted: &ListenerSocket) -> io::Result<()> {
+    let refused = change_listening(socket, &ListenerSocket::default(), wanted);
+    refused
+        .into_iter()
+        .next()
+        .map_or(Ok(()), |refused| Err(io::Error::other(refused)))
 }
 
 /// `count` handles of one unix socket at `path`. A socket file that nobody listens on any more is replaced; anything else
@@ -140,8 +152,13 @@ fn shared(socket: OwnedFd, count: usize) -> io::Result<Vec<OwnedFd>> {
 /// client may wait at any of them. They are as ours would be, but for how they are shared among workers.
 ///
 /// # Errors
-/// One of them is no listening socket.
-pub fn adopt(sockets: Vec<OwnedFd>, count: usize, vigilance: &Vigilance) -> io::Result<Vec<OwnedFd>> {
+/// One of them is no listening socket. [`Refused`](super::Refused) inside, where it is an option that is not taken.
+pub fn adopt(
+    sockets: Vec<OwnedFd>,
+    count: usize,
+    vigilance: &Vigilance,
+    wanted: &ListenerSocket,
+) -> io::Result<Vec<OwnedFd>> {
     for socket in &sockets {
         rustix::io::ioctl_fionbio(socket, true)?;
         rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::CLOEXEC)?;
@@ -149,6 +166,7 @@ pub fn adopt(sockets: Vec<OwnedFd>, count: usize, vigilance: &Vigilance) -> io::
         if sockopt::socket_domain(socket)? != AddressFamily::UNIX {
             sockopt::set_tcp_nodelay(socket, true)?;
             watch_over(socket, vigilance);
+            give(socket, wanted)?;
         }
     }
     let (different, count) = (sockets.len(), count.max(sockets.len()));
@@ -236,10 +254,14 @@ mod tests {
     use super::*;
     use crate::config::defaults::VIGILANCE;
 
+    fn none() -> ListenerSocket {
+        ListenerSocket::default()
+    }
+
     #[test]
     fn an_address_that_is_shared_between_workers_is_still_in_use_for_others() {
         for (accept, different) in [(Accept::PerWorker, 6), (Accept::Groups, 2), (Accept::Shared, 1)] {
-            let listen = |address, count| listen_tcp(address, count, accept, &VIGILANCE);
+            let listen = |address, count| listen_tcp(address, count, accept, &VIGILANCE, &none());
             let (sockets, bound) = listen("127.0.0.1:0".parse().unwrap(), 6).unwrap();
             assert_eq!(sockets.len(), 6);
             let inode = |socket: &OwnedFd| rustix::fs::fstat(socket).unwrap().st_ino;
@@ -254,15 +276,15 @@ mod tests {
         let inode = |socket: &OwnedFd| rustix::fs::fstat(socket).unwrap().st_ino;
         for (had, wanted, handles) in [(1, 3, 3), (3, 1, 3), (2, 5, 5), (4, 4, 4)] {
             let address = "127.0.0.1:0".parse().unwrap();
-            let (sockets, _) = listen_tcp(address, had, Accept::PerWorker, &VIGILANCE).unwrap();
-            let adopted = adopt(distinct(&sockets).unwrap(), wanted, &VIGILANCE).unwrap();
+            let (sockets, _) = listen_tcp(address, had, Accept::PerWorker, &VIGILANCE, &none()).unwrap();
+            let adopted = adopt(distinct(&sockets).unwrap(), wanted, &VIGILANCE, &none()).unwrap();
             assert_eq!(adopted.len(), handles);
             assert_eq!(distinct(&adopted).unwrap().len(), had);
             let first: Vec<_> = adopted.iter().map(inode).collect();
             assert!(sockets.iter().all(|socket| first.contains(&inode(socket))));
         }
         let connected = std::os::unix::net::UnixStream::pair().unwrap().0;
-        assert!(adopt(vec![connected.into()], 1, &VIGILANCE).is_err());
+        assert!(adopt(vec![connected.into()], 1, &VIGILANCE, &none()).is_err());
     }
 
     #[test]

@@ -12,13 +12,14 @@ mod clock;
 )]
 mod descriptors;
 mod listen;
-#[expect(unsafe_code, reason = "rustix has no SO_PEEK_OFF")]
+#[expect(unsafe_code, reason = "rustix has not every option of sockets")]
+mod option;
 mod peek_offset;
 mod pipe;
 mod process;
 #[expect(unsafe_code, reason = "tokio trusts its caller to keep the descriptor open")]
 mod register;
-#[expect(unsafe_code, reason = "rustix has no IP_BIND_ADDRESS_NO_PORT")]
+mod socket;
 mod source;
 mod stream;
 #[expect(unsafe_code, reason = "rustix has no TCP_INFO")]
@@ -30,5 +31,7 @@ pub use descriptors::{Standard, left_for_us, replace};
 pub use listen::{Acceptor, adopt, distinct, listen_tcp, listen_unix, share};
 pub use pipe::{Lent, Pipe, PipeUse, Pipes};
 pub use process::{Usage, usage};
-pub use stream::{Peer, Stream, canonical, connect, is_our_own, watch_otherwise};
+pub use socket::{Refused, Why, change_listening, try_as_client, try_connecting, try_listening};
+pub use source::{Source, is_local};
+pub use stream::{Begun, Manner, Peer, Stream, begin, canonical, connect, is_our_own, watch_otherwise};
 pub use tcp_info::{TcpInfo, tcp_info};

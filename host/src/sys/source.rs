@@ -2,32 +2,52 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-/// Binds a socket to an address of this machine's, whose port the kernel chooses when it connects.
+use super::option::set_int;
+use super::socket::transparent;
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// An address of this machine's.
+    Ours(IpAddr),
+    /// Somebody else's. What is sent there has to come here.
+    Clients(IpAddr),
+}
+
+/// Whether this machine has an address, on whichever interface: then a socket can be bound to it.
+pub fn is_local(address: IpAddr) -> bool {
+    let family = if address.is_ipv6() {
+        AddressFamily::INET6
+    } else {
+        AddressFamily::INET
+    };
+    let socket = rustix::net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
+    socket.is_ok_and(|socket| rustix::net::bind(&socket, &SocketAddr::new(address, 0)).is_ok())
+}
+
+/// Binds a socket to an address, whose port the kernel chooses when it connects.
 ///
 /// Bound without IP_BIND_ADDRESS_NO_PORT (ip(7)), a port would be reserved here and now, for connections to anywhere: 28 000
 /// of them in all. This way each server may have as many.
 ///
 /// # Errors
-/// EADDRNOTAVAIL: the address is not this machine's. The rest is in bind(2).
-pub(super) fn bind_to(socket: impl AsFd, source: IpAddr) -> io::Result<()> {
-    let yes: libc::c_int = 1;
-    // SAFETY: the value is one int, and its size is given. IPv6 sockets take the option at this level, too.
-    let answer = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_BIND_ADDRESS_NO_PORT,
-            (&raw const yes).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
+/// EADDRNOTAVAIL: the address is not this machine's. EPERM: only who has CAP_NET_ADMIN connects as somebody else. The rest is in
+/// bind(2).
+pub(super) fn bind_to(socket: impl AsFd, source: Source) -> io::Result<()> {
+    let source = match source {
+        Source::Ours(source) => source,
+        Source::Clients(client) => {
+            transparent(&socket, true)?;
+            client
+        }
     };
-    if answer != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    // IPv6 sockets take the option at this level, too.
+    set_int(&socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
     rustix::net::bind(socket, &SocketAddr::new(source, 0)).map_err(Errno::into)
 }
 
@@ -35,7 +55,7 @@ pub(super) fn bind_to(socket: impl AsFd, source: IpAddr) -> io::Result<()> {
 mod tests {
     use std::net::{TcpListener, TcpStream};
 
-    use rustix::net::{AddressFamily, SocketType, getsockname, socket};
+    use rustix::net::{getsockname, socket};
 
     use super::*;
 
@@ -43,7 +63,7 @@ mod tests {
     fn the_port_is_chosen_when_it_connects() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let fd = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        bind_to(&fd, "127.0.0.9".parse().unwrap()).unwrap();
+        bind_to(&fd, Source::Ours("127.0.0.9".parse().unwrap())).unwrap();
         let bound: SocketAddr = getsockname(&fd).unwrap().try_into().unwrap();
         assert_eq!(bound, "127.0.0.9:0".parse().unwrap());
         rustix::net::connect(&fd, &listener.local_addr().unwrap()).unwrap();
@@ -55,7 +75,13 @@ mod tests {
     #[test]
     fn an_address_of_another_machine_is_refused() {
         let fd = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        let error = bind_to(&fd, "192.0.2.1".parse().unwrap()).unwrap_err();
+        let error = bind_to(&fd, Source::Ours("192.0.2.1".parse().unwrap())).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
+    }
+
+    #[test]
+    fn an_address_is_local_where_this_machine_has_it() {
+        assert!(is_local([127, 0, 0, 9].into()) && is_local(std::net::Ipv6Addr::LOCALHOST.into()));
+        assert!(!is_local([192, 0, 2, 1].into()));
     }
 }

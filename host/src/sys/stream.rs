@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::task::{Context, Poll, ready};
@@ -24,9 +24,10 @@ use tokio::io::{Interest, Ready};
 use super::peek_offset::set_peek_offset;
 use super::pipe::Pipe;
 use super::register::register;
-use super::source::bind_to;
+use super::socket::change_connecting;
+use super::source::{Source, bind_to};
 use super::tcp_info::{queued, received};
-use crate::config::Vigilance;
+use crate::config::{UpstreamSocket, Vigilance};
 
 /// Where a socket leads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -181,7 +182,8 @@ impl Stream {
                     }
                     return Poll::Ready(Ok(bytes));
                 }
-                Err(Errno::AGAIN) => ready.clear_ready(),
+                // A SYN that could take no bytes with it has gone out (TCP_FASTOPEN_CONNECT).
+                Err(Errno::AGAIN | Errno::INPROGRESS) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Poll::Ready(Err(errno.into())),
             }
@@ -219,7 +221,7 @@ impl Stream {
                     pipe.drained(bytes);
                     return Poll::Ready(Ok(bytes));
                 }
-                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::AGAIN | Errno::INPROGRESS) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
                 Err(errno) => return Poll::Ready(Err(errno.into())),
             }
@@ -321,7 +323,17 @@ impl Stream {
 
     /// This side's own address; `None` on a unix socket.
     pub fn local(&self) -> Option<SocketAddr> {
-        rustix::net::getsockname(&self.fd).ok()?.try_into().ok().map(canonical)
+        local(&self.fd)
+    }
+
+    /// Where the peer's packets were to go before netfilter sent them here (SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST); this side's
+    /// own address where it did not. `None` where the kernel does not keep track of the connection.
+    pub fn redirected_from(&self) -> Option<SocketAddr> {
+        let address = match self.local()? {
+            SocketAddr::V4(_) => sockopt::ip_original_dst(&self.fd).ok()?.into(),
+            SocketAddr::V6(_) => sockopt::ipv6_original_dst(&self.fd).ok()?.into(),
+        };
+        Some(canonical(address))
     }
 }
 
@@ -370,70 +382,128 @@ impl Drop for Ahead<'_> {
 // are non-blocking by themselves. MORE would make TCP wait for a full segment.
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
-/// Connects to `peer`, from the address `source` where one is given, and waits for the answer.
+/// How a socket connects: from where, and with which options.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Manner<'a> {
+    /// `None`: as the system says.
+    pub source: Option<Source>,
+    pub options: Option<&'a UpstreamSocket>,
+}
+
+/// Connects to `peer`, and waits for the answer.
 ///
 /// # Errors
-/// What bind(2) and connect(2) say: at once, or by way of SO_ERROR when the answer comes.
-pub async fn connect(peer: &Peer, source: Option<IpAddr>) -> io::Result<Stream> {
+/// What setsockopt(2), bind(2) and connect(2) say: at once, or by way of SO_ERROR when the answer comes.
+pub async fn connect(peer: &Peer, manner: Manner<'_>) -> io::Result<Stream> {
+    begin(peer, manner)?.answered().await
+}
+
+/// A connection that may be one already.
+pub struct Begun {
+    fd: OwnedFd,
+    is_connected: bool,
+}
+
+/// Begins to connect.
+///
+/// # Errors
+/// As those of [`connect`], but for what is told later.
+pub fn begin(peer: &Peer, manner: Manner<'_>) -> io::Result<Begun> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = |family| rustix::net::socket_with(family, SocketType::STREAM, flags, None);
     let (fd, begun) = match peer {
         Peer::Tcp(address) => {
-            let family = match address {
+            let fd = socket(match address {
                 SocketAddr::V4(_) => AddressFamily::INET,
                 SocketAddr::V6(_) => AddressFamily::INET6,
-            };
-            let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+            })?;
             // Or a small write would wait for the acknowledgement of the one before (Nagle, RFC 896): the proxy adds no delay.
             sockopt::set_tcp_nodelay(&fd, true)?;
-            if let Some(source) = source {
+            if let Some(options) = manner.options {
+                give(&fd, options)?;
+            }
+            if let Some(source) = manner.source {
                 bind_to(&fd, source)?;
             }
             let begun = rustix::net::connect(&fd, address);
             (fd, begun)
         }
         Peer::Unix(path) => {
-            let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+            let fd = socket(AddressFamily::UNIX)?;
+            if let Some(options) = manner.options {
+                give(&fd, options)?;
+            }
             let begun = rustix::net::connect(&fd, &SocketAddrUnix::new(path)?);
             (fd, begun)
         }
     };
-    match begun {
-        // A unix socket connects at once, or says EAGAIN where the server's backlog is full.
-        Ok(()) => return Stream::new(fd),
-        Err(Errno::INPROGRESS) => {}
+    let is_connected = match begun {
+        // A unix socket connects at once, or says EAGAIN where the server's backlog is full. One that is to send the first
+        // bytes with its SYN has sent none yet.
+        Ok(()) => true,
+        Err(Errno::INPROGRESS) => false,
         Err(errno) => return Err(errno.into()),
-    }
-    let stream = Stream::new(fd)?;
-    let mut dialling = Dialling {
-        stream: &stream,
-        connected: false,
     };
-    // Writable without a hang-up or an error is connected: SO_ERROR needs to be read only where it is not (connect(2)).
-    let ready = stream.fd.writable().await?.ready();
-    if ready.is_write_closed() || ready.is_error() {
-        sockopt::socket_error(&stream.fd)??;
-    }
-    dialling.connected = true;
-    drop(dialling);
-    Ok(stream)
+    Ok(Begun { fd, is_connected })
 }
 
-/// Whether it is this machine that could not connect: no port, descriptor or memory left, or a firewall of its own. That says
-/// nothing of the server.
+impl Begun {
+    /// This side's address; `None` on a unix socket.
+    pub fn local(&self) -> Option<SocketAddr> {
+        local(&self.fd)
+    }
+
+    /// Waits for the answer. Must be called on the thread whose runtime will drive the socket.
+    ///
+    /// # Errors
+    /// As those of [`connect`].
+    pub async fn answered(self) -> io::Result<Stream> {
+        let stream = Stream::new(self.fd)?;
+        if self.is_connected {
+            return Ok(stream);
+        }
+        let mut dialling = Dialling {
+            stream: &stream,
+            connected: false,
+        };
+        // Writable without a hang-up or an error is connected: SO_ERROR needs to be read only where it is not (connect(2)).
+        let ready = stream.fd.writable().await?.ready();
+        if ready.is_write_closed() || ready.is_error() {
+            sockopt::socket_error(&stream.fd)??;
+        }
+        dialling.connected = true;
+        drop(dialling);
+        Ok(stream)
+    }
+}
+
+fn local(fd: &impl AsFd) -> Option<SocketAddr> {
+    rustix::net::getsockname(fd).ok()?.try_into().ok().map(canonical)
+}
+
+fn give(fd: &OwnedFd, options: &UpstreamSocket) -> io::Result<()> {
+    let mut refused = change_connecting(fd, options).into_iter();
+    refused.next().map_or(Ok(()), |refused| Err(refused.into()))
+}
+
+/// Whether it is this machine that could not connect: no port, descriptor or memory left, no such interface any more, or a
+/// firewall of its own. That says nothing of the server.
 pub fn is_our_own(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(
-            libc::EADDRNOTAVAIL
-                | libc::EADDRINUSE
-                | libc::EMFILE
-                | libc::ENFILE
-                | libc::ENOBUFS
-                | libc::ENOMEM
-                | libc::EPERM
-                | libc::EACCES
+    let has_no_source = error.kind() == io::ErrorKind::AddrNotAvailable;
+    has_no_source
+        || matches!(
+            error.raw_os_error(),
+            Some(
+                libc::EADDRINUSE
+                    | libc::EMFILE
+                    | libc::ENFILE
+                    | libc::ENOBUFS
+                    | libc::ENOMEM
+                    | libc::ENODEV
+                    | libc::EPERM
+                    | libc::EACCES
+            )
         )
-    )
 }
 
 /// Where nobody waits for a socket any more that is not known to be connected, a server that has accepted it already is told

@@ -1,20 +1,22 @@
 //! Dials the servers of an upstream until one answers.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::balance::Seat;
 use super::greet::greet;
 use super::queue::{NoPlace, place};
-use super::{Counted, Place, Upstream, Wish};
+use super::{Aim, Counted, Place, Upstream, Wish};
 use crate::channel::Channel;
 use crate::config::Connect;
 use crate::connection::{Cause, Doing, Here, Note, Outcome, Routed, Stage, Tried};
 use crate::flow::Side;
 use crate::linger;
 use crate::relay::{Ending, Transfer};
-use crate::sys::{self, Coarse, Stream};
+use crate::sys::{self, Coarse, Manner, Peer, Source, Stream};
+use crate::transparent::Through;
 use crate::worker::{Elapsed, Worker};
 
 /// A connection with both of its sockets, made from [`Routed`] alone.
@@ -61,6 +63,8 @@ pub async fn connect(worker: &Worker, mut routed: Routed, here: &Here) -> Result
         Err(failure) => failure,
     };
     let (cause, side) = match failure {
+        Failure::Server(error) if error.kind() == io::ErrorKind::AddrNotAvailable => (Cause::NoSource, None),
+        Failure::Loop => (Cause::Loop, None),
         Failure::Server(error) => {
             tracing::debug!(upstream = %upstream.name(), %error, "no server answered");
             (Cause::of(&error), Side::Upstream.into())
@@ -98,6 +102,8 @@ enum Failure {
     /// What the last server that was tried has said.
     Server(io::Error),
     SilentClient,
+    /// The server is we.
+    Loop,
 }
 
 /// Until it has sent something, or has finished.
@@ -113,6 +119,8 @@ async fn wait_for_client(worker: &Worker, routed: &Routed) -> Result<(), Failure
 pub struct Call<'a> {
     pub upstream: &'a Arc<Upstream>,
     pub wish: Wish,
+    /// Present where it was led here, or is to be seen as its client's.
+    pub through: Option<&'a Through>,
     /// Said in front of TLS, where that is spoken.
     pub header: Option<&'a [u8]>,
     /// What has been negotiated with the client.
@@ -123,9 +131,11 @@ pub struct Call<'a> {
 
 impl<'a> Call<'a> {
     fn of(routed: &'a Routed) -> Self {
+        let aim: Option<&Aim> = routed.aim.as_deref();
         Self {
             upstream: &routed.upstream,
-            wish: routed.wish.as_deref().copied().unwrap_or_default(),
+            wish: aim.map(|aim| aim.wish).unwrap_or_default(),
+            through: aim.and_then(|aim| aim.through.as_ref()),
             header: routed.header.as_deref(),
             alpn: routed.client.session().and_then(|session| session.established().alpn()),
             limit: routed.timeouts.connect,
@@ -149,7 +159,9 @@ pub async fn call(worker: &Worker, call: &Call<'_>) -> io::Result<Called> {
             })
         }
         Err(Failure::Server(error)) => Err(error),
-        Err(Failure::NoPlace(_) | Failure::SilentClient) => Err(io::Error::other("no server has a place")),
+        Err(Failure::NoPlace(_) | Failure::SilentClient | Failure::Loop) => {
+            Err(io::Error::other("no server has a place"))
+        }
     }
 }
 
@@ -176,15 +188,18 @@ async fn dial(worker: &Worker, call: &Call<'_>, here: &Here) -> Result<(Channel,
     let Call {
         upstream,
         wish,
+        through,
         header,
         alpn,
         limit,
     } = call;
+    let through = *through;
     let greet = async |place: &Place, socket| greet(upstream, place.server(), socket, *header, *alpn).await;
     let deadline = limit.map(|limit| Coarse::now() + limit);
     let left = |shares| deadline.map(|deadline| deadline.since(Coarse::now()) / shares);
     // Who wants a certain server does not want any connection that happens to be there.
-    let spare = (*wish == Wish::default()).then(|| worker.spares().take(upstream));
+    let is_any = *wish == Wish::default() && through.is_none_or(|through| !through.is_for_one());
+    let spare = is_any.then(|| worker.spares().take(upstream));
     if let Some((socket, place)) = spare.flatten() {
         here.tries(place.server().peer(), 1);
         let began = here.clock();
@@ -198,10 +213,18 @@ async fn dial(worker: &Worker, call: &Call<'_>, here: &Here) -> Result<(Channel,
     let mut last = None;
     loop {
         here.does(Doing::Place);
-        let place = match place(worker, upstream, wish, &tried).await {
+        let destination = through.and_then(|through| through.destination);
+        let found = match destination {
+            Some(destination) => Ok(Place::at(upstream, destination)),
+            None => place(worker, upstream, wish, &tried).await,
+        };
+        let place = match found {
             Ok(place) => place,
             Err(why) => return Err(last.map_or(Failure::NoPlace(why), Failure::Server)),
         };
+        if through.is_some_and(|through| through.comes_back(place.server().peer())) {
+            return Err(Failure::Loop);
+        }
         tried.push(place.server().id());
         here.tries(place.server().peer(), tried.len());
         let began = here.clock();
@@ -209,7 +232,7 @@ async fn dial(worker: &Worker, call: &Call<'_>, here: &Here) -> Result<(Channel,
         let retries_left = (upstream.terms().config.retries.count as usize).saturating_sub(tried.len() - 1);
         let share = 1 + retries_left.min(upstream.untried(&tried));
         let left = left(u32::try_from(share).unwrap_or(u32::MAX));
-        let dialling = async { greet(&place, from_a_source(upstream, &place).await?).await };
+        let dialling = async { greet(&place, from_a_source(upstream, &place, through).await?).await };
         let error = match worker.timers().within(left, dialling).await {
             Ok(Ok(channel)) => {
                 here.was_answered(began, false);
@@ -231,19 +254,41 @@ async fn dial(worker: &Worker, call: &Call<'_>, here: &Here) -> Result<(Channel,
     }
 }
 
-/// From the address whose turn it is; from the next one where the first has no port left.
-pub(super) async fn from_a_source(upstream: &Upstream, place: &Place) -> io::Result<Stream> {
+/// From the client's address, where that is wanted, or else from the one whose turn it is; from the next one where the first has
+/// no port left.
+pub(super) async fn from_a_source(upstream: &Upstream, place: &Place, through: Option<&Through>) -> io::Result<Stream> {
     let peer = &**place.server().peer();
+    let terms = upstream.terms.load_full();
+    let options = terms.config.socket.as_ref();
+    let dial = async |source| {
+        let manner = Manner { source, options };
+        let begun = match through {
+            Some(through) => through.begin(peer, manner)?,
+            None => sys::begin(peer, manner)?,
+        };
+        begun.answered().await
+    };
+    if let Some(client) = through.and_then(|through| through.client) {
+        return match is_of_family(peer, client) {
+            true => dial(Some(Source::Clients(client))).await,
+            false => Err(io::ErrorKind::AddrNotAvailable.into()),
+        };
+    }
     let sources = upstream.sources_for(peer);
     if sources.is_empty() {
-        return sys::connect(peer, None).await;
+        return dial(None).await;
     }
     let mut last = io::ErrorKind::AddrNotAvailable.into();
     for source in sources {
-        match sys::connect(peer, Some(source)).await {
+        match dial(Some(Source::Ours(source))).await {
             Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => last = error,
             connected => return connected,
         }
     }
     Err(last)
+}
+
+fn is_of_family(peer: &Peer, client: IpAddr) -> bool {
+    peer.address()
+        .is_some_and(|server| server.is_ipv4() == client.is_ipv4())
 }

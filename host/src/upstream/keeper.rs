@@ -14,7 +14,7 @@ use super::balance::Seat;
 use super::discover::follow;
 use super::health::{CheckError, Judge, Way, check};
 use super::{Server, Upstream, Upstreams};
-use crate::config::{Health, OnDown};
+use crate::config::{Health, OnDown, UpstreamSocket};
 
 /// Stops when it is dropped, too.
 pub struct Keeper {
@@ -179,6 +179,11 @@ async fn watch_over(upstream: Arc<Upstream>, server: Arc<Server>, health: Health
         .proxy_protocol
         .as_ref()
         .map(|protocol| protocol.version);
+    // What a check has to say may be nothing, or wait for the server: its SYN goes out by itself.
+    let socket = upstream.terms().config.socket.clone().map(|socket| UpstreamSocket {
+        fast_open: false,
+        ..socket
+    });
     let host = server.host();
     let originator = upstream.tls();
     let tls = originator.as_deref().map(|originator| (originator, host.as_str()));
@@ -186,7 +191,13 @@ async fn watch_over(upstream: Arc<Upstream>, server: Arc<Server>, health: Health
     tokio::time::sleep(judge.first_in()).await;
     loop {
         let source = upstream.sources_for(server.peer()).first().copied();
-        let checked = check(server.peer(), &health, Way { header, source, tls }).await;
+        let way = Way {
+            header,
+            source,
+            socket: socket.as_ref(),
+            tls,
+        };
+        let checked = check(server.peer(), &health, way).await;
         match &checked {
             // That says nothing of the server. It is said once, however long it lasts.
             Err(error @ CheckError::Local(_)) if unable => {

@@ -51,6 +51,7 @@ use crate::notice::Notice;
 use crate::observe::Ledger;
 use crate::sys::Peer;
 use crate::tls::Originator;
+use crate::transparent::Through;
 use crate::treatment::Regimen;
 use crate::treatment::mirror::Tally;
 use balance::{Lineup, Seat};
@@ -127,6 +128,14 @@ pub struct Wish {
     pub key: Option<u64>,
     /// To this one, while it is up.
     pub server: Option<u64>,
+}
+
+/// Where a connection goes, in all.
+#[derive(Debug, Default)]
+pub struct Aim {
+    pub wish: Wish,
+    /// Present where it was led here, or is to be seen as its client's.
+    pub through: Option<Through>,
 }
 
 /// A drain because a server went down: its connections are told when they are idle, and after this they are told anyhow.

@@ -167,8 +167,14 @@ impl Upstream {
             false => Arc::clone(&before.notice),
         };
         let places = places(old, &config);
-        let judged_anew = (&old.health, &old.tls, &old.proxy_protocol, &old.source)
-            != (&config.health, &config.tls, &config.proxy_protocol, &config.source);
+        let judged_anew = (&old.health, &old.tls, &old.proxy_protocol, &old.source, &old.socket)
+            != (
+                &config.health,
+                &config.tls,
+                &config.proxy_protocol,
+                &config.source,
+                &config.socket,
+            );
         if old.servers != config.servers || old.discovery != config.discovery {
             let mut following = discovered.names;
             let mut known = names(&config, Instant::now());

@@ -1,5 +1,6 @@
 //! One server: where it is, and how many connections it has. All threads share it, and so do the lineups before and after.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -190,6 +191,19 @@ impl Place {
             upstream: Arc::clone(upstream),
             notice: Arc::clone(&upstream.terms().notice),
         })
+    }
+
+    /// At a server that is this connection's alone: nothing is known of it, and nothing will be.
+    pub(super) fn at(upstream: &Arc<Upstream>, destination: SocketAddr) -> Self {
+        Self {
+            server: {
+                let server = Server::new(Peer::Tcp(destination), None);
+                server.take();
+                Arc::new(server)
+            },
+            upstream: Arc::clone(upstream),
+            notice: Arc::clone(&upstream.terms().notice),
+        }
     }
 
     pub fn server(&self) -> &Arc<Server> {

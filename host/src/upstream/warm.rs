@@ -100,7 +100,7 @@ fn refill(shelf: &Rc<Shelf>) {
             let Some(place) = shelf.upstream.take_place(&Wish::default(), &[]) else {
                 break;
             };
-            let connecting = tokio::time::timeout(LOOK, from_a_source(&shelf.upstream, &place)).await;
+            let connecting = tokio::time::timeout(LOOK, from_a_source(&shelf.upstream, &place, None)).await;
             let Ok(Ok(stream)) = connecting else { break };
             stream.watch_over(&shelf.upstream.vigilance());
             shelf.spares.borrow_mut().push_back((stream, place));

@@ -35,6 +35,7 @@ fn known(client: Option<IpAddr>, looked: Option<&Looked>) -> Known<'_> {
     let Some(looked) = looked else {
         return Known {
             client,
+            destination: None,
             tlvs: None,
             subject: None,
             first: First::Bytes(&[]),
@@ -48,6 +49,7 @@ fn known(client: Option<IpAddr>, looked: Option<&Looked>) -> Known<'_> {
     };
     Known {
         client,
+        destination: None,
         tlvs: looked.proxied.as_ref().map(|proxied| proxied.tlvs()),
         subject: established.and_then(|tls| Some(tls.subject()?.name())),
         first: First::Gone {

@@ -1,12 +1,13 @@
 //! From what is said of a connection to what its routes are chosen by, as the proxy itself would find it out.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Bytes, Said};
 use crate::config::{ListenAddress, ListenerConfig, Pattern, TlsIn, TlsStart};
 use crate::detect::{HelloReader, Reading, normalised};
 use crate::proxy_header::Tlvs;
 use crate::route::rules::{First, Known, Tls};
+use crate::sys::canonical;
 
 /// How a ClientHello begins that nobody has seen, for the condition on the protocol (RFC 8446, section 5.1).
 const ASSUMED: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
@@ -15,6 +16,7 @@ const ASSUMED: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
 #[derive(Debug)]
 pub(super) struct Connection {
     client: Option<IpAddr>,
+    destination: Option<SocketAddr>,
     tlvs: Option<Tlvs>,
     subject: Option<String>,
     bytes: Vec<u8>,
@@ -97,6 +99,7 @@ impl Connection {
         let is_full = bytes.len() >= listener.detection.longest && !matches!(tls, OwnTls::Unknown);
         Ok(Self {
             client: said.client.map(|client| client.to_canonical()),
+            destination: said.destination.map(canonical),
             tlvs: listener.proxy_protocol.as_ref().map(|_| tlvs(said)),
             subject: said.subject.clone(),
             bytes: bytes.to_vec(),
@@ -109,6 +112,7 @@ impl Connection {
     pub(super) fn known(&self) -> Known<'_> {
         Known {
             client: self.client,
+            destination: self.destination,
             tlvs: self.tlvs.as_ref(),
             subject: self.subject.as_deref(),
             first: First::Bytes(&self.bytes),
@@ -140,6 +144,11 @@ fn check(listener: &ListenerConfig, said: &Said) -> Result<(), String> {
         return Err(format!(
             "the route \"{}\" asks where clients come from: say --client",
             route.name
+        ));
+    }
+    if said.destination.is_some() && listener.transparent.is_none() {
+        return Err(format!(
+            "--destination: clients of the listener \"{name}\" were to come here, it is not `transparent`"
         ));
     }
     if !said.tlvs.is_empty() && listener.proxy_protocol.is_none() {

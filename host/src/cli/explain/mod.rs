@@ -9,7 +9,7 @@ mod tests;
 
 use std::fs::File;
 use std::io::Read;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -61,6 +61,10 @@ struct Said {
     /// What the client sends first: in hexadecimal, as the file @FILE, or `-` for standard input
     #[arg(long, value_name = "HEX", value_parser = bytes)]
     bytes: Option<Bytes>,
+
+    /// Where the connection was to go before it was led to a transparent listener, as in 192.0.2.1:443
+    #[arg(long, value_name = "IP:PORT")]
+    destination: Option<SocketAddr>,
 
     /// What the PROXY header says, as in 0xEA=vpce-1; may be repeated
     #[arg(long = "tlv", value_name = "0xTYPE=TEXT", value_parser = tlv)]

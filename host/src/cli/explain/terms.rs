@@ -63,6 +63,9 @@ fn server(upstream: &UpstreamConfig, client: Option<IpAddr>) -> String {
         Connect::AtOnce => "",
         Connect::FirstByte => ", once the client has said something (connect = \"first-byte\")",
     };
+    if upstream.original_destination.is_some() {
+        return format!("where it was to go before it was led here{when}");
+    }
     let method = method(upstream.balance);
     let first: Vec<_> = upstream.servers.iter().filter(|server| !server.backup).collect();
     let hashes = matches!(upstream.balance, Balance::SourceHash | Balance::Maglev);

@@ -61,6 +61,7 @@ fn route(name: &str) -> RouteConfig {
         alpn: Vec::new(),
         protocol: Vec::new(),
         client: None,
+        destination: Vec::new(),
         tlvs: Vec::new(),
         subject: Vec::new(),
         target: RouteTarget::Upstream(name.to_owned()),

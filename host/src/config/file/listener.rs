@@ -3,14 +3,17 @@
 use schemars::JsonSchema;
 
 use super::timeouts::timeout;
-use super::{Detection, Fate, Keepalive, Limits, OnChange, ProxyIn, Route, SocketFile, Timeouts, TlsIn, Treatment};
+use super::{
+    Detection, Fate, Keepalive, Limits, ListenerSocket, OnChange, ProxyIn, Route, SocketFile, Timeouts, TlsIn,
+    Treatment,
+};
 use crate::config::address::ListenAddress;
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::name::Name;
 use crate::config::reader::{Given, Read, Value, read_table};
 use crate::config::units::Timeout;
 use crate::config::word::Word;
-use crate::config::{Accept, defaults};
+use crate::config::{Accept, Transparent, defaults};
 
 /// A place where clients connect.
 #[derive(Debug, JsonSchema)]
@@ -40,6 +43,11 @@ pub struct Listener {
     /// says.
     #[schemars(extend("default" = timeout(defaults::VIGILANCE.user_timeout)))]
     pub user_timeout: Option<Given<Timeout>>,
+    /// Whether clients were on their way to somebody else, and how netfilter leads them here: `redirect` (REDIRECT and DNAT),
+    /// `tproxy` (TPROXY, needs CAP_NET_ADMIN). Without this key they come to us.
+    pub transparent: Option<Given<Word<Transparent>>>,
+    /// Options of the sockets that clients come to.
+    pub socket: Option<Given<ListenerSocket>>,
     /// Who may connect, where the address is a unix socket.
     pub socket_file: Option<Given<SocketFile>>,
     /// Whether clients come through a proxy that says who they are (the PROXY protocol).
@@ -70,6 +78,8 @@ impl Read for Listener {
             accept: table.optional("accept"),
             keepalive: table.optional("keepalive"),
             user_timeout: table.optional("user-timeout"),
+            transparent: table.optional("transparent"),
+            socket: table.optional("socket"),
             socket_file: table.optional("socket-file"),
             proxy_protocol: table.optional("proxy-protocol"),
             routes: table.optional("routes"),

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Fate, OnChange, Treatment};
 use crate::config::alpn_name::AlpnName;
+use crate::config::destination::Destination;
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::name::Name;
 use crate::config::network::Network;
@@ -47,6 +48,10 @@ pub struct Route {
     /// Where the client is: networks, addresses, or `unix` for who comes by a unix socket.
     #[schemars(length(min = 1))]
     pub client: Option<Given<Vec<Given<Network>>>>,
+    /// Where the connection was to go before it was led here, on a listener that is `transparent`: networks, ports, or both,
+    /// as in `10.0.0.0/8`, `:443`, `[2001:db8::/32]:8000-8999`.
+    #[schemars(length(min = 1))]
+    pub destination: Option<Given<Vec<Given<Destination>>>>,
     /// TLVs of the PROXY header that the client's proxy has sent.
     #[schemars(length(min = 1))]
     pub proxy_tlv: Option<Given<Vec<Given<TlvCondition>>>>,
@@ -77,6 +82,7 @@ impl Route {
         let alpn = table.optional("alpn");
         let protocol = table.optional("protocol");
         let client = table.optional("client");
+        let destination = table.optional("destination");
         let proxy_tlv = table.optional("proxy-tlv");
         let subject = table.optional("subject");
         let (upstream, split, refuse) = (
@@ -95,6 +101,7 @@ impl Route {
             alpn,
             protocol,
             client,
+            destination,
             proxy_tlv,
             subject,
             upstream,

@@ -1,22 +1,27 @@
 //! `[upstreams.NAME]`
 
 use schemars::JsonSchema;
+use serde_json::json;
 
 use super::timeouts::timeout;
 use super::{
-    Dns, Fate, Health, Keepalive, OnChange, Passive, ProxyOut, Queue, Retries, Server, Source, TimeoutChanges, TlsOut,
-    Treatment,
+    Dns, Fate, Health, Keepalive, OnChange, OriginalDestination, Passive, ProxyOut, Queue, Retries, Server, Source,
+    TimeoutChanges, TlsOut, Treatment, UpstreamSocket,
 };
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::percentage::Percentage;
-use crate::config::reader::{Given, Read, Value, read_table};
+use crate::config::reader::{Given, Read, Table, Value, read_table};
 use crate::config::units::{Period, Timeout};
 use crate::config::word::Word;
 use crate::config::{Balance, Connect, OnDown, defaults, ranges};
 
 /// A group of servers that do the same.
 #[derive(Debug, JsonSchema)]
-#[schemars(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    extend("oneOf" = [json!({ "required": ["servers"] }), json!({ "required": ["original-destination"] })]),
+)]
 pub struct Upstream {
     /// How connections are shared among the servers, in proportion to their weights: `round-robin` takes them in turn,
     /// `least-connections` the one with the fewest, `two-choices` the one with fewer of two that were drawn, `random` one
@@ -26,7 +31,10 @@ pub struct Upstream {
     pub balance: Option<Given<Word<Balance>>>,
     /// The servers: addresses, or tables with an `address` or an `srv`.
     #[schemars(length(min = 1))]
-    pub servers: Given<Vec<Given<Server>>>,
+    pub servers: Option<Given<Vec<Given<Server>>>>,
+    /// In place of `servers`: connections go to where they were on their way before they were led here, from listeners that
+    /// are `transparent`. `true`, or the networks and ports that they may go to.
+    pub original_destination: Option<Given<OriginalDestination>>,
     /// How long a connection may take, per stage, where that differs from the listener's.
     pub timeouts: Option<Given<TimeoutChanges>>,
     /// Whether servers that are silent are asked if they are still there: a table, or `off`.
@@ -35,6 +43,8 @@ pub struct Upstream {
     /// says.
     #[schemars(extend("default" = timeout(defaults::VIGILANCE.user_timeout)))]
     pub user_timeout: Option<Given<Timeout>>,
+    /// Options of the sockets that lead to the servers.
+    pub socket: Option<Given<UpstreamSocket>>,
     /// When a server is connected to: `at-once`, or at the client's `first-byte`, so that a client which never speaks
     /// costs no server anything. A server that speaks first needs `at-once`.
     #[schemars(extend("default" = Word::of(Connect::default())))]
@@ -50,8 +60,8 @@ pub struct Upstream {
         "maximum" = ranges::PRECONNECT.end(),
     ))]
     pub preconnect: Option<Given<i64>>,
-    /// The IP address of this machine to connect from, or several that are taken in turn. Without this key: as the
-    /// system says.
+    /// The IP address of this machine to connect from, or several that are taken in turn; or `client`: each connection comes
+    /// from its client's address (needs CAP_NET_ADMIN). Without this key: as the system says.
     pub source: Option<Given<Source>>,
     /// How servers are asked whether they live. Without this table they are not.
     pub health: Option<Given<Health>>,
@@ -83,12 +93,22 @@ pub struct Upstream {
 
 impl Read for Upstream {
     fn read(value: &Value<'_>, problems: &mut Problems) -> Result<Self, Reported> {
-        read_table(value, "a table, as in `[upstreams.NAME]`", problems, |table| Self {
-            balance: table.optional("balance"),
-            servers: table.required("servers"),
+        read_table(value, "a table, as in `[upstreams.NAME]`", problems, Self::keys)
+    }
+}
+
+impl Upstream {
+    fn keys(table: &mut Table<'_>) -> Self {
+        let balance = table.optional("balance");
+        let (servers, original_destination) = table.either("servers", "original-destination");
+        Self {
+            balance,
+            servers,
+            original_destination,
             timeouts: table.optional("timeouts"),
             keepalive: table.optional("keepalive"),
             user_timeout: table.optional("user-timeout"),
+            socket: table.optional("socket"),
             connect: table.optional("connect"),
             retries: table.optional("retries"),
             queue: table.optional("queue"),
@@ -104,6 +124,6 @@ impl Read for Upstream {
             proxy_protocol: table.optional("proxy-protocol"),
             tls: table.optional("tls"),
             treatment: table.optional("treatment"),
-        })
+        }
     }
 }

@@ -286,7 +286,7 @@ fn the_order_is_that_of_the_file() {
         .into_iter()
         .map(|upstream| upstream.name)
         .collect();
-    assert_eq!(names, ["blue", "a-second"]);
+    assert_eq!(names, ["blue", "a-second", "onwards"]);
 }
 
 #[test]

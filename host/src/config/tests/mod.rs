@@ -19,7 +19,9 @@ mod robustness;
 mod route;
 mod schema;
 mod sharing;
+mod socket;
 mod tls;
+mod transparent;
 mod units;
 mod upstream;
 mod vigilance;
@@ -156,6 +158,7 @@ longest = "10m"
 servers = ["localhost:1"]
 retries = 0
 preconnect = 1024
+socket = { congestion-control = "cubic", device = "lo", fast-open = false }
 proxy-protocol = { version = "v2", tlvs = ["authority", "alpn", "ssl", "unique-id", "crc32c"], pass = ["0xEA", "0x04"] }
 
 [upstreams.a-second.tls]
@@ -166,6 +169,10 @@ certificate = { chain = "us.pem", key = "/etc/us.key" }
 alpn = ["postgresql"]
 min-version = "1.3"
 
+[upstreams.onwards]
+original-destination = ["10.0.0.0/8", ":443"]
+source = "client"
+
 [[listeners]]
 name = "postgres"
 address = ":5432"
@@ -174,6 +181,19 @@ upstream = "blue"
 accept = "shared"
 keepalive = "off"
 user-timeout = 0
+
+[listeners.socket]
+receive-buffer = "64KiB"
+send-buffer = "1GiB"
+congestion-control = "bbr"
+notsent-lowat = "16KiB"
+dscp = "EF"
+mark = 0x10
+device = "eth0"
+mss = 1400
+freebind = false
+defer-accept = "5s"
+fast-open = 256
 
 [listeners.timeouts]
 connect = "250ms"
@@ -195,6 +215,7 @@ at-limit = "rst"
 [[listeners]]
 name = "other"
 address = "127.0.0.1:0"
+transparent = "redirect"
 filters = ["audit"]
 proxy-protocol = { required = false, trusted = ["10.0.0.0/8", "unix"], timeout = "1s", max-length = "1KiB" }
 detection = { timeout = "200ms", max-bytes = "64KiB", max-records = 65536 }
@@ -216,6 +237,7 @@ sni = ["*.EU.example.com", "A.example.com.", '~db[0-9]+\.example\.com']
 alpn = ["h2"]
 protocol = ["postgres", "tls"]
 client = ["10.0.0.0/8", "unix"]
+destination = ["10.0.0.0/8:5432", ":443"]
 proxy-tlv = [{ type = "0xEA", value = "*-1" }, { type = "0x02" }]
 subject = ["CN=Alice,O=Example", "*,O=Other", "~CN=bob.*"]
 upstream = "a-second"

@@ -30,6 +30,7 @@ fn every_key_arrives() {
                 networks: vec!["10.0.0.0/8".parse().unwrap()],
                 unix: true,
             }),
+            destination: vec!["10.0.0.0/8:5432".parse().unwrap(), ":443".parse().unwrap()],
             tlvs: vec![
                 TlvCondition {
                     kind: 0xea,

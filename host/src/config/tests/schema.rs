@@ -7,7 +7,7 @@ use super::super::schema;
 use super::refused;
 
 /// Where each object of the schema stands in a file, with a key that no object has.
-const PLACES: [(&str, &str); 48] = [
+const PLACES: [(&str, &str); 50] = [
     ("", "zzzzzzzz = 1"),
     ("Limits", "[limits]\nzzzzzzzz = 1"),
     ("Drain", "[drain]\nzzzzzzzz = 1"),
@@ -60,6 +60,8 @@ const PLACES: [(&str, &str); 48] = [
         "[upstreams.x]\n[upstreams.x.proxy-protocol]\nzzzzzzzz = 1",
     ),
     ("Timeouts", "[[listeners]]\n[listeners.timeouts]\nzzzzzzzz = 1"),
+    ("ListenerSocket", "[[listeners]]\n[listeners.socket]\nzzzzzzzz = 1"),
+    ("UpstreamSocket", "[upstreams.x]\n[upstreams.x.socket]\nzzzzzzzz = 1"),
     ("SocketFile", "[[listeners]]\n[listeners.socket-file]\nzzzzzzzz = 1"),
     ("Detection", "[[listeners]]\n[listeners.detection]\nzzzzzzzz = 1"),
     ("TlsIn", "[[listeners]]\n[listeners.tls]\nzzzzzzzz = 1"),

@@ -215,7 +215,7 @@ error: unknown key `retry`
 3 | retry = 2
   | ^^^^^
   |
-  = note: known keys: `balance`, `servers`, `timeouts`, `keepalive`, `user-timeout`, `connect`, `retries`, `queue`, `preconnect`, `source`, `health`, `passive`, `slow-start`, `panic`, `on-down`, `on-change`, `dns`, `proxy-protocol`, `tls`, `treatment`
+  = note: known keys: `balance`, `servers`, `original-destination`, `timeouts`, `keepalive`, `user-timeout`, `socket`, `connect`, `retries`, `queue`, `preconnect`, `source`, `health`, `passive`, `slow-start`, `panic`, `on-down`, `on-change`, `dns`, `proxy-protocol`, `tls`, `treatment`
 ",
     );
 }
@@ -571,7 +571,7 @@ servers = ["a:1"]
 source = 10
 "#,
         r#"
-error: expected an IP address, as in "10.0.0.5", or an array of them
+error: expected an IP address, as in "10.0.0.5", or an array of them, or "client"
  --> proxy.toml:3:10
   |
 3 | source = 10

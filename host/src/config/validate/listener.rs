@@ -1,5 +1,6 @@
 //! `[[listeners]]`
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use toml::Spanned;
@@ -11,7 +12,8 @@ use super::mirror::check_mirrors;
 use super::names::{FirstUse, Names};
 use super::on_change::on_change;
 use super::proxy_protocol::proxy_in;
-use super::routes::{Place, Shared, routes};
+use super::routes::{Place, Shared, nowhere_to_go, routes};
+use super::socket::listener_socket;
 use super::socket_file::socket_file;
 use super::timeouts::timeouts;
 use super::tls::tls_in;
@@ -20,12 +22,15 @@ use super::vigilance::vigilance;
 use crate::config::diagnostics::{Problem, Problems, Reported, Span, all};
 use crate::config::name::Name;
 use crate::config::reader::Given;
-use crate::config::{ListenAddress, ListenerConfig, file};
+use crate::config::word::Word;
+use crate::config::{ListenAddress, ListenerConfig, ListenerSocket, Transparent, file};
 
 /// What listeners refer to.
 pub struct Known<'a> {
     pub filters: &'a Names,
     pub upstreams: &'a Names,
+    /// Upstreams that send connections on their way.
+    pub relays: &'a HashSet<String>,
     /// Where relative paths start.
     pub directory: &'a Path,
 }
@@ -78,14 +83,24 @@ pub fn listeners(
                 false => addresses.check(address, problems),
             });
         let filters = attached(typed.filters, known.filters, problems);
+        let is_transparent = typed.transparent.is_some();
         let upstream = typed
             .upstream
-            .map(|name| known.upstreams.existing(name.0?, problems))
+            .map(|given| {
+                let (name, at) = apart(given.0?);
+                let name = known.upstreams.existing(Spanned::new(at.clone(), name), problems)?;
+                match known.relays.contains(&name) && !is_transparent {
+                    true => Err(problems.report(nowhere_to_go(at, &name))),
+                    false => Ok(name),
+                }
+            })
             .transpose();
         let timeouts = table_or_default(typed.timeouts).and_then(|typed| timeouts(typed, problems));
         let limits = table_or_default(typed.limits).and_then(|typed| limits(typed, problems));
         let accept = word_or_default(typed.accept);
         let vigilance = vigilance(typed.keepalive, typed.user_timeout, problems);
+        let transparent = transparent(typed.transparent, address.as_ref().ok(), problems);
+        let socket = listener_socket(typed.socket, address.as_ref().ok(), problems);
         let socket_file = socket_file(
             typed.socket_file,
             address.as_ref().map_err(|reported| *reported),
@@ -104,6 +119,8 @@ pub fn listeners(
         let place = Place {
             name: name.as_ref().ok().map(|name| name.0.as_str()),
             proxied,
+            is_transparent,
+            relays: known.relays,
             tls: tls.as_ref().ok().map(Option::as_ref),
         };
         let primary = upstream.as_ref().ok().and_then(|upstream| upstream.as_deref());
@@ -120,6 +137,11 @@ pub fn listeners(
             limits: limits?,
             accept: accept?,
             vigilance: vigilance?,
+            transparent: transparent?,
+            socket: ListenerSocket {
+                is_transparent: transparent? == Some(Transparent::Tproxy),
+                ..socket?
+            },
             socket_file: socket_file?,
             proxy_protocol: proxy_protocol?,
             routes: routes?,
@@ -158,6 +180,21 @@ fn has_route(listener: &file::Listener, shared: &Shared) -> bool {
     };
     let name = listener.name.0.as_ref().ok().map(|name| name.get_ref().0.as_str());
     own || shared.lead_from(name)
+}
+
+/// A unix socket has no other address that somebody could be on his way to.
+fn transparent(
+    given: Option<Given<Word<Transparent>>>,
+    address: Option<&ListenAddress>,
+    problems: &mut Problems,
+) -> Result<Option<Transparent>, Reported> {
+    let Some(given) = given else { return Ok(None) };
+    let (Word(transparent), span) = apart(given.0?);
+    if let Some(ListenAddress::Unix(_)) = address {
+        let problem = Problem::at(span, "nobody is led to a unix socket on his way to somebody else");
+        return Err(problems.report(problem.label("remove this, or listen on an address of TCP")));
+    }
+    Ok(Some(transparent))
 }
 
 fn attached(

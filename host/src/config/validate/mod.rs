@@ -31,6 +31,7 @@ mod retries;
 mod route;
 mod routes;
 pub(super) mod server;
+mod socket;
 mod socket_file;
 mod source;
 mod telemetry;
@@ -68,6 +69,7 @@ use upstream::upstream;
 
 /// The configuration that the file means. Relative paths in it start at `directory`.
 pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Problems) -> Result<Config, Reported> {
+    let relays = upstream::relays(&file.upstreams);
     let filter_names = Names::of("filter", &file.filters);
     let upstream_names = Names::of("upstream", &file.upstreams);
     let listener_names = listener::names(&file.listeners);
@@ -79,6 +81,7 @@ pub(super) fn validate(file: file::File, directory: &Path, problems: &mut Proble
     let known = listener::Known {
         filters: &filter_names,
         upstreams: &upstream_names,
+        relays: &relays,
         directory,
     };
     let listeners = listeners(file.listeners, &mut shared, &known, problems);

@@ -13,7 +13,7 @@ use crate::config::network::Network;
 use crate::config::pattern::{NamePattern, TextPattern};
 use crate::config::reader::Given;
 use crate::config::word::Word;
-use crate::config::{Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition, Trusted, file, ranges};
+use crate::config::{Destination, Pattern, Refusal, RouteConfig, RouteTarget, TlvCondition, Trusted, file, ranges};
 use crate::protocol::Protocol;
 
 /// A route that is sound by itself, and where it stands: whether it can ever match depends on the listener.
@@ -25,8 +25,11 @@ pub struct Route {
     pub name_at: Option<Span>,
     pub sni_at: Option<Span>,
     pub alpn_at: Option<Span>,
+    pub destination_at: Option<Span>,
     pub tlvs_at: Option<Span>,
     pub subject_at: Option<Span>,
+    /// Of what says where it leads.
+    pub target_at: Option<Span>,
 }
 
 /// Where the file names none, the route has the name `default`.
@@ -40,6 +43,8 @@ pub fn route(
     let name_at = place(&typed.name);
     let (sni_at, alpn_at) = (place(&typed.sni), place(&typed.alpn));
     let (tlvs_at, subject_at) = (place(&typed.proxy_tlv), place(&typed.subject));
+    let destination_at = place(&typed.destination);
+    let target_at = place(&typed.upstream).or_else(|| place(&typed.split));
 
     let name = typed.name.map_or(Ok(default), |given| given.value().map(|name| name.0));
     let sni = condition(typed.sni, problems, |typed, problems| {
@@ -50,6 +55,7 @@ pub fn route(
     let client = condition(typed.client, problems, |typed, _| {
         all(typed.into_iter().map(Given::value))
     });
+    let destination = condition(typed.destination, problems, destinations);
     let tlvs = condition(typed.proxy_tlv, problems, |typed, _| {
         all(typed.into_iter().map(|typed| tlv(typed.value()?)))
     });
@@ -69,6 +75,7 @@ pub fn route(
             alpn: alpn?,
             protocol: protocol?,
             client: client.map(clients)?,
+            destination: destination?,
             tlvs: tlvs?,
             subject: subject?,
             target: target?,
@@ -79,8 +86,10 @@ pub fn route(
         name_at,
         sni_at,
         alpn_at,
+        destination_at,
         tlvs_at,
         subject_at,
+        target_at,
     })
 }
 
@@ -134,6 +143,12 @@ fn protocols(given: Vec<Given<Word<Protocol>>>, problems: &mut Problems) -> Resu
         }
         seen.check(protocol, problems).map(|protocol| protocol.0)
     }))
+}
+
+/// Each once.
+pub fn destinations(given: Vec<Given<Destination>>, problems: &mut Problems) -> Result<Vec<Destination>, Reported> {
+    let mut seen = FirstUse::new(|one: &Destination| format!("`{one}` is there already"));
+    all(given.into_iter().map(|given| seen.check(given.0?, problems)))
 }
 
 fn clients(networks: Vec<Network>) -> Option<Trusted> {

@@ -101,6 +101,9 @@ pub struct Place<'a> {
     /// `None` where it could not be read.
     pub name: Option<&'a str>,
     pub proxied: bool,
+    pub is_transparent: bool,
+    /// Upstreams that send connections on their way.
+    pub relays: &'a HashSet<String>,
     /// `None` where it could not be read.
     pub tls: Option<Option<&'a TlsIn>>,
 }
@@ -175,6 +178,19 @@ fn impossible(route: &Route, place: &Place<'_>) -> Option<Problem> {
         );
         return Some(problem.label("expected no such condition, or `proxy-protocol`"));
     }
+    if let Some(at) = &route.destination_at
+        && !place.is_transparent
+    {
+        let what = "without `transparent` on the listener it is not known where connections were to go";
+        let problem = Problem::at(at.clone(), what);
+        return Some(problem.label("expected no such condition, or `transparent`"));
+    }
+    if let Some(at) = &route.target_at
+        && !place.is_transparent
+        && let Some(name) = upstreams_of(&route.config.target).find(|name| place.relays.contains(*name))
+    {
+        return Some(nowhere_to_go(at.clone(), name));
+    }
     let tls = place.tls?;
     if let Some(at) = &route.subject_at
         && tls.is_none_or(|tls| tls.client_auth.is_none())
@@ -189,6 +205,25 @@ fn impossible(route: &Route, place: &Place<'_>) -> Option<Problem> {
         let problem = Problem::at(asked.clone(), "the route is chosen before TLS is asked for");
         problem.label("expected no such condition where `tls.start` is \"on-request\"")
     })
+}
+
+/// An upstream that sends connections on their way, for a listener whose connections were on no other one.
+pub fn nowhere_to_go(at: Span, upstream: &str) -> Problem {
+    let what =
+        format!("the upstream `{upstream}` sends connections to where they were to go, and these were to come here");
+    let problem = Problem::at(at, what).label("expected an upstream with `servers`");
+    problem.help(
+        "or add `transparent = \"redirect\"` or `\"tproxy\"` to the listener, and the rule of netfilter that it is for",
+    )
+}
+
+fn upstreams_of(target: &RouteTarget) -> impl Iterator<Item = &String> {
+    let (one, several) = match target {
+        RouteTarget::Upstream(name) => (Some(name), &[][..]),
+        RouteTarget::Split(shares) => (None, shares.as_slice()),
+        RouteTarget::Refuse(_) => (None, &[][..]),
+    };
+    one.into_iter().chain(several.iter().map(|(name, _)| name))
 }
 
 /// The routes before another one.
@@ -237,7 +272,7 @@ impl Before {
 /// What has to hold, in an order of its own: those of two routes are equal where they say the same. Of a route without
 /// conditions all lists are empty.
 #[derive(Default, PartialEq, Eq, Hash)]
-struct Conditions([Vec<String>; 6]);
+struct Conditions([Vec<String>; 7]);
 
 impl Conditions {
     fn of(route: &RouteConfig) -> Self {
@@ -255,6 +290,7 @@ impl Conditions {
             route.alpn.clone(),
             route.protocol.iter().map(ToString::to_string).collect(),
             clients.collect(),
+            route.destination.iter().map(ToString::to_string).collect(),
             tlvs.collect(),
             shown(&route.subject),
         ];

@@ -9,9 +9,11 @@ use crate::config::file;
 use crate::config::reader::Given;
 use crate::config::source_address::SourceAddress;
 
-pub fn source(given: Given<file::Source>, problems: &mut Problems) -> Result<Vec<IpAddr>, Reported> {
+/// `None`: from each client's.
+pub fn source(given: Given<file::Source>, problems: &mut Problems) -> Result<Option<Vec<IpAddr>>, Reported> {
     let (source, span) = apart(given.0?);
     let addresses = match source {
+        file::Source::Client => return Ok(None),
         file::Source::One(address) => vec![address],
         file::Source::Several(addresses) => addresses,
     };
@@ -21,7 +23,6 @@ pub fn source(given: Given<file::Source>, problems: &mut Problems) -> Result<Vec
     }
     let complaint = |address: &SourceAddress| format!("`{}` is one of the addresses already", address.0);
     let mut seen = FirstUse::new(complaint);
-    all(addresses
-        .into_iter()
-        .map(|address| Ok(seen.check(address.0?, problems)?.0)))
+    let addresses = addresses.into_iter();
+    all(addresses.map(|address| Ok(seen.check(address.0?, problems)?.0))).map(Some)
 }

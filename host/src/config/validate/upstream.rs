@@ -1,10 +1,13 @@
 //! `[upstreams.NAME]`
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
+use toml::Spanned;
+
 use super::dns::dns;
-use super::given::{count_or_default, or_default, place, table_or_default, word_or_default};
+use super::given::{apart, count_or_default, or_default, place, table_or_default, word_or_default};
 use super::health::health;
 use super::mirror::check_mirrors;
 use super::names::Names;
@@ -13,18 +16,20 @@ use super::passive::passive;
 use super::proxy_protocol::proxy_out;
 use super::queue::queue;
 use super::retries::retries;
+use super::route::destinations;
 use super::server::servers;
+use super::socket::{Circumstances, upstream_socket};
 use super::source::source;
 use super::timeouts::timeout_changes;
 use super::tls::tls_out;
 use super::treatment::treatment;
 use super::vigilance::vigilance;
 use crate::config::diagnostics::{Problem, Problems, Reported, Span};
-use crate::config::named::Entry;
+use crate::config::named::{Entry, Named};
 use crate::config::percentage::Percentage;
 use crate::config::reader::Given;
 use crate::config::units::Period;
-use crate::config::{Address, Balance, Connect, UpstreamConfig, file, ranges};
+use crate::config::{Address, Balance, Connect, Destination, UpstreamConfig, file, ranges};
 
 pub fn upstream(
     entry: Entry<file::Upstream>,
@@ -34,13 +39,28 @@ pub fn upstream(
 ) -> Result<UpstreamConfig, Reported> {
     let typed = entry.table.value()?;
     let useful = check_use(&typed, problems);
-    let unix = unix_socket(&typed.servers);
+    let unix = typed.servers.as_ref().and_then(unix_socket);
+
+    // Who connects as somebody else needs no leave for it besides.
+    let has_source = typed.source.as_ref().is_some_and(|given| !is_client(given));
+    let (is_told, is_secured) = (typed.proxy_protocol.is_some(), typed.tls.is_some());
 
     let balance = word_or_default(typed.balance);
-    let servers = servers(typed.servers, &entry.key, problems);
+    let servers = typed
+        .servers
+        .map_or(Ok(Vec::new()), |given| servers(given, &entry.key, problems));
+    let original_destination = typed
+        .original_destination
+        .map(|given| original_destination(given, problems));
     let timeouts = table_or_default(typed.timeouts).and_then(|typed| timeout_changes(typed, problems));
     let vigilance = vigilance(typed.keepalive, typed.user_timeout, problems);
     let connect = word_or_default(typed.connect);
+    let circumstances = Circumstances {
+        unix: unix.clone(),
+        has_source,
+        speaks_first: is_told || is_secured || !matches!(connect, Ok(Connect::AtOnce)),
+    };
+    let socket = upstream_socket(typed.socket, &circumstances, problems);
     let retries = retries(typed.retries, problems);
     let queue = table_or_default(typed.queue).and_then(|typed| queue(typed, problems));
     let preconnect = count_or_default(typed.preconnect, &ranges::PRECONNECT, 0, problems);
@@ -63,13 +83,16 @@ pub fn upstream(
         name: entry.name?.0,
         balance: balance?,
         servers: servers?,
+        original_destination: original_destination.transpose()?,
         timeouts: timeouts?,
         vigilance: vigilance?,
+        socket: socket?,
         connect: connect?,
         retries: retries?,
         queue: queue?,
         preconnect: preconnect?,
-        source: source.transpose()?.unwrap_or_default(),
+        as_client: matches!(source, Some(Ok(None))),
+        source: source.transpose()?.flatten().unwrap_or_default(),
         health: health.transpose()?,
         passive: passive.transpose()?,
         slow_start: slow_start?.0,
@@ -94,7 +117,10 @@ fn check_use(typed: &file::Upstream, problems: &mut Problems) -> Result<(), Repo
             ("slow-start", place(&typed.slow_start)),
             ("panic", place(&typed.panic)),
             // An address that a name has no more is down, too.
-            ("on-down", place(&typed.on_down).filter(|_| !has_name(&typed.servers))),
+            (
+                "on-down",
+                place(&typed.on_down).filter(|_| !typed.servers.as_ref().is_some_and(has_name)),
+            ),
         ];
         for (key, at) in keys.into_iter().filter_map(|(key, at)| Some((key, at?))) {
             let problem = Problem::at(at, format!("`{key}` has no effect without `health` or `passive`"));
@@ -102,7 +128,7 @@ fn check_use(typed: &file::Upstream, problems: &mut Problems) -> Result<(), Repo
         }
     }
     if let Some(at) = place(&typed.queue)
-        && !has_limit(&typed.servers)
+        && !typed.servers.as_ref().is_some_and(has_limit)
         // Clients wait for the first check as well.
         && typed.health.is_none()
     {
@@ -130,7 +156,95 @@ fn check_use(typed: &file::Upstream, problems: &mut Problems) -> Result<(), Repo
         let problem = problem.label("a connection that is there already leads to any server");
         report(problem.related(balance.span(), "this sends each client to a server of its own"));
     }
+    if let Some(Given(Ok(preconnect))) = &typed.preconnect
+        && *preconnect.get_ref() > 0
+        && let Some(Given(Ok(socket))) = &typed.socket
+        && let Some(Given(Ok(fast_open))) = &socket.get_ref().fast_open
+        && *fast_open.get_ref()
+    {
+        let problem = Problem::at(preconnect.span(), "`preconnect` contradicts `socket.fast-open`");
+        let problem = problem.label("this connects before there is anything to send");
+        report(problem.related(fast_open.span(), "this waits for the first bytes"));
+    }
+    if let Some(at) = place(&typed.source).filter(|_| typed.source.as_ref().is_some_and(is_client)) {
+        if let Some(unix) = typed.servers.as_ref().and_then(unix_socket) {
+            let problem = Problem::at(at.clone(), "`source = \"client\"` means nothing for a unix socket");
+            let problem = problem.label("expected servers of TCP, or no such key");
+            report(problem.related(unix, "this server is one"));
+        }
+        if let Some(Given(Ok(preconnect))) = &typed.preconnect
+            && *preconnect.get_ref() > 0
+        {
+            let problem = Problem::at(preconnect.span(), "`preconnect` contradicts `source = \"client\"`");
+            let problem = problem.label("this connects before there is a client");
+            report(problem.related(at, "this connects as the client"));
+        }
+    }
+    if let Some(destination) = place(&typed.original_destination) {
+        for (key, at) in of_servers(typed) {
+            let problem = Problem::at(at, format!("`{key}` has no effect with `original-destination`"));
+            let problem = problem.label("it is about servers that are known beforehand");
+            report(problem.related(destination.clone(), "each connection has a server of its own"));
+        }
+    }
     useful
+}
+
+/// Keys that choose among servers, or judge them.
+fn of_servers(typed: &file::Upstream) -> impl Iterator<Item = (&'static str, Span)> {
+    let keys = [
+        (
+            "servers",
+            typed
+                .servers
+                .as_ref()
+                .and_then(|given| given.0.as_ref().ok())
+                .map(Spanned::span),
+        ),
+        ("balance", place(&typed.balance)),
+        ("retries", place(&typed.retries)),
+        ("queue", place(&typed.queue)),
+        ("preconnect", place(&typed.preconnect)),
+        ("health", place(&typed.health)),
+        ("passive", place(&typed.passive)),
+        ("slow-start", place(&typed.slow_start)),
+        ("panic", place(&typed.panic)),
+        ("on-down", place(&typed.on_down)),
+        ("dns", place(&typed.dns)),
+    ];
+    keys.into_iter().filter_map(|(key, at)| Some((key, at?)))
+}
+
+fn is_client(given: &Given<file::Source>) -> bool {
+    matches!(&given.0, Ok(source) if matches!(source.get_ref(), file::Source::Client))
+}
+
+/// Names of those that send connections on their way, as far as can be read.
+pub fn relays(given: &Option<Given<Named<file::Upstream>>>) -> HashSet<String> {
+    let Some(Given(Ok(upstreams))) = given else {
+        return HashSet::new();
+    };
+    let entries = upstreams.get_ref().0.iter();
+    let is_one = |entry: &&Entry<file::Upstream>| match &entry.table.0 {
+        Ok(table) => table.get_ref().original_destination.is_some(),
+        Err(_) => false,
+    };
+    entries.filter(is_one).map(|entry| entry.key.clone()).collect()
+}
+
+fn original_destination(
+    given: Given<file::OriginalDestination>,
+    problems: &mut Problems,
+) -> Result<Vec<Destination>, Reported> {
+    let (typed, span) = apart(given.0?);
+    match typed {
+        file::OriginalDestination::Anywhere => Ok(Vec::new()),
+        file::OriginalDestination::To(listed) if listed.is_empty() => {
+            let problem = Problem::at(span, "there is nowhere that connections may go");
+            Err(problems.report(problem.label("expected networks and ports, or `true` for anywhere")))
+        }
+        file::OriginalDestination::To(listed) => destinations(listed, problems),
+    }
 }
 
 /// Where one of the servers is a unix socket, as far as can be read.

@@ -105,7 +105,8 @@ fn value(field: LogField, entry: &Entry) -> Option<Value> {
         LogField::ClientRetransmits => number(entry.client_tcp?.retransmits.into()),
         LogField::UpstreamRtt => microseconds(entry.upstream_tcp?.rtt),
         LogField::UpstreamRetransmits => number(entry.upstream_tcp?.retransmits.into()),
-        LogField::Protocol
+        LogField::OriginalDestination
+        | LogField::Protocol
         | LogField::Sni
         | LogField::Alpn
         | LogField::Ja4

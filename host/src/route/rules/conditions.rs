@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::known::{First, Known, Tls};
-use crate::config::{Pattern, RouteConfig, TlvCondition, Trusted};
+use crate::config::{Pattern, RouteConfig, TlvCondition, Trusted, may_be};
 use crate::detect::{Answer, begins};
 use crate::protocol::Protocol;
 
@@ -13,7 +13,7 @@ const WITH_SUBTYPE: u8 = 0xea;
 pub(super) type Condition = fn(&RouteConfig, &Known<'_>) -> Answer;
 
 /// What is known at once, then what costs more to find out.
-const BESIDES_NAME: [Condition; 5] = [client, alpn, subject, tlvs, protocol];
+const BESIDES_NAME: [Condition; 6] = [client, destination, alpn, subject, tlvs, protocol];
 
 /// Whether all of them hold.
 pub(super) fn all(route: &RouteConfig, known: &Known<'_>) -> Answer {
@@ -96,6 +96,12 @@ pub(super) fn speaks(protocol: Protocol, known: &Known<'_>) -> Answer {
 pub(super) fn client(route: &RouteConfig, known: &Known<'_>) -> Answer {
     let comes_from = |networks: &Trusted| networks.contains(known.client);
     answer(route.client.as_ref().is_none_or(comes_from))
+}
+
+/// Who was on no other way was to go nowhere.
+pub(super) fn destination(route: &RouteConfig, known: &Known<'_>) -> Answer {
+    let is_one = |address| may_be(&route.destination, address);
+    answer(route.destination.is_empty() || known.destination.is_some_and(is_one))
 }
 
 pub(super) fn tlvs(route: &RouteConfig, known: &Known<'_>) -> Answer {

@@ -62,7 +62,7 @@ struct Clause {
 }
 
 /// In the order in which they are shown.
-const CLAUSES: [Clause; 6] = [
+const CLAUSES: [Clause; 7] = [
     Clause {
         condition: conditions::sni,
         holds_by: |route, known| {
@@ -129,6 +129,19 @@ const CLAUSES: [Clause; 6] = [
                 Some(address) => format!("client: {address} is in none of {networks}"),
                 None => format!("client: a unix socket is none of {networks}"),
             }
+        },
+        awaits: Awaited::FirstBytes,
+    },
+    Clause {
+        condition: conditions::destination,
+        holds_by: |route, known| {
+            let destination = known.destination?;
+            let one = route.destination.iter().find(|one| one.has(destination))?;
+            Some(format!("destination {one}"))
+        },
+        fails_since: |route, known| match known.destination {
+            Some(destination) => format!("destination: {destination} is none of {}", listed(&route.destination)),
+            None => "destination: it is not known where the connection was to go".to_owned(),
         },
         awaits: Awaited::FirstBytes,
     },

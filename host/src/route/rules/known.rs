@@ -1,6 +1,6 @@
 //! What routes are chosen by.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::protocol::Protocol;
 use crate::proxy_header::Tlvs;
@@ -10,6 +10,8 @@ use crate::proxy_header::Tlvs;
 pub struct Known<'a> {
     /// Canonical: an IPv4 address is one also where it came to a socket of IPv6. `None`: it came by a unix socket.
     pub client: Option<IpAddr>,
+    /// Where it was to go before it was led here, canonical as well; `None`: that is not known.
+    pub destination: Option<SocketAddr>,
     /// Of the PROXY header; `None`: there was none.
     pub tlvs: Option<&'a Tlvs>,
     /// Of the client's certificate, as in RFC 4514.

@@ -1,6 +1,6 @@
 //! Random routes and connections: the index finds what a walk through all routes finds.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use proptest::prelude::*;
 use regex::RegexBuilder;
@@ -14,6 +14,7 @@ use crate::proxy_header::Tlvs;
 #[derive(Debug, Clone)]
 struct Connection {
     client: Option<IpAddr>,
+    destination: Option<SocketAddr>,
     tlvs: Option<Tlvs>,
     subject: Option<String>,
     bytes: Vec<u8>,
@@ -33,6 +34,7 @@ impl Connection {
     fn known(&self) -> Known<'_> {
         Known {
             client: self.client,
+            destination: self.destination,
             tlvs: self.tlvs.as_ref(),
             subject: self.subject.as_deref(),
             first: First::Bytes(&self.bytes),
@@ -57,6 +59,7 @@ impl Connection {
 fn silent() -> Connection {
     Connection {
         client: Some([10, 0, 0, 7].into()),
+        destination: None,
         tlvs: None,
         subject: None,
         bytes: Vec::new(),
@@ -79,6 +82,7 @@ fn route() -> RouteConfig {
         alpn: Vec::new(),
         protocol: Vec::new(),
         client: None,
+        destination: Vec::new(),
         tlvs: Vec::new(),
         subject: Vec::new(),
         target: RouteTarget::Upstream("blue".to_owned()),
@@ -426,7 +430,7 @@ prop_compose! {
         over in any::<bool>(),
     ) -> Connection {
         let sent = sent.map(|all| Tlvs::of_values(all.iter().map(|(kind, value)| (*kind, value.as_bytes()))));
-        Connection { client, tlvs: sent, subject, bytes: bytes.to_vec(), tls, over }
+        Connection { client, destination: None, tlvs: sent, subject, bytes: bytes.to_vec(), tls, over }
     }
 }
 
@@ -467,4 +471,25 @@ proptest! {
             prop_assert_eq!(decided(&routes, &Connection { tls: later, ..connection }), early);
         }
     }
+}
+
+#[test]
+fn a_route_may_ask_where_a_connection_was_to_go() {
+    let to = |destinations: &[&str]| RouteConfig {
+        destination: destinations.iter().map(|one| one.parse().unwrap()).collect(),
+        ..route()
+    };
+    let rules = Rules::new(&[to(&["10.0.0.0/8:5432"]), to(&[":443", "192.0.2.1"])]);
+    let decided = |destination: Option<&str>| {
+        let connection = Connection {
+            destination: destination.map(|address| address.parse().unwrap()),
+            ..silent()
+        };
+        rules.decide(&connection.known())
+    };
+    assert_eq!(decided(Some("10.1.1.1:5432")), Decided::Route(0));
+    assert_eq!(decided(Some("10.1.1.1:443")), Decided::Route(1));
+    assert_eq!(decided(Some("192.0.2.1:25")), Decided::Route(1));
+    assert_eq!(decided(Some("10.1.1.1:80")), Decided::NoMatch);
+    assert_eq!(decided(None), Decided::NoMatch);
 }

@@ -122,7 +122,9 @@ async fn a_server_of_openssl_speaks_with_us() {
         }
         let address = line.trim().strip_prefix("ACCEPT ").unwrap().parse().unwrap();
         for resumed in [false, true] {
-            let socket = crate::sys::connect(&Peer::Tcp(address), None).await.unwrap();
+            let socket = crate::sys::connect(&Peer::Tcp(address), crate::sys::Manner::default())
+                .await
+                .unwrap();
             let name = originator.name("a.example").unwrap();
             let session = connect(socket, originator.current(None), name).await.unwrap();
             assert_eq!(

@@ -94,6 +94,7 @@ impl Carrier {
     async fn connect(&self, worker: &Worker, feed: &RefCell<Feed>) -> Result<Called, Ended> {
         let connecting = async {
             let order = Call {
+                through: None,
                 upstream: &self.upstream,
                 wish: self.wish,
                 header: self.header.as_deref(),

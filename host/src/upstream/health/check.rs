@@ -8,9 +8,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::channel::Channel;
-use crate::config::{Health, ProxyVersion};
+use crate::config::{Health, ProxyVersion, UpstreamSocket};
 use crate::proxy_header;
-use crate::sys::{self, Peer, Stream};
+use crate::sys::{self, Manner, Peer, Source, Stream};
 use crate::tls::{self, Originator, Session};
 
 /// How much of an answer is looked at, as the configuration says.
@@ -26,6 +26,8 @@ pub struct Way<'a> {
     pub header: Option<ProxyVersion>,
     /// From this address; `None`: as the system says.
     pub source: Option<IpAddr>,
+    /// With these options.
+    pub socket: Option<&'a UpstreamSocket>,
     /// In TLS, to a server of this host.
     pub tls: Option<(&'a Originator, &'a str)>,
 }
@@ -52,7 +54,11 @@ pub async fn check(peer: &Peer, health: &Health, way: Way<'_>) -> Result<(), Che
 /// `answer` is what has come of it, as soon as there is a connection.
 async fn ask(peer: &Peer, health: &Health, way: Way<'_>, answer: &mut Option<Vec<u8>>) -> Result<(), CheckError> {
     let peer = asked_at(peer, health.port);
-    let stream = sys::connect(&peer, way.source).await?;
+    let manner = Manner {
+        source: way.source.map(Source::Ours),
+        options: way.socket,
+    };
+    let stream = sys::connect(&peer, manner).await?;
     let header = way
         .header
         .map(|version| proxy_header::local(version, stream.local(), peer.address()));
