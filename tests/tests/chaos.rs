@@ -3,11 +3,13 @@
 //! Lower bounds of times are exact. Upper ones are far off: they say that something did not wait for what it has nothing to do
 //! with.
 
+use std::fs;
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use spliceway_tests::admin::Operator;
 use spliceway_tests::bytes::{digest, pattern};
@@ -422,6 +424,21 @@ fn a_page_of_another_site_does_no_faults() {
     let asked = scene.answered("POST", "/proxies/front/toxics", "Origin: http://evil.example\r\n", body);
     assert_eq!(asked.0, 403, "{}", asked.1);
     assert_eq!(scene.get("/proxies/front/toxics"), json!([]));
+}
+
+#[test]
+fn toxics_are_gone_with_the_api() {
+    let scene = Scene::before(Upstream::named("a"));
+    scene.done("POST", "/proxies/front", &json!({ "enabled": false }));
+    is_reset(&scene.proxy);
+    let file = scene.proxy.folder().join("spliceway.toml");
+    fs::write(file, config(&scene.upstream, "")).expect("the configuration can be written");
+    scene.proxy.signal(Signal::HUP);
+    scene.proxy.wait_for("configuration reloaded", |_| true);
+    eventually("it serves again", || {
+        Client::try_connect(scene.proxy.address()).ok()?.try_receive(1)
+    });
+    assert!(TcpStream::connect(&scene.api).is_err());
 }
 
 #[test]
