@@ -323,8 +323,8 @@ fn completed(text: &str) -> String {
     for line in text.lines() {
         let built = line
             .strip_prefix("source")
-            // A document that has a registry has put a filter there.
-            .filter(|rest| !rest.contains("oci://"))
+            // A document that has a registry has put a filter there, and an upstream has another kind of source.
+            .filter(|rest| !rest.contains("oci://") && !rest.contains("\"client\""))
             .and_then(|rest| Some(Path::new(rest.split('"').nth(1)?).file_stem()?.to_str()?.to_owned()));
         match built {
             Some(name) => config += &format!("source = \"{}\"", artifacts::filter(&name).display()),
