@@ -20,7 +20,7 @@ use crate::sys::Coarse;
 use crate::upstream::{Call, Called, Connected, Upstream, Wish, call};
 use crate::worker::{BUFFER, Elapsed, Worker};
 
-/// How long a mirror may take for what waits when its connection is over.
+/// How long a mirror may take for what waits when its connection is over, and for replies that are compared.
 const REST: Duration = Duration::from_secs(5);
 
 /// What is sent, and heard, before others have their turn.
@@ -156,9 +156,16 @@ async fn carry(worker: &Worker, feed: &RefCell<Feed>, called: Called) -> (Ended,
     let mut timer = worker.timers().timer();
     // When its connection was over, and when it was told so.
     let mut over = [None; 2];
-    let patience = |finished| match finished || worker.draining().is_some() {
-        true => linger::PATIENCE,
-        false => REST,
+    let patience = |finished| {
+        let compares = feed
+            .borrow()
+            .replies
+            .as_ref()
+            .is_some_and(|replies| !replies.is_decided());
+        match (finished && !compares) || worker.draining().is_some() {
+            true => linger::PATIENCE,
+            false => REST,
+        }
     };
     let ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = carrying.poll(cx) {
