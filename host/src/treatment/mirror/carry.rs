@@ -4,14 +4,12 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::queue::Queue;
 use super::replies::{Replies, Verdict, Who};
 use super::tally::End;
 use super::{Feed, Planned, Stage};
@@ -22,14 +20,11 @@ use crate::sys::Coarse;
 use crate::upstream::{Call, Called, Connected, Upstream, Wish, call};
 use crate::worker::{BUFFER, Elapsed, Worker};
 
-/// How long a mirror may take for what waits when its connection is over.
+/// How long a mirror may take for what waits when its connection is over, and for replies that are compared.
 const REST: Duration = Duration::from_secs(5);
 
 /// What is sent, and heard, before others have their turn.
 const TURN: u64 = 1 << 20;
-
-/// Which part of the descriptors mirrors may bring into use: clients come first.
-const DESCRIPTORS: (u64, u64) = (3, 4);
 
 pub(super) struct Carrier {
     connection: u64,
@@ -83,7 +78,7 @@ impl Carrier {
         let replies = {
             let mut feed = feed.borrow_mut();
             feed.stage = Stage::Gone;
-            feed.queue = Queue::default();
+            feed.queue.clear();
             feed.replies.take()
         };
         self.record(ended, moved, replies.map(Replies::into_verdict).as_ref());
@@ -102,11 +97,6 @@ impl Carrier {
                 limit: Some(self.limit),
             };
             let called = call(worker, &order).await?;
-            if !has_descriptors_to_spare(&called) {
-                return Err(io::Error::other(
-                    "clients need the descriptors that are left (RLIMIT_NOFILE)",
-                ));
-            }
             called.channel.stream().watch_over(&self.upstream.vigilance());
             if let Some(header) = self.header.as_deref().filter(|_| called.channel.session().is_none()) {
                 called.channel.send_all(header).await?;
@@ -153,14 +143,6 @@ impl Carrier {
     }
 }
 
-/// The kernel gives the lowest number that is free, so a number says how many are in use.
-fn has_descriptors_to_spare(called: &Called) -> bool {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let number = called.channel.stream().as_fd().as_raw_fd().unsigned_abs();
-    let (part, whole) = DESCRIPTORS;
-    limit.is_none_or(|limit| u64::from(number) < limit / whole * part)
-}
-
 /// Returns how it ended, and what its server has taken.
 async fn carry(worker: &Worker, feed: &RefCell<Feed>, called: Called) -> (Ended, Moved) {
     let mut carrying = Carrying {
@@ -175,9 +157,16 @@ async fn carry(worker: &Worker, feed: &RefCell<Feed>, called: Called) -> (Ended,
     let mut timer = worker.timers().timer();
     // When its connection was over, and when it was told so.
     let mut over = [None; 2];
-    let patience = |finished| match finished || worker.draining().is_some() {
-        true => linger::PATIENCE,
-        false => REST,
+    let patience = |finished| {
+        let compares = feed
+            .borrow()
+            .replies
+            .as_ref()
+            .is_some_and(|replies| !replies.is_decided());
+        match (finished && !compares) || worker.draining().is_some() {
+            true => linger::PATIENCE,
+            false => REST,
+        }
     };
     let ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = carrying.poll(cx) {

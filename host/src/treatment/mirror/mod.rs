@@ -22,13 +22,16 @@ mod tally;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem;
+use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::task::Waker;
 
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 
 use crate::flow::Direction;
+use crate::observe::Moved;
 use crate::sys::{Lent, Pipe, Pipes};
 use crate::treatment::Courses;
 use crate::upstream::Connected;
@@ -43,6 +46,8 @@ pub use tally::{End, Mirrored, Tally, VERDICTS};
 #[derive(Default)]
 pub struct Carried {
     tasks: Cell<usize>,
+    /// What waits for all of them.
+    waiting: Rc<Cell<usize>>,
     none_left: Notify,
 }
 
@@ -66,9 +71,14 @@ pub fn begin(worker: &Rc<Worker>, connected: &mut Connected) {
 fn carry(worker: &Rc<Worker>, connected: &Connected, planned: Vec<Planned>) -> [Mirrors; 2] {
     let mut mirrors = [Mirrors::default(), Mirrors::default()];
     for plan in planned {
+        if !has_descriptors_to_spare(connected) {
+            plan.upstream.mirrored().count(End::Unreachable, Moved::default(), None);
+            continue;
+        }
         for direction in plan.directions {
             let compared = plan.compare && *direction == Direction::Up;
-            let feed = Rc::new(RefCell::new(Feed::new(plan.lag, compared)));
+            let queue = Queue::new(&worker.mirrors().waiting);
+            let feed = Rc::new(RefCell::new(Feed::new(queue, plan.lag, compared)));
             let carrier = Carrier::new(connected, &plan, *direction);
             worker.mirrors().begins();
             spawn_local(carrier.serve(Rc::clone(worker), Rc::clone(&feed)));
@@ -80,6 +90,13 @@ fn carry(worker: &Rc<Worker>, connected: &Connected, planned: Vec<Planned>) -> [
     }
     mirrors
 }
+
+/// What may wait for all mirrors of a worker: for each of many thousand short connections, a server that does not answer would
+/// keep for seconds what it is to be sent.
+const MOST_WAITING: usize = 1 << 30;
+
+/// Which part of the descriptors may be in use when a mirror begins: clients come first.
+const DESCRIPTORS: (u64, u64) = (3, 4);
 
 /// What one lane tells its mirrors.
 #[derive(Debug, Default)]
@@ -130,6 +147,14 @@ enum Role {
     Sent,
     /// What its replies are compared with.
     Expected,
+}
+
+/// The kernel gives the lowest number that is free, so the one that it gave last says how many are in use.
+fn has_descriptors_to_spare(connected: &Connected) -> bool {
+    let number = connected.socket.stream().as_fd().as_raw_fd().unsigned_abs();
+    let (part, whole) = DESCRIPTORS;
+    let limit = getrlimit(Resource::Nofile).current;
+    limit.is_none_or(|limit| u64::from(number) < limit / whole * part)
 }
 
 impl Mirrors {
@@ -224,9 +249,9 @@ impl Drop for Mirror {
 }
 
 impl Feed {
-    fn new(lag: usize, compared: bool) -> Self {
+    fn new(queue: Queue, lag: usize, compared: bool) -> Self {
         Self {
-            queue: Queue::default(),
+            queue,
             lag,
             stage: Stage::Open,
             waker: None,
@@ -274,7 +299,7 @@ impl Feed {
         if self.is_over() {
             return false;
         }
-        if self.queue.len() + more > self.lag {
+        if self.queue.len() + more > self.lag || self.queue.len_of_worker() + more > MOST_WAITING {
             self.drop_behind();
             return false;
         }
@@ -282,7 +307,7 @@ impl Feed {
     }
 
     fn drop_behind(&mut self) {
-        self.queue = Queue::default();
+        self.queue.clear();
         if !self.is_over() {
             self.stage = Stage::Lagged;
         }
@@ -329,7 +354,7 @@ mod tests {
     use super::*;
 
     fn feed(lag: usize) -> Feed {
-        Feed::new(lag, false)
+        Feed::new(Queue::default(), lag, false)
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What a mirror is still to be sent, in its order: bytes in memory, and pipes whose pages the primary's had, too.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use crate::channel::Channel;
@@ -17,6 +19,8 @@ const PIECE: usize = 16 << 10;
 pub(super) struct Queue {
     pieces: VecDeque<Piece>,
     bytes: usize,
+    /// What waits in all queues of the worker.
+    of_worker: Rc<Cell<usize>>,
 }
 
 #[derive(Debug)]
@@ -26,9 +30,22 @@ enum Piece {
 }
 
 impl Queue {
+    pub fn new(of_worker: &Rc<Cell<usize>>) -> Self {
+        Self {
+            pieces: VecDeque::new(),
+            bytes: 0,
+            of_worker: Rc::clone(of_worker),
+        }
+    }
+
     /// Bytes that wait.
     pub fn len(&self) -> usize {
         self.bytes
+    }
+
+    /// The same of all queues of the worker.
+    pub fn len_of_worker(&self) -> usize {
+        self.of_worker.get()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -36,7 +53,7 @@ impl Queue {
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
-        self.bytes += bytes.len();
+        self.add(bytes.len());
         if let Some(Piece::Bytes { bytes: last, .. }) = self.pieces.back_mut()
             && last.capacity() - last.len() >= bytes.len()
         {
@@ -48,7 +65,7 @@ impl Queue {
     }
 
     pub fn push_pipe(&mut self, pipe: Lent) {
-        self.bytes += pipe.owed();
+        self.add(pipe.owed());
         self.pieces.push_back(Piece::Pipe(pipe));
     }
 
@@ -77,18 +94,18 @@ impl Queue {
                 let taken = ready!(channel.poll_send(cx, &bytes[*sent..]))?;
                 *sent += taken;
                 moved.copied = taken as u64;
-                self.bytes -= taken;
                 if *sent == bytes.len() {
                     self.pieces.pop_front();
                 }
+                self.remove(taken);
             }
             Some(Piece::Pipe(pipe)) => match ready!(channel.poll_drain(cx, pipe)) {
                 Ok(taken) => {
                     moved.spliced = taken as u64;
-                    self.bytes -= taken;
                     if pipe.owed() == 0 {
                         self.pieces.pop_front();
                     }
+                    self.remove(taken);
                 }
                 // TLS, or a kernel that does not splice to this socket.
                 Err(error) if refuses_splice(&error) => {
@@ -99,6 +116,30 @@ impl Queue {
             },
         }
         Poll::Ready(Ok(moved))
+    }
+}
+
+impl Queue {
+    /// Nothing of it is wanted any more.
+    pub fn clear(&mut self) {
+        self.remove(self.bytes);
+        self.pieces = VecDeque::new();
+    }
+
+    fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.of_worker.set(self.of_worker.get() + bytes);
+    }
+
+    fn remove(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.of_worker.set(self.of_worker.get() - bytes);
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -133,7 +174,8 @@ mod tests {
 
     #[test]
     fn messages_share_a_piece_while_it_has_room() {
-        let mut queue = Queue::default();
+        let of_worker = Rc::default();
+        let mut queue = Queue::new(&of_worker);
         (0..100).for_each(|_| queue.push(&[0; 1000]));
         assert_eq!(queue.len(), 100_000);
         assert!(
@@ -141,5 +183,8 @@ mod tests {
             "{}",
             queue.pieces.len()
         );
+        assert_eq!(of_worker.get(), 100_000);
+        drop(queue);
+        assert_eq!(of_worker.get(), 0);
     }
 }
