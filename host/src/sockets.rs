@@ -18,7 +18,8 @@ pub fn problems(before: Option<&Config>, config: &Config) -> Vec<String> {
     for listener in &config.listeners {
         let old = before.and_then(|before| before.listeners.iter().find(|old| old.name == listener.name));
         let old = old.filter(|old| old.address == listener.address).map(|old| &old.socket);
-        problems.extend(of_listener(old.unwrap_or(&ListenerSocket::default()), listener));
+        let nothing = ListenerSocket::default();
+        problems.extend(of_listener(old.unwrap_or(&nothing), listener));
     }
     problems.extend(of_upstreams(before, config));
     problems
@@ -165,10 +166,7 @@ fn listed(names: &str) -> String {
 }
 
 /// Does something as a process that has given its capabilities away. They are a thread's own (capabilities(7)).
-fn without_privileges<T: Send>(work: impl FnOnce() -> T + Send) -> T
-where
-    T: Default,
-{
+fn without_privileges<T: Default + Send>(work: impl FnOnce() -> T + Send) -> T {
     let there = || {
         if let Ok(mut sets) = capabilities(None) {
             sets.effective = CapabilitySet::empty();

@@ -19,6 +19,7 @@ mod record;
 mod stages;
 
 use std::future::poll_fn;
+use std::mem;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -93,6 +94,7 @@ async fn reach(
     let mut routed = route::choose(worker, inspected, record.here()).await?;
     record.routed(&routed);
     record.here().routed(&routed);
+    let measured = worker.measured();
     match treatment::begin(worker, &record.subject(&routed)) {
         Ok(courses) if courses.are_none() => {}
         Ok(courses) => routed.treatment.get_or_insert_default().courses = courses,
@@ -109,10 +111,26 @@ async fn reach(
         }
     }
     let mut connected = upstream::connect(worker, routed, record.here()).await?;
+    // From here on, its relay looks for other measures.
+    if measured != worker.measured() {
+        treat_anew(worker, record, &mut connected.routed);
+    }
     treatment::mirror::begin(worker, &mut connected);
     record.connected(&connected);
     record.here().connected(&connected, record.connect());
     Ok((connected, admitted))
+}
+
+/// There are other measures than when it was routed.
+fn treat_anew(worker: &Worker, record: &Record, routed: &mut Routed) {
+    let before = routed
+        .treatment
+        .as_mut()
+        .map(|treatment| mem::take(&mut treatment.courses));
+    let courses = treatment::renew(worker, &record.subject(routed), before.unwrap_or_default());
+    if !courses.are_none() {
+        routed.treatment.get_or_insert_default().courses = courses;
+    }
 }
 
 #[cfg(test)]

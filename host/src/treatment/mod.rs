@@ -1,9 +1,10 @@
-//! What is done to the bytes of a connection besides passing them on: how fast they may go, and how many there may be.
+//! What is done to the bytes of a connection besides passing them on.
 //!
 //! ```text
 //! config::TreatmentConfig --once--> Regimen    with what its connections share: buckets, quotas
 //! listener, route, upstream, filter, measures -> begin() -> Courses { up, down }    for one connection
-//! relay: a lane asks its Course whether it may read, and how much; and tells it what it has read
+//! relay: a lane asks its Course whether it may read, and how much; and tells it what it has read (bandwidth, quotas)
+//!        filters -> mirrors: who is sent the same -> faults: what becomes of it on its way -> the sink
 //! ```
 //!
 //! A connection that nothing is done to has no course, and its lanes look at nothing else. What operators ask for while the

@@ -56,6 +56,8 @@ pub async fn add(
     let added = state.desk.measures().add(scope, treatment, time);
     let measure =
         added.map_err(|error| Refused::conflict(error.to_string(), "DELETE /v1/measures/ID takes one back"))?;
+    // Where a worker is busy, it holds a little later.
+    let _ = state.desk.settled().await;
     tracing::info!(measure = measure.id, scope = ?measure.scope, treatment = %new.treatment, "a measure is in force");
     Ok((StatusCode::CREATED, Json(said(&measure))))
 }
@@ -74,6 +76,7 @@ pub async fn add(
 pub async fn remove(Given(state): Given<State>, Named(id): Named<u64>) -> Result<Json<said::Measure>, Refused> {
     let removed = state.desk.measures().remove(id);
     let measure = removed.ok_or_else(|| Refused::missing("measure", &id.to_string(), "/v1/measures"))?;
+    let _ = state.desk.settled().await;
     tracing::info!(measure = id, "a measure is taken back");
     Ok(Json(said(&measure)))
 }
