@@ -33,6 +33,7 @@ pub mod admin;
 pub mod artifacts;
 pub mod browser;
 pub mod bytes;
+pub mod captures;
 pub mod certificates;
 pub mod collector;
 pub mod command;

@@ -52,6 +52,7 @@ documents! {
     routing_by_name: "examples/10-sni-routing/README.md",
     tls: "examples/11-tls/README.md",
     admin: "docs/admin.md",
+    capture: "docs/capture.md",
     faults: "docs/faults.md",
     filters_in_production: "docs/filters-in-production.md",
     filter_commands: "docs/filter-cli.md",
@@ -81,6 +82,7 @@ fn no_document_is_forgotten() {
     let mut found = [
         "README.md",
         "docs/admin.md",
+        "docs/capture.md",
         "docs/faults.md",
         "docs/filter-cli.md",
         "docs/filters-in-production.md",

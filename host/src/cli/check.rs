@@ -80,6 +80,7 @@ fn check_file(path: &Path, against: Option<&Against>, token_file: Option<&Path>)
         }
     }
     problems.extend(server::check_certificates(&config));
+    problems.extend(server::check_captures(&config));
     let of_files = problems.len();
     problems.extend(server::check_sockets(&config));
     for problem in &problems {

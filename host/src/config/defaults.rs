@@ -235,3 +235,13 @@ pub const CLIENT_AUTH_REQUIRED: bool = true;
 
 /// Encryption to somebody unknown protects from those only who listen.
 pub const TLS_VERIFY: bool = true;
+
+/// All of what a worker reads at once.
+pub const CAPTURE_SNAP: usize = 64 << 10;
+
+/// Wireshark opens it at once, and eight of them are what any disk has.
+pub const CAPTURE_FILE_SIZE: u64 = 64 << 20;
+pub const CAPTURE_FILES: u32 = 8;
+
+/// The last requests and answers of nearly any protocol; of ten thousand connections 640 MiB.
+pub const CAPTURE_MEMORY: u64 = 64 << 10;

@@ -7,6 +7,7 @@
 mod address;
 mod alpn_name;
 mod at_limit;
+mod capture;
 pub mod defaults;
 mod destination;
 mod diagnostics;
@@ -61,6 +62,7 @@ use std::time::Duration;
 
 use crate::digest::Digest;
 pub use address::{Address, AddressError, ListenAddress};
+pub use capture::{CaptureConfig, CaptureFiles, CaptureFormat, CaptureLegs, CaptureOnly};
 pub use destination::{Destination, may_be};
 pub use diagnostics::Problems;
 pub use faults::{Distribution, FaultConfig, FaultKind, WHOLE};

@@ -220,6 +220,21 @@ pub(super) const ALPN_NAME: RangeInclusive<usize> = 1..=255;
 /// Down to one in a thousand, and to none for an upstream that is being emptied.
 pub(super) const SHARE: RangeInclusive<i64> = 0..=1_000;
 
+/// None is a capture of sizes and times; more than a worker reads at once there is not.
+pub(super) const CAPTURE_SNAP: RangeInclusive<Size> = Size(0)..=Size(64 << 10);
+
+/// From more than one record with all that is around it to what no program opens any more.
+pub(super) const CAPTURE_FILE_SIZE: RangeInclusive<Size> = Size(256 << 10)..=Size(64 << 30);
+
+/// More are no ring any more.
+pub(super) const CAPTURE_FILES: RangeInclusive<i64> = 1..=10_000;
+
+/// Of one connection: on a disk, and in memory.
+pub(super) const CAPTURE_BYTES: RangeInclusive<Size> = Size(1)..=Size(1 << 50);
+pub(super) const CAPTURE_MEMORY: RangeInclusive<Size> = Size(1)..=Size(16 << 20);
+
+/// Less than one is none; a hundred is every connection.
+pub(super) const CAPTURE_SHARE: RangeInclusive<Percentage> = Percentage(1)..=Percentage(100);
 /// Less than one is none; a hundred is everybody.
 pub(super) const MIRROR_SHARE: RangeInclusive<Percentage> = Percentage(1)..=Percentage(100);
 

@@ -9,9 +9,10 @@ use super::rate::Rate;
 use super::units::{Size, period};
 use super::word::{Word, Words};
 use super::{
-    AccessLogConfig, AdminConfig, Config, FaultConfig, FaultKind, FilterConfig, Health, Limits, ListenerConfig,
-    ListenerSocket, LogFormat, Pull, RouteConfig, RouteTarget, ServerConfig, ServerPlace, SocketFile, SocketOptions,
-    TemplatePart, TimeoutChanges, Timeouts, TlsIn, TlsOut, TreatmentConfig, Trusted, UpstreamConfig, Vigilance, WHOLE,
+    AccessLogConfig, AdminConfig, CaptureConfig, Config, FaultConfig, FaultKind, FilterConfig, Health, Limits,
+    ListenerConfig, ListenerSocket, LogFormat, Pull, RouteConfig, RouteTarget, ServerConfig, ServerPlace, SocketFile,
+    SocketOptions, TemplatePart, TimeoutChanges, Timeouts, TlsIn, TlsOut, TreatmentConfig, Trusted, UpstreamConfig,
+    Vigilance, WHOLE,
 };
 
 impl Config {
@@ -278,10 +279,27 @@ fn treatment(config: &TreatmentConfig) -> Option<Json> {
         there(json!({
             "bandwidth": several(bandwidth),
             "quota": several(quotas),
+            "capture": several(config.captures.iter().map(capture)),
             "faults": several(config.faults.iter().map(fault)),
             "mirror": several(mirrors),
         }))
     })
+}
+
+fn capture(config: &CaptureConfig) -> Json {
+    let files = &config.files;
+    there(json!({
+        "directory": files.directory,
+        "format": word(files.format),
+        "legs": word(config.legs),
+        "snap": Size(config.snap as u64).to_string(),
+        "file-size": Size(files.size).to_string(),
+        "files": files.count,
+        "longest": config.longest.map(period),
+        "bytes": config.bytes.map(|bytes| Size(bytes).to_string()),
+        "share": format!("{}%", config.share),
+        "only": config.only.map(word),
+    }))
 }
 
 fn fault(config: &FaultConfig) -> Json {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{FaultConfig, MirrorConfig};
+use super::{CaptureConfig, FaultConfig, MirrorConfig};
 
 /// What a listener, a route, an upstream or an operator asks for. All that apply to a connection add up; the default is nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -11,6 +11,8 @@ pub struct TreatmentConfig {
     pub bandwidth: Vec<Bandwidth>,
     /// All of them hold.
     pub quotas: Vec<Quota>,
+    /// Where connections are written down.
+    pub captures: Vec<CaptureConfig>,
     /// Bytes go through all of them, in this order.
     pub faults: Vec<FaultConfig>,
     /// Of connections that begin: what is there already is not copied.

@@ -9,8 +9,8 @@ use super::file::{Close, Fate, Kind, When};
 use super::reader::{Read, Value};
 use super::suggest;
 use super::{
-    Accept, AtBudget, Balance, Connect, Directions, Distribution, Grant, OnDown, OnError, Per, ProxyVersion, Refusal,
-    SentTlv, TlsStart, TlsVersion, Transparent,
+    Accept, AtBudget, Balance, CaptureFormat, CaptureLegs, CaptureOnly, Connect, Directions, Distribution, Grant,
+    OnDown, OnError, Per, ProxyVersion, Refusal, SentTlv, TlsStart, TlsVersion, Transparent,
 };
 use crate::protocol::Protocol;
 
@@ -77,6 +77,24 @@ impl Words for Per {
         ("key", Self::Key),
         ("all", Self::All),
     ];
+}
+
+impl Words for CaptureFormat {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("pcapng", Self::Pcapng), ("text", Self::Text), ("hex", Self::Hex)];
+}
+
+impl Words for CaptureLegs {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("both", Self::Both),
+        ("client", Self::Client),
+        ("upstream", Self::Upstream),
+        ("filtered", Self::Filtered),
+    ];
+}
+
+impl Words for CaptureOnly {
+    const WORDS: &'static [(&'static str, Self)] = &[("abnormal", Self::Abnormal)];
 }
 
 impl Words for Kind {

@@ -12,6 +12,7 @@
 //! outcome      close and record    -> Outcome    { stage x cause x side } -> log, observers
 //! ```
 
+mod captured;
 mod close;
 mod live;
 mod notes;
@@ -46,6 +47,7 @@ pub async fn serve(worker: Rc<Worker>, mut accepted: Box<Accepted>, counted: Cou
     .await;
     worker.traffic().accepted();
     let mut record = Record::of(&mut accepted);
+    record.may_be_captured(&worker, &accepted);
     let outcome = journey(&worker, accepted, &mut record).await;
     record.finish(outcome);
     drop(counted);
@@ -110,6 +112,7 @@ async fn reach(
             return Err(Outcome::new(Stage::Route, Cause::Fault, None));
         }
     }
+    record.will_be_captured(worker, &routed);
     let mut connected = upstream::connect(worker, routed, record.here()).await?;
     // From here on, its relay looks for other measures.
     if measured != worker.measured() {
@@ -117,6 +120,7 @@ async fn reach(
     }
     treatment::mirror::begin(worker, &mut connected);
     record.connected(&connected);
+    record.is_captured(&connected);
     record.here().connected(&connected, record.connect());
     Ok((connected, admitted))
 }

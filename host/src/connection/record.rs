@@ -3,6 +3,7 @@
 use std::mem;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,25 +18,26 @@ use crate::route::rules::Target;
 use crate::sys::{Peer, TcpInfo, tcp_info};
 use crate::transparent;
 use crate::treatment::Subject;
+use crate::treatment::capture::{Capture, Recording};
 use crate::upstream::{Connected, Server, Upstream};
 
 /// What is known of a connection so far. It is recorded when this is dropped, so exactly once, whatever happens.
 pub(super) struct Record {
-    id: u64,
-    listener: Arc<Listener>,
-    client: Option<SocketAddr>,
+    pub(super) id: u64,
+    pub(super) listener: Arc<Listener>,
+    pub(super) client: Option<SocketAddr>,
     started: Instant,
     observed: bool,
-    facts: Option<Arc<Facts>>,
+    pub(super) facts: Option<Arc<Facts>>,
     /// Present where it has filters.
     filtered: Option<Box<Filtered>>,
-    upstream: Option<Arc<Upstream>>,
-    server: Option<Arc<Server>>,
+    pub(super) upstream: Option<Arc<Upstream>>,
+    pub(super) server: Option<Arc<Server>>,
     /// Its number, from 1, and shorter than it may be: no file has as many, and every connection keeps this.
-    route: Option<NonZeroU32>,
-    up: Moved,
-    down: Moved,
-    outcome: Outcome,
+    pub(super) route: Option<NonZeroU32>,
+    pub(super) up: Moved,
+    pub(super) down: Moved,
+    pub(super) outcome: Outcome,
     /// From the choice of an upstream until a server had answered; before that, when it was chosen, since the beginning.
     connect: Took,
     /// From then until its first byte.
@@ -43,6 +45,8 @@ pub(super) struct Record {
     /// Present where there is an access log to tell it to.
     details: Option<Box<Details>>,
     here: Here,
+    /// Present where it is captured, or was, or may be.
+    pub(super) recording: Option<Rc<Recording>>,
 }
 
 /// In whole microseconds, as the access log says it, so that what is counted is what is told; or nothing. Half the size of an
@@ -100,6 +104,7 @@ impl Record {
             first_byte: Took::NOTHING,
             details: accepted.listener.access_log.as_ref().map(|_| Box::default()),
             here: mem::take(&mut accepted.here),
+            recording: None,
         }
     }
 
@@ -221,7 +226,7 @@ impl Record {
         }
     }
 
-    fn route(&self) -> Option<&str> {
+    pub(super) fn route(&self) -> Option<&str> {
         self.route
             .map(|route| self.listener.rules.name(route.get() as usize - 1))
     }
@@ -390,6 +395,10 @@ impl Watched for Record {
     fn subject<'a>(&'a self, connected: &'a Connected) -> Subject<'a> {
         Self::subject(self, &connected.routed)
     }
+
+    fn is_captured_by(&mut self, connected: &Connected, captures: &[Arc<Capture>]) {
+        self.capture(connected, captures);
+    }
 }
 
 impl Drop for Record {
@@ -405,6 +414,7 @@ impl Drop for Record {
         self.log(duration);
         self.count(duration);
         self.here.ended(|| self.past(duration));
+        self.end_capture(duration);
         if let Some(filtered) = &self.filtered {
             filtered.ended(end(self.outcome, self.down.total() > 0));
         }

@@ -287,6 +287,7 @@ pub async fn secure(
         linger::end(worker, &accepted.socket).await;
         return Err(ended(Cause::Limited));
     };
+    accepted.socket.take_back(seen.len());
     let handshake = tls::accept(accepted.socket.stream(), seen, terminator.current());
     let cause = match worker.timers().before(deadline, handshake).await {
         Ok(Ok(session)) => {

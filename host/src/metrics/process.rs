@@ -20,6 +20,7 @@ pub fn write(process: Option<&ProcessSeen>, families: &mut Families<'_, '_>) -> 
     loads(process, families)?;
     workers(process, families)?;
     pipes(process, families)?;
+    captures(process, families)?;
     usage(process, families)
 }
 
@@ -95,6 +96,26 @@ fn pipes(process: &ProcessSeen, families: &mut Families<'_, '_>) -> fmt::Result 
                 .map(|(_, pulse)| pulse.pipes.refusals)
                 .sum::<u64>(),
         ),
+    )
+}
+
+fn captures(process: &ProcessSeen, families: &mut Families<'_, '_>) -> fmt::Result {
+    let recorded = process.recorded;
+    families.counters(
+        "spliceway_capture_records",
+        "What captures were told of connections, and was written, or was dropped since it came faster than that.",
+        [("written", recorded.events), ("dropped", recorded.lost)]
+            .map(|(result, count)| (vec![("result", result)], count)),
+    )?;
+    families.counters(
+        "spliceway_capture_bytes",
+        "Written to the files of captures.",
+        alone(recorded.bytes),
+    )?;
+    families.counters(
+        "spliceway_capture_failures",
+        "How often a file of a capture could not be written.",
+        alone(recorded.failures),
     )
 }
 

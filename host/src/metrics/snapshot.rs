@@ -9,6 +9,7 @@ use crate::filter::{Filter, Reading, Totals};
 use crate::in_force::{InForce, Listening};
 use crate::observe::{Loads, Pulse, Seen, Sums, Vitals};
 use crate::sys::{Usage, usage};
+use crate::treatment::capture::{Recorded, recorded};
 use crate::upstream::{ServerSeen, State, UpstreamSeen, Upstreams};
 
 /// How many servers a page has. Each is 15 lines, and whoever looks at so many looks at their upstreams.
@@ -45,6 +46,8 @@ pub struct ProcessSeen {
     /// What their connections have moved, those that are open among them.
     pub moved: Vec<Sums>,
     pub usage: Usage,
+    /// By captures.
+    pub recorded: Recorded,
 }
 
 #[derive(Debug)]
@@ -102,6 +105,7 @@ impl ProcessSeen {
             workers: workers.map(|(worker, pulse)| (worker.to_string(), pulse)).collect(),
             moved: vitals.moved().collect(),
             usage: usage(),
+            recorded: recorded(),
         }
     }
 }

@@ -47,6 +47,11 @@ impl Tools<'_> {
             .is_some_and(|error| !self.source.had_finished(error))
     }
 
+    /// Somebody wants to know what goes through either socket.
+    fn is_captured(&self) -> bool {
+        self.source.is_tapped() || self.sink.is_tapped()
+    }
+
     /// When this lane is complete, both sockets are closed.
     fn is_last(&self) -> bool {
         self.other.is_complete() && !self.winding_down
@@ -106,6 +111,8 @@ pub enum Copying {
     Small,
     /// There was no pipe to be had for bulk.
     NoPipe,
+    /// The connection is captured: it is spliced again when that is over.
+    Captured,
     /// The kernel refused to splice these sockets, or TLS did; it stays so.
     Refused,
     /// Faults do something to them.
@@ -477,7 +484,9 @@ impl Lane {
     fn expect_bulk(&mut self) {
         match &mut self.path {
             Path::Copy(Copying::Refused | Copying::Faults) => {}
-            Path::Copy(Copying::Small | Copying::NoPipe) => self.path = Path::Splice { pipe: None, small: 0 },
+            Path::Copy(Copying::Small | Copying::NoPipe | Copying::Captured) => {
+                self.path = Path::Splice { pipe: None, small: 0 }
+            }
             Path::Splice { small, .. } => *small = 0,
         }
     }
@@ -523,7 +532,9 @@ impl Lane {
         let Path::Splice { pipe: held, small } = &mut self.path else {
             return self.poll_copy(cx, tools, most);
         };
-        let lent = if *small < SMALL_IN_A_ROW {
+        let lent = if tools.is_captured() {
+            Err(Copying::Captured)
+        } else if *small < SMALL_IN_A_ROW {
             let lent = held.take().or_else(|| tools.worker.pipes().lend());
             lent.ok_or(Copying::NoPipe)
         } else {

@@ -30,6 +30,7 @@ use crate::flow::{Direction, Side};
 use crate::linger;
 use crate::observe::Moved;
 use crate::sys::Coarse;
+use crate::treatment::capture::Capture;
 use crate::treatment::{self, Courses, Subject};
 use crate::upstream::Connected;
 use crate::worker::{Elapsed, Worker};
@@ -78,6 +79,9 @@ pub trait Watched {
 
     /// By what it is found out what is to be done to it.
     fn subject<'a>(&'a self, connected: &'a Connected) -> Subject<'a>;
+
+    /// It is written down by these from now on, and by no others.
+    fn is_captured_by(&mut self, connected: &Connected, captures: &[Arc<Capture>]);
 }
 
 /// Runs until the connection has ended. `watched` is told how much has moved, each time that it has lived for `every` again.
@@ -196,7 +200,7 @@ impl<'a> Relay<'a> {
     }
 
     /// There are other measures than before.
-    fn treat(&mut self, watched: &dyn Watched) {
+    fn treat(&mut self, watched: &mut dyn Watched) {
         self.measured = self.worker.measured();
         let before = Courses {
             up: self.up.leave_course(),
@@ -205,6 +209,8 @@ impl<'a> Relay<'a> {
         let Courses { up, down } = treatment::renew(self.worker, &watched.subject(self.connected), before);
         self.up.follow(up);
         self.down.follow(down);
+        let captures = treatment::captures(self.worker, &watched.subject(self.connected));
+        watched.is_captured_by(self.connected, &captures);
     }
 
     fn standing(&self) -> Standing<'_> {

@@ -12,6 +12,7 @@ use crate::filter::{About, Engine, Filter};
 use crate::in_force::InForce;
 use crate::sockets;
 use crate::tls::{Originator, Terminator};
+use crate::treatment::capture;
 use crate::upstream::{self, Upstreams};
 
 /// What each of a configuration's filters is, or what keeps it from loading: it is compiled, and its `init` is run.
@@ -38,6 +39,7 @@ pub fn check_filters(config: &Config) -> Vec<Result<About, String>> {
 pub fn rehearse(in_force: &InForce, config: &Config, engine: Option<Engine>) -> Vec<String> {
     let old = &in_force.config;
     let mut problems = said(listener_problems(config));
+    problems.extend(check_captures(config));
     if let Err(errors) = upstream::prepare(&in_force.upstreams, old, config) {
         problems.extend(errors.iter().map(|error| format!("{error:#}")));
     }
@@ -75,6 +77,22 @@ pub fn check_certificates(config: &Config) -> Vec<String> {
         Some((format!("upstream \"{}\"", upstream.name), error))
     });
     said(listener_problems(config).chain(upstreams))
+}
+
+/// What keeps captures from being written: their directories are looked at.
+pub fn check_captures(config: &Config) -> Vec<String> {
+    let listeners = config.listeners.iter().flat_map(|listener| {
+        let whose = format!("listener \"{}\"", listener.name);
+        let routes = listener.routes.iter().map(move |route| {
+            let whose = format!("listener \"{}\", route \"{}\"", listener.name, route.name);
+            (whose, &route.treatment)
+        });
+        std::iter::once((whose, &listener.treatment)).chain(routes)
+    });
+    let upstreams = config.upstreams.iter();
+    let upstreams = upstreams.map(|upstream| (format!("upstream \"{}\"", upstream.name), &upstream.treatment));
+    let problems = listeners.chain(upstreams);
+    said(problems.filter_map(|(whose, treatment)| Some((whose, capture::check(treatment).err()?))))
 }
 
 /// Everything that keeps their sockets from being what they are to be.

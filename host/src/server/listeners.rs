@@ -104,7 +104,11 @@ impl Common<'_> {
         let listener = Listener {
             name: config.name.as_str().into(),
             observers: observers.filter(|_| !filters.is_empty()),
-            tells: !filters.is_empty() || access_log.is_some() || self.tells_servers || self.is_asked,
+            tells: !filters.is_empty()
+                || access_log.is_some()
+                || self.tells_servers
+                || self.is_asked
+                || is_captured(config),
             with_ja4: !filters.is_empty() || access_log.as_ref().is_some_and(AccessLog::wants_ja4),
             targets: targets.collect(),
             transparent: config.transparent,
@@ -136,6 +140,13 @@ impl Common<'_> {
     fn find(&self, name: &str) -> Option<Arc<Upstream>> {
         self.all.iter().find(|upstream| **upstream.name() == *name).cloned()
     }
+}
+
+/// Whether a capture says of its connections what they are.
+fn is_captured(config: &ListenerConfig) -> bool {
+    let routes = config.routes.iter().map(|route| &route.treatment);
+    let mut treatments = std::iter::once(&config.treatment).chain(routes);
+    treatments.any(|treatment| !treatment.captures.is_empty())
 }
 
 /// Of each route. One that stays as it was keeps what its connections share.

@@ -39,11 +39,11 @@ use crate::listener::{self, Crew, Listener, Post};
 use crate::observe::{AccessLog, Telemetry, Vitals};
 use crate::reload::Plan;
 use crate::supervisor;
-use crate::treatment::Measures;
+use crate::treatment::{Measures, capture};
 use crate::upstream::{self, Keeper};
 use crate::watch::watch;
 use crate::{http, metrics, sockets, tls};
-pub use check::{check_certificates, check_filters, check_sockets};
+pub use check::{check_captures, check_certificates, check_filters, check_sockets};
 use filters::load_filters;
 use listeners::{Common, Shared, tells_servers};
 pub use orders::{Desk, Ending, Orders, Planned, Silent};
@@ -297,6 +297,9 @@ impl Server {
         if let Some(account) = &config.process.user {
             privileges::give_away(account)?;
         }
+        // As who it is from now on.
+        let problems = check_captures(config);
+        anyhow::ensure!(problems.is_empty(), problems.join("\n"));
         let most = most_connections(descriptors, workers * config.listeners.len());
         if let Some(configured) = config.limits.connections.filter(|limit| *limit as usize > most) {
             tracing::warn!(
@@ -567,6 +570,7 @@ impl Server {
         if timeout(LAST_WORDS, narrated).await.is_err() {
             tracing::warn!("the end of the access log is lost: it could not be written in time");
         }
+        capture::close_all(LAST_WORDS).await;
         for filter in &in_force.filters {
             filter.log_metrics();
             filter.log_tallies();

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 
+use super::check::check_captures;
 use super::filters::load_filter;
 use super::listeners::{Before, Common, Made, Shared, tells_servers};
 use super::orders::Planned;
@@ -102,7 +103,7 @@ impl Server {
     /// Everything that can fail, all of it, so that whoever has made mistakes hears of all of them.
     async fn prepare(&self, in_force: &InForce, config: &Config) -> Result<Prepared, Vec<String>> {
         let old = &in_force.config;
-        let mut problems = Vec::new();
+        let mut problems = check_captures(config);
         let engine = match (&self.engine, config.filters.is_empty()) {
             (Some(engine), _) => Some(engine.clone()),
             (None, true) => None,

@@ -11,6 +11,7 @@
 //! process runs is a [`Measure`]: connections look for those that mean them when there are others than before.
 
 mod bucket;
+pub mod capture;
 mod clock;
 mod course;
 pub mod faults;
@@ -31,6 +32,7 @@ pub use subject::{Prescription, Subject};
 
 use crate::flow::Direction;
 use crate::worker::Worker;
+use capture::Capture;
 use faults::Hit;
 use sharing::Whose;
 
@@ -102,6 +104,16 @@ pub fn renew(worker: &Worker, subject: &Subject<'_>, before: Courses) -> Courses
     let regimens = subject.regimens(worker);
     let hits = hits(&regimens, subject);
     courses(&regimens, &Whose::of(subject), &hits, before)
+}
+
+/// Where a connection is written down.
+pub fn captures(worker: &Worker, subject: &Subject<'_>) -> Vec<Arc<Capture>> {
+    let regimens = subject.regimens(worker);
+    regimens
+        .iter()
+        .flat_map(|regimen| regimen.captures())
+        .cloned()
+        .collect()
 }
 
 /// Of all faults.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::bucket::Bucket;
+use super::capture::Capture;
 use super::clock::{self, Nanos};
 use super::faults::{Fault, Hit};
 use super::quota::Allowance;
@@ -15,6 +16,7 @@ pub struct Regimen {
     config: TreatmentConfig,
     bandwidth: Vec<Pace>,
     quotas: Vec<Sharing<Allowance>>,
+    captures: Vec<Arc<Capture>>,
     faults: Vec<Arc<Fault>>,
 }
 
@@ -41,6 +43,7 @@ impl Regimen {
             bandwidth: config.bandwidth.iter().map(pace).collect(),
             faults: config.faults.iter().cloned().map(Fault::new).map(Arc::new).collect(),
             quotas: config.quotas.iter().map(|quota| Sharing::new(quota.per)).collect(),
+            captures: config.captures.iter().map(Capture::new).collect(),
             config,
         }
     }
@@ -72,6 +75,11 @@ impl Regimen {
     pub fn admits(&self, whose: &Whose) -> bool {
         let now = clock::now();
         self.allowances(whose).all(|(_, allowance)| allowance.admits(now))
+    }
+
+    /// Where its connections are written down.
+    pub fn captures(&self) -> &[Arc<Capture>] {
+        &self.captures
     }
 
     /// Of a new connection.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
+use super::capture;
 use super::measure::Measure;
 use super::regimen::Regimen;
 use crate::config::part;
@@ -52,6 +53,7 @@ impl Prescription {
             return Ok(regimen);
         }
         let config = part::typed_treatment(typed).map_err(|problems| problems.to_string())?;
+        capture::check(&config).map_err(|error| format!("{error:#}"))?;
         let regimen = Arc::new(Regimen::new(config));
         let mut known = known();
         if known.len() >= REMEMBERED {

@@ -17,6 +17,7 @@ use crate::linger;
 use crate::relay::{Ending, Transfer};
 use crate::sys::{self, Coarse, Manner, Peer, Source, Stream};
 use crate::transparent::Through;
+use crate::treatment::capture;
 use crate::worker::{Elapsed, Worker};
 
 /// A connection with both of its sockets, made from [`Routed`] alone.
@@ -52,7 +53,11 @@ pub async fn connect(worker: &Worker, mut routed: Routed, here: &Here) -> Result
     let failure = match dialled {
         Ok((socket, place)) => {
             // Said in front of TLS.
-            routed.header.take_if(|_| socket.session().is_some());
+            if let Some(header) = routed.header.take_if(|_| socket.session().is_some())
+                && let Some(recording) = routed.client.recording()
+            {
+                recording.bytes(capture::Stream::ToUpstream, &header);
+            }
             return Ok(Connected {
                 routed,
                 socket,

@@ -119,6 +119,12 @@ impl Worker {
         self.measured.get()
     }
 
+    /// Whether one of them is a capture.
+    pub fn measures_capture(&self) -> bool {
+        let measures = self.measures.borrow();
+        measures.iter().any(|measure| !measure.regimen.captures().is_empty())
+    }
+
     /// From now on it is these.
     pub fn measure(&self, measures: InForce) {
         *self.measures.borrow_mut() = measures;

@@ -14,7 +14,7 @@ use super::super::take::{Body, Named};
 use super::connections::network;
 use super::{Any, OfBody, milliseconds};
 use crate::config::{part, shown_treatment};
-use crate::treatment::{Measure, Scope};
+use crate::treatment::{Measure, Scope, capture};
 
 /// Those that are in force.
 #[utoipa::path(
@@ -52,6 +52,8 @@ pub async fn add(
         let hint = "for example `{ \"bandwidth\": { \"down\": \"1MiB/s\" } }`";
         return Err(Refused::meaningless("the treatment does nothing", hint));
     }
+    capture::check(&treatment)
+        .map_err(|error| Refused::meaningless(format!("{error:#}"), "name a directory that the proxy may write to"))?;
     let time = new.time.as_deref().map(part::time).transpose()?;
     let added = state.desk.measures().add(scope, treatment, time);
     let measure =

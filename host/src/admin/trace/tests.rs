@@ -18,6 +18,7 @@ fn plain() -> Way {
         view: View::Nothing,
         in_place: false,
         encrypted: [false; 2],
+        captured: false,
         rate: None,
     }
 }
@@ -75,6 +76,19 @@ fn a_way_that_nobody_watches_says_why_it_is_not_spliced() {
             at(Where::Copies(Copying::Refused)),
             false,
             "copied: the kernel refused to splice these sockets",
+        ),
+        (
+            at(Where::Copies(Copying::Captured)),
+            false,
+            "copied: the connection was captured, and no bulk has come since",
+        ),
+        (
+            Way {
+                captured: true,
+                ..at(Where::Splices)
+            },
+            false,
+            "copied: the connection is captured",
         ),
         (
             Way {

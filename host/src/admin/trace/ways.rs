@@ -53,11 +53,15 @@ fn unwatched(way: &Way, tls: Option<String>) -> String {
     if let Some(tls) = tls {
         return format!("copied: the sockets cannot be spliced ({tls})");
     }
+    if way.captured {
+        return "copied: the connection is captured".to_owned();
+    }
     match way.at {
         Where::Copies(Copying::Small) if way.moved.total() == 0 => "copied: nothing has come so far",
         Where::Copies(Copying::Small) if way.moved.spliced == 0 => "copied: transfers are small so far",
         Where::Copies(Copying::Small) => "copied: transfers have become small",
         Where::Copies(Copying::NoPipe) => "copied: there was no pipe to be had",
+        Where::Copies(Copying::Captured) => "copied: the connection was captured, and no bulk has come since",
         Where::Copies(Copying::Refused) => "copied: the kernel refused to splice these sockets",
         Where::Copies(Copying::Faults) => "copied: faults do something to the bytes",
         Where::Splices | Where::Ended | Where::Broken => "spliced",

@@ -1,5 +1,6 @@
 //! `spliceway ctl`: asks a proxy that runs what it does, and tells it what to do.
 
+mod capture;
 mod measures;
 pub(super) mod table;
 
@@ -16,6 +17,7 @@ use crate::admin::said::{
     Reloaded, Server, ServerChange, ServerMode, Status, Upstream, Upstreams,
 };
 use crate::config::SCHEME;
+use capture::{Capture, capture};
 use measures::{OfMeasures, measures};
 
 #[derive(Debug, Args)]
@@ -62,6 +64,8 @@ enum Command {
     Limits(OfLimits),
     /// What is done to connections besides what the configuration says, or change it
     Measures(OfMeasures),
+    /// Write down for a while what connections say, for Wireshark or as text
+    Capture(Box<Capture>),
     /// Change which generation of a filter serves
     #[command(subcommand)]
     Filter(OnFilter),
@@ -262,6 +266,7 @@ fn question(command: Command) -> Question {
         Command::Server(change) => on_server(change),
         Command::Limits(of) => limits(of),
         Command::Measures(of) => measures(of),
+        Command::Capture(asked) => capture(*asked),
         Command::Filter(change) => {
             let (filter, what, body) = match change {
                 OnFilter::Reload { filter } => (filter, "reload", None),

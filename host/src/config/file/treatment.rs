@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 
-use super::{Bandwidth, Fault, Mirror, Quota, Several};
+use super::{Bandwidth, Capture, Fault, Mirror, Quota, Several};
 use crate::config::diagnostics::{Problems, Reported};
 use crate::config::reader::{Given, Read, Value, read_table};
 
@@ -14,6 +14,8 @@ pub struct Treatment {
     pub bandwidth: Option<Given<Several<Bandwidth>>>,
     /// How much there may be in a length of time: a table, or several that all hold.
     pub quota: Option<Given<Several<Quota>>>,
+    /// Where what connections say is written down: a table, or several.
+    pub capture: Option<Given<Several<Capture>>>,
     /// What is done to bytes on purpose, to see what becomes of those who rely on them: a table, or several, through which bytes
     /// go in this order.
     pub faults: Option<Given<Several<Fault>>>,
@@ -30,6 +32,7 @@ impl Read for Treatment {
             |table| Self {
                 bandwidth: table.optional("bandwidth"),
                 quota: table.optional("quota"),
+                capture: table.optional("capture"),
                 faults: table.optional("faults"),
                 mirror: table.optional("mirror"),
             },

@@ -3,6 +3,7 @@
 mod access_log;
 mod address;
 mod admin;
+mod capture;
 mod containment;
 mod drain;
 mod faults;

@@ -7,7 +7,7 @@ use super::super::schema;
 use super::refused;
 
 /// Where each object of the schema stands in a file, with a key that no object has.
-const PLACES: [(&str, &str); 50] = [
+const PLACES: [(&str, &str); 51] = [
     ("", "zzzzzzzz = 1"),
     ("Limits", "[limits]\nzzzzzzzz = 1"),
     ("Drain", "[drain]\nzzzzzzzz = 1"),
@@ -45,6 +45,10 @@ const PLACES: [(&str, &str); 50] = [
     (
         "Quota",
         "[[listeners]]\n[listeners.treatment]\n[listeners.treatment.quota]\nzzzzzzzz = 1",
+    ),
+    (
+        "Capture",
+        "[[listeners]]\n[listeners.treatment]\n[listeners.treatment.capture]\nzzzzzzzz = 1",
     ),
     (
         "Fault",

@@ -3,6 +3,7 @@
 mod access_log;
 mod admin;
 mod canary;
+mod capture;
 mod certificate;
 mod detection;
 mod dns;

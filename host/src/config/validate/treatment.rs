@@ -1,5 +1,6 @@
 //! `treatment` of a listener, a route and an upstream.
 
+use super::capture::capture;
 use super::faults::fault;
 use super::given::{apart, in_range, within, word_or_default};
 use super::mirror::mirror;
@@ -16,11 +17,13 @@ pub fn treatment(given: Option<Given<file::Treatment>>, problems: &mut Problems)
     let quotas = several(typed.quota, problems, quota);
     let faults = several(typed.faults, problems, fault);
     let mirrors = several(typed.mirror, problems, mirror);
+    let captures = several(typed.capture, problems, capture);
     Ok(TreatmentConfig {
         bandwidth: bandwidth?,
         quotas: quotas?,
         faults: faults?,
         mirrors: mirrors?,
+        captures: captures?,
     })
 }
 

@@ -23,11 +23,9 @@ const AHEAD: u64 = SPLICE as u64;
 impl Lane {
     /// How many bytes filters are shown in the socket; `None` where they are read to be shown.
     pub(super) fn look(&self, tools: &Tools<'_>) -> Option<usize> {
-        // What is encrypted is not what the peer means.
-        let chain = tools
-            .filters
-            .as_ref()
-            .filter(|_| tools.source.session().is_none() && !self.has_faults())?;
+        // What is encrypted is not what the peer means; and what is captured has to be read.
+        let in_place = tools.source.session().is_none() && !tools.is_captured() && !self.has_faults();
+        let chain = tools.filters.as_ref().filter(|_| in_place)?;
         if chain.skims(self.direction) {
             return Some(GLANCE);
         }

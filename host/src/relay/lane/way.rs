@@ -17,6 +17,8 @@ pub struct Way {
     pub in_place: bool,
     /// With whom TLS is spoken: what is encrypted by us cannot be spliced.
     pub encrypted: [bool; 2],
+    /// It is captured: what is has to be read.
+    pub captured: bool,
     /// Bytes a second that it is held to.
     pub rate: Option<u64>,
 }
@@ -45,7 +47,7 @@ impl Way {
             View::Nothing | View::After(_) => true,
             View::Next => self.in_place,
         };
-        self.at == Where::Splices && is_free && self.encrypted == [false; 2]
+        self.at == Where::Splices && is_free && self.encrypted == [false; 2] && !self.captured
     }
 }
 
@@ -68,13 +70,16 @@ impl Lane {
             Side::Client => client,
             Side::Upstream => upstream,
         };
-        let may_stay = filters.is_some_and(|chain| self.looks_in_place(chain)) && source.session().is_none();
+        let captured = client.is_tapped() || upstream.is_tapped();
+        let may_stay =
+            filters.is_some_and(|chain| self.looks_in_place(chain)) && source.session().is_none() && !captured;
         Way {
             moved: self.moved,
             at,
             view,
             in_place: view == View::Next && may_stay,
             encrypted,
+            captured,
             rate: self.course.as_ref().and_then(|course| course.rate()),
         }
     }
