@@ -117,6 +117,7 @@ async fn reach(
     // From here on, its relay looks for other measures.
     if measured != worker.measured() {
         treat_anew(worker, record, &mut connected.routed);
+        record.will_be_captured(worker, &connected.routed);
     }
     treatment::mirror::begin(worker, &mut connected);
     record.connected(&connected);
