@@ -165,10 +165,7 @@ fn listed(names: &str) -> String {
 }
 
 /// Does something as a process that has given its capabilities away. They are a thread's own (capabilities(7)).
-fn without_privileges<T: Send>(work: impl FnOnce() -> T + Send) -> T
-where
-    T: Default,
-{
+fn without_privileges<T: Default + Send>(work: impl FnOnce() -> T + Send) -> T {
     let there = || {
         if let Ok(mut sets) = capabilities(None) {
             sets.effective = CapabilitySet::empty();
