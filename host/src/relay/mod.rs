@@ -20,6 +20,7 @@ mod standing;
 
 use std::io;
 use std::mem;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -107,7 +108,8 @@ struct Relay<'a> {
     filters: Option<Box<Chain>>,
     deadlines: Deadlines,
     began: Instant,
-    first_byte: Option<Duration>,
+    /// Since then, in nanoseconds: half the size of a `Duration`.
+    first_byte: Option<NonZeroU64>,
     /// The worker's measures of that time are looked at.
     measured: u32,
     /// Who finished first.
@@ -270,7 +272,8 @@ impl<'a> Relay<'a> {
             cx.waker().wake_by_ref();
         }
         if self.first_byte.is_none() && self.down.moved().total() > 0 {
-            self.first_byte = Some(self.began.elapsed());
+            let elapsed = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.first_byte = NonZeroU64::new(elapsed.max(1));
         }
         match (up, down) {
             (Poll::Ready(Err(ending)), _) | (_, Poll::Ready(Err(ending))) => Poll::Ready(ending),
@@ -336,7 +339,7 @@ impl<'a> Relay<'a> {
             down: self.down.moved(),
             up_complete: self.up.is_complete(),
             down_complete: self.down.is_complete(),
-            first_byte: self.first_byte,
+            first_byte: self.first_byte.map(|nanos| Duration::from_nanos(nanos.get())),
             ending,
         }
     }
