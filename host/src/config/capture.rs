@@ -15,7 +15,7 @@ pub struct CaptureConfig {
     /// How many bytes are kept of one connection: the first ones, or the last ones where only those that end badly are written.
     /// `None` is all of them.
     pub bytes: Option<u64>,
-    /// Of the connections that it applies to, in hundredths: 1 to 100.
+    /// Of the connections that it applies to, in hundredths: 0 to 100.
     pub share: u32,
     /// Which of them are written in the end; `None`: all.
     pub only: Option<CaptureOnly>,

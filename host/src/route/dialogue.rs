@@ -187,10 +187,10 @@ impl<'a> Dialogue<'a> {
     /// Or what the contract forbids about it.
     fn chosen(&self, name: &str, options: &[Attribute]) -> Result<Chosen, String> {
         let missing = || format!("it chose the upstream \"{name}\", which the configuration does not have");
-        Ok(Chosen {
-            upstream: find(&self.accepted.listener, name).ok_or_else(missing)?,
-            asked: asked(options)?,
-        })
+        let upstream = find(&self.accepted.listener, name).ok_or_else(missing)?;
+        let asked = asked(options)?;
+        asked.prescription.check(&self.accepted.listener)?;
+        Ok(Chosen { upstream, asked })
     }
 
     fn is_over(&self) -> bool {

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use super::capture;
 use super::measure::Measure;
 use super::regimen::Regimen;
-use crate::config::part;
+use crate::config::{TreatmentConfig, part};
 use crate::filter::{Facts, Value};
 use crate::listener::Listener;
 use crate::upstream::Upstream;
@@ -62,6 +63,29 @@ impl Prescription {
         known.insert(typed.to_owned(), Arc::downgrade(&regimen));
         Ok(regimen)
     }
+
+    /// What a stranger may not ask for: files in a directory that no capture of this listener, or of its routes, has.
+    ///
+    /// # Errors
+    /// It asks for that.
+    pub fn check(&self, listener: &Listener) -> Result<(), String> {
+        let Some(asked) = &self.regimen else { return Ok(()) };
+        let own = listener.treatment.iter().chain(listener.treatments.iter().flatten());
+        let captures = own.flat_map(|regimen| &regimen.config().captures);
+        let allowed: Vec<_> = captures.map(|capture| &*capture.files.directory).collect();
+        match forbidden(asked.config(), &allowed) {
+            None => Ok(()),
+            Some(directory) => Err(format!(
+                "its option \"treatment\" captures to {}, where the listener has no capture: one with `share = \"0%\"` allows it",
+                directory.display()
+            )),
+        }
+    }
+}
+
+fn forbidden<'a>(asked: &'a TreatmentConfig, allowed: &[&Path]) -> Option<&'a Path> {
+    let mut directories = asked.captures.iter().map(|capture| &*capture.files.directory);
+    directories.find(|directory| !allowed.contains(directory))
 }
 
 impl Subject<'_> {
@@ -87,5 +111,20 @@ impl Subject<'_> {
             Value::Text(name) => Some(name),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_captures_to_where_the_configuration_does_and_nowhere_else() {
+        let asked = part::typed_treatment("{ capture = [{ directory = \"/a\" }, { directory = \"/b\" }] }").unwrap();
+        let [a, b] = ["/a", "/b"].map(Path::new);
+        assert_eq!(forbidden(&asked, &[a, b]), None);
+        assert_eq!(forbidden(&asked, &[a]), Some(b));
+        assert_eq!(forbidden(&asked, &[]), Some(a));
+        assert_eq!(forbidden(&TreatmentConfig::default(), &[]), None);
     }
 }

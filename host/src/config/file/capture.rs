@@ -41,7 +41,7 @@ pub struct Capture {
     /// How many bytes are kept of one connection, from 1B: the first ones. With `only` the last ones, in memory, up to 16MiB; then
     /// it is 64KiB where nothing is said. Without either all are kept.
     pub bytes: Option<Given<Size>>,
-    /// The share of connections that are captured, 1% to 100%.
+    /// The share of connections that are captured, 0% to 100%; 0% captures none, and lets filters ask for the directory.
     #[schemars(extend("default" = "100%"))]
     pub share: Option<Given<Percentage>>,
     /// `abnormal`: a connection is written when it has ended, if its outcome was any but `finished`.

@@ -74,7 +74,7 @@ fn what_cannot_be_meant_is_said_where_it_stands() {
         ("directory = '/a', snap = '65KiB'", "expected 0B to 64KiB"),
         ("directory = '/a', file-size = '1KiB'", "expected 256KiB to 64GiB"),
         ("directory = '/a', files = 0", "expected 1 to 10000"),
-        ("directory = '/a', share = '0%'", "expected 1% to 100%"),
+        ("directory = '/a', share = '101%'", "expected 0% to 100%"),
         ("directory = '/a', only = 'normal'", "known values: `abnormal`"),
         ("directry = '/a'", "did you mean `directory`?"),
     ] {
