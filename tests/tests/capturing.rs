@@ -408,6 +408,77 @@ fn a_connection_that_had_its_share_is_spliced_again() {
 }
 
 #[test]
+fn a_route_and_an_upstream_have_their_captures_and_others_have_none() {
+    let (of_route, of_upstream) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
+    let (only, other) = (Upstream::listen(), Upstream::listen());
+    let mut proxy = Proxy::run(&format!(
+        "[upstreams.only]\nservers = [{:?}]\n[upstreams.other]\nservers = [{:?}]\ntreatment.capture = {{ directory = {:?} }}\n\
+         [[listeners]]\nname = \"front\"\naddress = \"127.0.0.1:0\"\nupstream = \"only\"\n\
+         [[listeners.routes]]\nname = \"two\"\nclient = [\"127.0.0.2\"]\nupstream = \"only\"\ntreatment.capture = {{ directory = {:?} }}\n\
+         [[listeners.routes]]\nname = \"three\"\nclient = [\"127.0.0.3\"]\nupstream = \"other\"\n",
+        only.address(),
+        other.address(),
+        of_upstream.path(),
+        of_route.path(),
+    ))
+    .start();
+    for (last, question, upstream) in [(1, "one", &only), (2, "two", &only), (3, "three", &other)] {
+        let mut client = Client::connect_from([127, 0, 0, last], proxy.address());
+        let mut server = upstream.accept();
+        exchange(&mut client, &mut server, question.as_bytes(), b"well");
+        finish(&mut client, &mut server);
+        proxy.ended(&client);
+    }
+    proxy.signal(Signal::TERM);
+    proxy.wait();
+    for (directory, said) in [(&of_route, "two"), (&of_upstream, "three")] {
+        let captures = captured(directory.path());
+        assert_eq!(captures.len(), 1);
+        assert_eq!(captures[0].said("client"), [said.as_bytes().to_vec(), b"well".to_vec()]);
+        assert_eq!(captures[0].said("upstream")[0], said.as_bytes());
+    }
+}
+
+#[test]
+fn a_filter_has_a_connection_captured_to_where_the_configuration_allows_it_and_nowhere_else() {
+    let (allowed, elsewhere) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
+    for (directory, is_captured) in [(&allowed, true), (&elsewhere, false)] {
+        let treatment = format!("{{ capture = {{ directory = '{}' }} }}", directory.path().display());
+        let filter = format!(
+            "[filters.router]\nsource = {:?}\non-error = \"close\"\n\
+             config = {{ decision = \"route\", upstream = \"only\", options = {{ treatment = {treatment:?} }} }}\n",
+            guest("router-script")
+        );
+        let upstream = Upstream::listen();
+        let mut proxy = Proxy::run(&format!(
+            "{filter}[upstreams.only]\nservers = [{:?}]\n\
+             [[listeners]]\nname = \"front\"\naddress = \"127.0.0.1:0\"\nfilters = [\"router\"]\n\
+             treatment.capture = {{ directory = {:?}, share = \"0%\" }}\n",
+            upstream.address(),
+            allowed.path(),
+        ))
+        .start();
+        let mut client = Client::connect(proxy.address());
+        match is_captured {
+            true => {
+                let mut server = upstream.accept();
+                exchange(&mut client, &mut server, b"what?", b"that");
+                finish(&mut client, &mut server);
+                proxy.ended(&client);
+            }
+            false => _ = client.expect_closed(),
+        }
+        proxy.signal(Signal::TERM);
+        proxy.wait();
+        let captures = captured(directory.path());
+        assert_eq!(captures.len(), usize::from(is_captured));
+        if let Some(capture) = captures.first() {
+            assert_eq!(capture.said("client")[0], b"what?");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_written_is_an_error_at_load() {
     let folder = TempDir::new().expect("a temporary folder");
     let missing = folder.path().join("missing");

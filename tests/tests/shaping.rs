@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use spliceway_tests::admin::Operator;
+use spliceway_tests::artifacts::guest;
 use spliceway_tests::iperf::{Iperf, Measured};
 use spliceway_tests::{Client, Peer, Proxy, Upstream, alone, eventually};
 
@@ -163,17 +164,33 @@ fn a_route_and_an_upstream_have_their_treatments_and_all_of_them_hold() {
 }
 
 #[test]
-fn a_measure_reaches_connections_that_are_open_and_ends_by_itself() {
-    let admin = Operator::new();
+fn a_filter_asks_for_a_treatment_that_those_with_the_same_key_share() {
+    let options =
+        r#"{ treatment = "{ quota = { bytes = '4KiB', every = '1h', per = 'key' } }", treatment-key = "tenant" }"#;
     let upstream = Upstream::listen();
     let config = format!(
-        "{}\n[upstreams.only]\nservers = [\"{}\"]\n\
-         [[listeners]]\nname = \"front\"\naddress = \"127.0.0.1:0\"\nupstream = \"only\"\n",
-        admin.table(),
+        "[filters.router]\nsource = {:?}\n\
+         config = {{ decision = \"route\", upstream = \"only\", options = {options} }}\n\
+         [upstreams.only]\nservers = [{:?}]\n\
+         [[listeners]]\nname = \"front\"\naddress = \"127.0.0.1:0\"\nfilters = [\"router\"]\n",
+        guest("router-script"),
         upstream.address()
     );
     let proxy = Proxy::run(&config).start();
-    let admin = admin.of(&proxy);
+    let mut client = Client::connect(proxy.address());
+    upstream.accept().send(&vec![b'k'; 5 * KIB as usize]);
+    client.expect(&vec![b'k'; 4 * KIB as usize]);
+    client.expect_closed();
+    // Whoever it is.
+    let mut other = Client::connect_from(SOMEBODY_ELSE, proxy.address());
+    other.expect_eof();
+    assert_eq!(proxy.ended(&other).outcome, "route.quota-over.proxy");
+}
+
+#[test]
+fn a_measure_reaches_connections_that_are_open_and_ends_by_itself() {
+    let upstream = Upstream::listen();
+    let (proxy, admin) = operated(&upstream);
     let mut client = Client::connect(proxy.address());
     let mut server = upstream.accept();
     // Idle as it is when the measure is taken.
@@ -219,16 +236,8 @@ fn a_measure_reaches_connections_that_are_open_and_ends_by_itself() {
 
 #[test]
 fn ctl_takes_measures_and_takes_them_back() {
-    let admin = Operator::new();
     let upstream = Upstream::echo();
-    let config = format!(
-        "{}\n[upstreams.only]\nservers = [\"{}\"]\n\
-         [[listeners]]\nname = \"front\"\naddress = \"127.0.0.1:0\"\nupstream = \"only\"\n",
-        admin.table(),
-        upstream.address()
-    );
-    let proxy = Proxy::run(&config).start();
-    let admin = admin.of(&proxy);
+    let (_proxy, admin) = operated(&upstream);
     let limit = r#"{ bandwidth = { down = "1MiB/s" } }"#;
     let added = admin.ctl(&["measures", "add", "--listener", "front", "--for", "1h", limit]);
     assert_eq!(added.success().trim(), "measure 1 is in force");
@@ -250,6 +259,20 @@ fn serving(treatment: &str) -> (Proxy, Upstream) {
     let upstream = Upstream::listen();
     let proxy = Proxy::run(&config(treatment, upstream.address())).start();
     (proxy, upstream)
+}
+
+/// A proxy in front of this server, and who gives it orders.
+fn operated(upstream: &Upstream) -> (Proxy, Operator) {
+    let operator = Operator::new();
+    let config = format!(
+        "{}\n[upstreams.only]\nservers = [\"{}\"]\n\
+         [[listeners]]\nname = \"front\"\naddress = \"127.0.0.1:0\"\nupstream = \"only\"\n",
+        operator.table(),
+        upstream.address()
+    );
+    let proxy = Proxy::run(&config).start();
+    let operator = operator.of(&proxy);
+    (proxy, operator)
 }
 
 fn config(treatment: &str, server: impl std::fmt::Display) -> String {
