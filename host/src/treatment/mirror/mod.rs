@@ -266,16 +266,18 @@ impl Feed {
 
     /// Returns whether more of it is wanted.
     fn push(&mut self, role: Role, bytes: &[u8]) -> bool {
+        let waits_for_its_server = role == Role::Sent && !self.queue.is_empty();
         match role {
             Role::Sent if self.has_room(bytes.len()) => self.queue.push(bytes),
             Role::Sent => {}
             Role::Expected => self.expect(bytes),
         }
-        self.wake();
+        self.wake_unless(waits_for_its_server);
         !self.is_over()
     }
 
     fn push_pipe(&mut self, role: Role, teed: io::Result<Lent>) -> bool {
+        let waits_for_its_server = role == Role::Sent && !self.queue.is_empty();
         match (role, teed) {
             (Role::Sent, Ok(pipe)) if self.has_room(pipe.owed()) => self.queue.push_pipe(pipe),
             (Role::Sent, Ok(_)) => {}
@@ -290,7 +292,7 @@ impl Feed {
             }
             (Role::Expected, Err(_)) => self.replies = None,
         }
-        self.wake();
+        self.wake_unless(waits_for_its_server);
         !self.is_over()
     }
 
@@ -340,6 +342,14 @@ impl Feed {
             stage => stage,
         };
         self.wake();
+    }
+
+    /// Where something waited already, the task has been woken for that, or will be when its server takes more: a shadow that hangs
+    /// costs the primary no turns.
+    fn wake_unless(&mut self, waits_for_its_server: bool) {
+        if !waits_for_its_server || self.is_over() {
+            self.wake();
+        }
     }
 
     fn wake(&mut self) {
