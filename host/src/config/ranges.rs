@@ -233,8 +233,6 @@ pub(super) const CAPTURE_FILES: RangeInclusive<i64> = 1..=10_000;
 pub(super) const CAPTURE_BYTES: RangeInclusive<Size> = Size(1)..=Size(1 << 50);
 pub(super) const CAPTURE_MEMORY: RangeInclusive<Size> = Size(1)..=Size(16 << 20);
 
-/// From none, which lets filters ask for the directory, to all of them.
-pub(super) const CAPTURE_SHARE: RangeInclusive<Percentage> = Percentage(0)..=Percentage(100);
 /// Less than one is none; a hundred is everybody.
 pub(super) const MIRROR_SHARE: RangeInclusive<Percentage> = Percentage(1)..=Percentage(100);
 

@@ -6,8 +6,8 @@
 //! limit        wait its turn       -> Admission
 //! detect       look, decrypt       -> Inspected  { what it is, its route, bytes already read }
 //! route        rules, then filters -> Routed     { upstream, bytes already read, watching filters }
+//! treatment    what else is done   -> Courses    { per direction: how fast, how much }
 //! upstream     pick, dial          -> Connected  { both sockets }
-//! treatment    what else is done   -> Treatment  { per direction: how fast, how much }
 //! relay        move the bytes      -> Transfer   { per direction: copied, spliced, filtered bytes }
 //! outcome      close and record    -> Outcome    { stage x cause x side } -> log, observers
 //! ```
@@ -98,19 +98,8 @@ async fn reach(
     record.here().routed(&routed);
     let measured = worker.measured();
     match treatment::begin(worker, &record.subject(&routed)) {
-        Ok(courses) if courses.are_none() => {}
-        Ok(courses) => routed.treatment.get_or_insert_default().courses = courses,
-        Err(treatment::Refused::Quota) => {
-            linger::end(worker, &routed.client).await;
-            return Err(Outcome::new(Stage::Route, Cause::QuotaOver, None));
-        }
-        Err(treatment::Refused::Fault { reset }) => {
-            match reset {
-                true => routed.client.reset_on_close(),
-                false => linger::end(worker, &routed.client).await,
-            }
-            return Err(Outcome::new(Stage::Route, Cause::Fault, None));
-        }
+        Ok(courses) => routed.follow(courses),
+        Err(refused) => return Err(turn_away(worker, &routed, refused).await),
     }
     record.will_be_captured(worker, &routed);
     let mut connected = upstream::connect(worker, routed, record.here()).await?;
@@ -133,9 +122,20 @@ fn treat_anew(worker: &Worker, record: &Record, routed: &mut Routed) {
         .as_mut()
         .map(|treatment| mem::take(&mut treatment.courses));
     let courses = treatment::renew(worker, &record.subject(routed), before.unwrap_or_default());
-    if !courses.are_none() {
-        routed.treatment.get_or_insert_default().courses = courses;
+    routed.follow(courses);
+}
+
+/// Closes a connection that a quota or a fault lets go no further.
+async fn turn_away(worker: &Worker, routed: &Routed, refused: treatment::Refused) -> Outcome {
+    let (cause, reset) = match refused {
+        treatment::Refused::Quota => (Cause::QuotaOver, false),
+        treatment::Refused::Fault { reset } => (Cause::Fault, reset),
+    };
+    match reset {
+        true => routed.client.reset_on_close(),
+        false => linger::end(worker, &routed.client).await,
     }
+    Outcome::new(Stage::Route, cause, None)
 }
 
 #[cfg(test)]

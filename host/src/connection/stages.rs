@@ -14,7 +14,7 @@ use crate::notice::Notice;
 use crate::proxy_header::Proxied;
 use crate::sys::Stream;
 use crate::transparent::destination;
-use crate::treatment::Treatment;
+use crate::treatment::{Courses, Treatment};
 use crate::upstream::{Aim, Upstream};
 
 /// A client that has connected.
@@ -59,6 +59,15 @@ pub struct Routed {
     pub treatment: Option<Box<Treatment>>,
     /// Present where it is not known yet what the connection is: a server that speaks first may show it.
     pub unknown: Option<Arc<Facts>>,
+}
+
+impl Routed {
+    /// Boxed, since few connections have any.
+    pub(super) fn follow(&mut self, courses: Courses) {
+        if !courses.are_none() {
+            self.treatment.get_or_insert_default().courses = courses;
+        }
+    }
 }
 
 impl Accepted {

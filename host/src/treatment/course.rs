@@ -84,8 +84,7 @@ impl Course {
     /// How many bytes may be read then.
     pub fn most(&self) -> u64 {
         let turns = self.meters.iter().map(|(_, meter)| meter.most());
-        let now = clock::now();
-        let quotas = self.quotas.iter().map(|(_, quota)| quota.left(now).max(1));
+        let quotas = self.quotas.iter().map(|(_, quota)| quota.left(clock::now()).max(1));
         turns.chain(quotas).min().unwrap_or(u64::MAX)
     }
 

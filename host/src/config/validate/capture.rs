@@ -20,7 +20,7 @@ pub fn capture(typed: file::Capture, _: Span, problems: &mut Problems) -> Result
     let size = or_default(typed.file_size, &ranges::CAPTURE_FILE_SIZE, size, problems);
     let count = count_or_default(typed.files, &ranges::CAPTURE_FILES, defaults::CAPTURE_FILES, problems);
     let longest = timeout_or_default(typed.longest, &ranges::TIMEOUT, None, problems);
-    let share = or_default(typed.share, &ranges::CAPTURE_SHARE, Percentage(100), problems);
+    let share = or_default(typed.share, &ranges::SHARE_OF_CONNECTIONS, Percentage(100), problems);
     let only = typed.only.map(Given::value).transpose();
     let only = only.map(|only| only.map(|Word(only)| only));
     let bytes = only.and_then(|only| bytes(typed.bytes, only, problems));
